@@ -1,0 +1,168 @@
+import type { AckLevel } from '#protocol/replication/ack-level'
+import type { LogRecord } from '#protocol/log/record'
+import type { TopicName, TopicPattern } from '#protocol/topic-name'
+import type { MemberView, GossipView, LinkView } from '#protocol/peer/views'
+
+/** The port through which the gateway sees its peer (DESIGN §2): the gateway declares it, `node/` implements it. */
+export interface Broker {
+  readonly self: SelfView
+  /** Alive and accepting: false once draining has begun. A partitioned peer is ready. */
+  ready(): { readonly ready: boolean; readonly reason?: string }
+
+  /** Makes the topic known in the mesh by opening this peer's feed of it. Resolves once that is on this peer's disk. */
+  createTopic(topic: TopicName): Promise<{ readonly created: boolean }>
+  /** Topics known here, sorted by name. */
+  topics(match?: TopicPattern): readonly TopicSummary[]
+  /** Undefined when this peer does not know the topic. */
+  topicStatus(topic: TopicName): TopicStatus | undefined
+
+  /**
+   * Appends the records to this peer's feed in one go and in order, then waits for the ack level until `waitMs` has
+   * passed. Resolves when durable here at least. Rejects with MeshError: RECORD_TOO_LARGE, ACK_LEVEL_IMPOSSIBLE,
+   * OVERLOADED, DRAINING, STORAGE_FAILED.
+   */
+  publish(request: PublishRequest): Promise<PublishResult>
+
+  /** Reads on from a cursor text or a start; records come in reading order (DESIGN §8). Rejects with CURSOR_INVALID, TOPIC_NOT_FOUND. */
+  open(topic: TopicName, from: ReadFrom): Promise<Reader>
+  /** The record with its neighbors' copies, or undefined when it is not held here. `id` is `<writer>.<epoch>.<offset>`. */
+  record(topic: TopicName, id: RecordId): Promise<StoredRecord | undefined>
+  replication(topic: TopicName, id: RecordId): ReplicationStatus | undefined
+
+  members(): readonly MemberView[]
+  gossip(): GossipView
+  links(): readonly LinkView[]
+
+  /** Lab mode only: undefined where the peer was started without --lab. */
+  readonly lab?: Lab
+}
+
+export interface SelfView {
+  readonly peerId: string
+  readonly name: string
+  readonly cluster: string
+  readonly epoch: string
+  readonly http: string
+  readonly listen: readonly string[]
+  readonly version: string
+  readonly startedAt: string
+  readonly storage: string
+}
+
+export interface TopicSummary {
+  readonly topic: string
+  readonly topicId: string
+  /** Offsets of all feeds known here, added up. */
+  readonly records: number
+  readonly feeds: number
+}
+
+/** One row per feed, one column per replica. */
+export interface TopicStatus extends TopicSummary {
+  /** True when every registered member is known to hold exactly what this peer holds, hash by hash. */
+  readonly converged: boolean
+  readonly replicas: readonly ReplicaStatus[]
+}
+
+export interface ReplicaStatus {
+  readonly peer: string
+  readonly name: string
+  readonly state: string
+  /** False: this peer has not heard the replica's heads since it lost the link; what follows is the last it heard. */
+  readonly current: boolean
+  /** Records of the topic that the replica is known to miss, against the furthest head known for each feed. */
+  readonly lag: number
+  readonly feeds: readonly {
+    readonly feed: string
+    readonly floor: number
+    readonly nextOffset: number
+    readonly hash: string
+  }[]
+}
+
+export interface PublishRequest {
+  readonly topic: TopicName
+  readonly records: readonly LogRecord[]
+  readonly ack: AckLevel
+  readonly waitMs: number
+}
+
+export interface PublishResult {
+  /** Ids of the records, in the order of the request. */
+  readonly ids: readonly string[]
+  /** Covers what this peer holds, the new records included. */
+  readonly cursor: string
+  readonly ack: {
+    readonly level: string
+    readonly reached: boolean
+    readonly copies: number
+    /** Names of the peers that hold the records fsynced, this one first. */
+    readonly peers: readonly string[]
+    readonly registryVersion: string
+    /** Names of the members that `majority` and `all` count. */
+    readonly home: readonly string[]
+  }
+}
+
+export type ReadFrom =
+  | { readonly type: 'earliest' }
+  | { readonly type: 'latest' }
+  | { readonly type: 'cursor'; readonly cursor: string }
+
+export interface RecordId {
+  readonly writer: string
+  readonly epoch: string
+  readonly offset: number
+}
+
+export interface StoredRecord {
+  readonly id: string
+  readonly topic: string
+  /** `<peerId>.<epoch>` */
+  readonly feed: string
+  readonly offset: number
+  /** Hybrid-clock time of its batch, wall milliseconds. */
+  readonly timeMs: number
+  readonly key?: Uint8Array
+  readonly headers: Readonly<Record<string, string>>
+  readonly value: Uint8Array
+}
+
+/** Several records and the cursor after each of them, so that a client can go on from any. */
+export interface ReadChunk {
+  readonly records: readonly { readonly record: StoredRecord; readonly cursor: string }[]
+  /** The cursor after the chunk, also when it is empty. */
+  readonly cursor: string
+  /** True when nothing more was held here beyond this chunk. */
+  readonly upToDate: boolean
+}
+
+export interface Reader {
+  /** The cursor of where the reader stands now. */
+  readonly cursor: string
+  /** Up to `limit` records beyond the reader's position, at once, maybe none. */
+  next(limit: number): Promise<ReadChunk>
+  /** Resolves when there may be more to read, or when the signal aborts or the broker drains: then ask `next` again. */
+  more(signal: AbortSignal): Promise<void>
+}
+
+export interface ReplicationStatus {
+  readonly id: string
+  readonly copies: number
+  readonly peers: readonly {
+    readonly peer: string
+    readonly name: string
+    readonly holds: boolean
+    readonly current: boolean
+  }[]
+  /** Names that `all` counts. */
+  readonly home: readonly string[]
+}
+
+export interface Lab {
+  /** Discards all traffic with these members, both ways, and refuses dials: silence, as a real cut. MEMBER_NOT_FOUND for an unknown name. */
+  drop(namesOrIds: readonly string[]): readonly string[]
+  /** Lets everything through again and resets the streams that lost frames. */
+  heal(): void
+  dropped(): readonly string[]
+}

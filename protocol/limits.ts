@@ -1,0 +1,67 @@
+import { assert } from '#protocol/assert'
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+/** Every bound of the protocol with its reason (P10). What a bound costs stands beside it; relations are asserted below. */
+export const limits = {
+  /** Longest topic name, in bytes; tokens are at most 64. */
+  topicNameBytesMax: 255,
+  /** A batch is the unit of fsync and of a frame: larger ones would hold up live traffic on a link. */
+  batchBytesMax: 1 * MiB,
+  /** A record with its key and headers. The rest of a batch is its header and producer ranges. */
+  recordBytesMax: 1 * MiB - 4 * KiB,
+  recordHeadersMax: 64,
+  recordHeaderBytesMax: 8 * KiB,
+  recordKeyBytesMax: 1 * KiB,
+  /** Records in one batch, whatever their size. */
+  batchRecordsMax: 65_535,
+  /** One group commit: what one fsync may carry. Higher: better throughput, longer waits behind a large commit. */
+  commitBatchesMax: 256,
+  commitBytesMax: 1 * MiB,
+  /** Publishes accepted and not yet fsynced, over all topics; beyond it a publish is refused as OVERLOADED. */
+  pendingPublishBytesMax: 64 * MiB,
+  pendingPublishesMax: 16_384,
+
+  /** Bytes of batches that a neighbor may have in flight to us; we hold at most this much of it unsynced. */
+  linkCreditBytes: 2 * MiB,
+  /** A data frame carries at least one batch. */
+  dataFrameBytesMax: 1 * MiB + 4 * KiB,
+  /** What a sender tries to put into one data frame when there is that much. */
+  dataFrameBytesTarget: 256 * KiB,
+  /** A control frame is one JSON message. Large digests are split into several. */
+  controlFrameBytesMax: 256 * KiB,
+  /** Control bytes that wait for a slow link; beyond it the link is closed and starts again from digests. */
+  controlBacklogBytesMax: 1 * MiB,
+  digestFeedsPerMessageMax: 256,
+  /** Feeds that this peer is catching up on at a time, so that a heal is not a storm. */
+  catchUpsMax: 4,
+
+  /** Members of one mesh that this version is made for; a table beyond it is refused. */
+  membersMax: 4_096,
+  memberAddressesMax: 8,
+  memberNameBytesMax: 64,
+  memberAddressBytesMax: 256,
+  /** Member updates that ride on one membership message. */
+  updatesPerMessageMax: 32,
+
+  /** Entries of a cursor: writers × epochs that its reader has met. */
+  cursorEntriesMax: 4_096,
+  cursorTextMax: 192 * KiB,
+  /** A JSON publish body with its records; NDJSON streams have no such limit. */
+  requestBytesMax: 8 * MiB,
+  publishRecordsMax: 10_000,
+  pageRecordsMax: 1_000,
+  pageBytesMax: 4 * MiB,
+  waitMsMax: 60_000,
+  waitMsDefault: 5_000,
+  /** Live reads (SSE, long-polls) of one peer. */
+  readersMax: 4_096,
+} as const
+
+assert(limits.recordBytesMax < limits.batchBytesMax, 'the largest record fits into a batch')
+assert(limits.batchBytesMax < limits.dataFrameBytesMax, 'the largest batch fits into a data frame')
+// A sender waits until the credit covers the largest frame, so this much must be grantable at once.
+assert(limits.dataFrameBytesMax <= limits.linkCreditBytes, 'credit covers the largest data frame')
+assert(limits.batchBytesMax <= limits.commitBytesMax, 'the largest batch fits into a group commit')
+assert(limits.controlFrameBytesMax <= limits.controlBacklogBytesMax, 'the largest control frame fits into the backlog')

@@ -1,0 +1,47 @@
+import type { PeerId } from '#protocol/ids'
+
+/** Liveness of a member, as gossiped. Registry (who belongs) is separate: see `registry.ts`. */
+export type MemberState = 'alive' | 'suspect' | 'dead' | 'left'
+
+/**
+ * What a member says of itself. Written by the subject alone, under its own counter; the entry with the higher counter
+ * replaces the other. Addresses are `host:port`; `http` is the URL of its gateway; `zone` may be empty.
+ */
+export interface MemberFacts {
+  readonly name: string
+  readonly addresses: readonly string[]
+  readonly http: string
+  readonly zone: string
+  readonly counter: number
+}
+
+/** One rumor. `by` is who says so (the accuser of a suspect), `reason` why; facts travel with what the subject says. */
+export interface MemberUpdate {
+  readonly peer: PeerId
+  readonly state: MemberState
+  readonly incarnation: number
+  readonly by: PeerId
+  readonly reason: string
+  readonly facts?: MemberFacts
+}
+
+/** SWIM over streams (DESIGN §6). `ref` numbers probes of their sender; updates ride on every message. */
+export type MembershipMessage =
+  | { readonly type: 'ping'; readonly ref: number; readonly updates: readonly MemberUpdate[] }
+  | { readonly type: 'ack'; readonly ref: number; readonly updates: readonly MemberUpdate[] }
+  | {
+      readonly type: 'pingRequest'
+      readonly ref: number
+      readonly target: PeerId
+      readonly updates: readonly MemberUpdate[]
+    }
+  /** The indirect prober's word that it is there but the target did not answer it. */
+  | { readonly type: 'nack'; readonly ref: number; readonly updates: readonly MemberUpdate[] }
+  | { readonly type: 'gossip'; readonly updates: readonly MemberUpdate[] }
+  /** Full state. `reply` asks for the other side's; large tables come in several messages, `more` on all but the last. */
+  | {
+      readonly type: 'pushPull'
+      readonly members: readonly MemberUpdate[]
+      readonly reply: boolean
+      readonly more: boolean
+    }

@@ -1,0 +1,71 @@
+/** What a peer shows of what it believes (P8): plain values, ready for JSON. Times are in milliseconds before now. */
+
+export interface MemberView {
+  readonly id: string
+  readonly name: string
+  readonly self: boolean
+  readonly state: 'alive' | 'suspect' | 'dead' | 'left'
+  readonly incarnation: number
+  /** For how long it has been in this state, as seen here. */
+  readonly sinceMs: number
+  /** Why, such as `no answer to 3 indirect probes`. */
+  readonly reason?: string
+  /** Names of the members that accuse it. */
+  readonly suspectedBy?: readonly string[]
+  /** When the suspicion turns into `dead` unless refuted. */
+  readonly deadInMs?: number
+  readonly http: string
+  readonly addresses: readonly string[]
+  readonly zone: string
+  readonly linked: boolean
+  readonly rttMs?: number
+}
+
+export interface GossipView {
+  readonly self: { readonly id: string; readonly name: string; readonly incarnation: number }
+  readonly members: readonly MemberView[]
+  /** Updates that still ride on messages, and how many more times. */
+  readonly rumors: readonly {
+    readonly about: string
+    readonly state: string
+    readonly incarnation: number
+    readonly sendsLeft: number
+  }[]
+  /** Probes under way and the last round trips. */
+  readonly probes: readonly {
+    readonly peer: string
+    readonly phase: 'direct' | 'indirect'
+    readonly sinceMs: number
+  }[]
+  readonly roundTrips: readonly { readonly peer: string; readonly rttMs: number; readonly agoMs: number }[]
+  readonly pushPulls: readonly { readonly peer: string; readonly agoMs: number }[]
+  /** The last state changes seen here with their reasons, newest last; at most 256. */
+  readonly events: readonly GossipEvent[]
+}
+
+export interface GossipEvent {
+  readonly agoMs: number
+  readonly peer: string
+  readonly name: string
+  readonly from: string
+  readonly to: string
+  readonly incarnation: number
+  /** Whose word it was. */
+  readonly by: string
+  readonly reason: string
+}
+
+export interface LinkView {
+  readonly peer: string
+  readonly name: string
+  readonly state: 'up' | 'down' | 'dialing'
+  readonly sinceMs: number
+  readonly rttMs?: number
+  /** Bytes of batches that we may still send, and that the other side may still send. */
+  readonly creditOut: number
+  readonly creditIn: number
+  /** For a link that is down: when it is dialed next, how often it was tried, and why the last try failed. */
+  readonly nextDialInMs?: number
+  readonly dialAttempts?: number
+  readonly lastError?: string
+}

@@ -1,0 +1,67 @@
+/**
+ * Bytes ↔ text, with the two platform globals that exist alike in Node and browsers and are pure. They are declared
+ * here because `protocol/` is compiled without any platform types.
+ */
+declare const TextEncoder: new () => { encode(text: string): Uint8Array<ArrayBuffer> }
+declare const TextDecoder: new (label: 'utf-8', options: { fatal: boolean }) => { decode(bytes: Uint8Array): string }
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+export const utf8 = (text: string): Uint8Array<ArrayBuffer> => encoder.encode(text)
+
+/** The text of `bytes`, or undefined when they are not well-formed UTF-8. */
+export function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    return undefined
+  }
+}
+
+const hexPairs = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
+/** Lower-case hex. */
+export function hexOf(bytes: Uint8Array): string {
+  let text = ''
+  for (const byte of bytes) text += hexPairs[byte]
+  return text
+}
+
+/** The bytes of a hex text, or undefined when it is not one. */
+export function bytesOfHex(text: string): Uint8Array<ArrayBuffer> | undefined {
+  if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) return undefined
+  return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16))
+}
+
+const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+
+/** base64url without padding (RFC 4648 §5). */
+export function base64urlOf(bytes: Uint8Array): string {
+  let text = ''
+  for (let i = 0; i < bytes.length; i += 3) {
+    const triple = ((bytes[i] ?? 0) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0)
+    const digits = Math.min(4, bytes.length - i + 1)
+    for (let d = 0; d < digits; d++) text += alphabet[(triple >> (18 - 6 * d)) & 63]
+  }
+  return text
+}
+
+/** The bytes of a base64url text without padding, or undefined when it is not one, unused bits included. */
+export function bytesOfBase64url(text: string): Uint8Array<ArrayBuffer> | undefined {
+  const bytes = new Uint8Array(Math.floor((text.length * 3) / 4))
+  let bits = 0
+  let bitCount = 0
+  let length = 0
+  for (const char of text) {
+    const digit = alphabet.indexOf(char)
+    if (digit < 0) return undefined
+    bits = (bits << 6) | digit
+    bitCount += 6
+    if (bitCount < 8) continue
+    bitCount -= 8
+    bytes[length++] = (bits >> bitCount) & 255
+    bits &= (1 << bitCount) - 1
+  }
+  return bits === 0 && bitCount < 6 ? bytes : undefined
+}
