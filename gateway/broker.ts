@@ -1,7 +1,7 @@
-import type { AckLevel } from '#protocol/replication/ack-level'
+import type { AckLevel } from '#protocol/ack-level'
 import type { LogRecord } from '#protocol/log/record'
 import type { TopicName, TopicPattern } from '#protocol/topic-name'
-import type { MemberView, GossipView, LinkView } from '#protocol/peer/views'
+import type { MemberView, GossipView, LinkView } from '#protocol/views'
 
 /** The port through which the gateway sees its peer (DESIGN §2): the gateway declares it, `node/` implements it. */
 export interface Broker {
