@@ -1,7 +1,17 @@
 import type { AckLevel } from '#protocol/ack-level'
 import type { LogRecord } from '#protocol/log/record'
 import type { TopicName, TopicPattern } from '#protocol/topic-name'
-import type { MemberView, GossipView, LinkView } from '#protocol/views'
+import type {
+  GossipView,
+  LinkView,
+  MemberView,
+  ReplicationStatus,
+  SelfView,
+  TopicStatus,
+  TopicSummary,
+} from '#protocol/views'
+
+export type { ReplicaStatus, ReplicationStatus, SelfView, TopicStatus, TopicSummary } from '#protocol/views'
 
 /** The port through which the gateway sees its peer (DESIGN §2): the gateway declares it, `node/` implements it. */
 export interface Broker {
@@ -35,49 +45,6 @@ export interface Broker {
 
   /** Lab mode only: undefined where the peer was started without --lab. */
   readonly lab?: Lab
-}
-
-export interface SelfView {
-  readonly peerId: string
-  readonly name: string
-  readonly cluster: string
-  readonly epoch: string
-  readonly http: string
-  readonly listen: readonly string[]
-  readonly version: string
-  readonly startedAt: string
-  readonly storage: string
-}
-
-export interface TopicSummary {
-  readonly topic: string
-  readonly topicId: string
-  /** Offsets of all feeds known here, added up. */
-  readonly records: number
-  readonly feeds: number
-}
-
-/** One row per feed, one column per replica. */
-export interface TopicStatus extends TopicSummary {
-  /** True when every registered member is known to hold exactly what this peer holds, hash by hash. */
-  readonly converged: boolean
-  readonly replicas: readonly ReplicaStatus[]
-}
-
-export interface ReplicaStatus {
-  readonly peer: string
-  readonly name: string
-  readonly state: string
-  /** False: this peer has not heard the replica's heads since it lost the link; what follows is the last it heard. */
-  readonly current: boolean
-  /** Records of the topic that the replica is known to miss, against the furthest head known for each feed. */
-  readonly lag: number
-  readonly feeds: readonly {
-    readonly feed: string
-    readonly floor: number
-    readonly nextOffset: number
-    readonly hash: string
-  }[]
 }
 
 export interface PublishRequest {
@@ -144,19 +111,6 @@ export interface Reader {
   next(limit: number): Promise<ReadChunk>
   /** Resolves when there may be more to read, or when the signal aborts or the broker drains: then ask `next` again. */
   more(signal: AbortSignal): Promise<void>
-}
-
-export interface ReplicationStatus {
-  readonly id: string
-  readonly copies: number
-  readonly peers: readonly {
-    readonly peer: string
-    readonly name: string
-    readonly holds: boolean
-    readonly current: boolean
-  }[]
-  /** Names that `all` counts. */
-  readonly home: readonly string[]
 }
 
 export interface Lab {

@@ -67,9 +67,22 @@ export const errorCatalogue = {
   OVERLOADED: kind(503, 'Too much is waiting for this peer', 'Try again shortly or at another peer.', true),
   DRAINING: kind(503, 'This peer is shutting down', 'Go on at another peer.', true),
   UNAVAILABLE: kind(503, 'No peer answered', 'Check the address; is a peer running there?', true),
+  OUTCOME_UNKNOWN: kind(
+    0,
+    'The connection broke before the answer to a publish came',
+    'The records may be stored: read the topic before publishing them again.',
+  ),
   INTERNAL: kind(500, 'The peer made a mistake', 'See the log of the peer; please report it.', true),
 
   NODE_TOO_OLD: kind(0, 'Node.js is too old', 'Use npm start, npx, or Node 24.'),
+  USAGE: kind(0, 'The command line is not valid', 'See --help.'),
+  NOT_CONVERGED: kind(
+    0,
+    'Not all peers hold the same records',
+    'While peers are cut off or catching up that is expected: heal, wait, verify again.',
+    true,
+  ),
+  PEER_EXITED: kind(0, 'A peer of the local mesh ended by itself', 'See its peer.log.'),
   CONFIG_INVALID: kind(0, 'The configuration is not valid', 'See --help.'),
   DATA_LOCKED: kind(0, 'The data directory is in use', 'Stop the other process, or pass another --data.'),
   DATA_VERSION: kind(

@@ -69,3 +69,59 @@ export interface LinkView {
   readonly dialAttempts?: number
   readonly lastError?: string
 }
+
+export interface SelfView {
+  readonly peerId: string
+  readonly name: string
+  readonly cluster: string
+  readonly epoch: string
+  readonly http: string
+  readonly listen: readonly string[]
+  readonly version: string
+  readonly startedAt: string
+  readonly storage: string
+}
+
+export interface TopicSummary {
+  readonly topic: string
+  readonly topicId: string
+  /** Offsets of all feeds known here, added up. */
+  readonly records: number
+  readonly feeds: number
+}
+
+/** One row per feed, one column per replica. */
+export interface TopicStatus extends TopicSummary {
+  /** True when every registered member is known to hold exactly what this peer holds, hash by hash. */
+  readonly converged: boolean
+  readonly replicas: readonly ReplicaStatus[]
+}
+
+export interface ReplicaStatus {
+  readonly peer: string
+  readonly name: string
+  readonly state: string
+  /** False: this peer has not heard the replica's heads since it lost the link; what follows is the last it heard. */
+  readonly current: boolean
+  /** Records of the topic that the replica is known to miss, against the furthest head known for each feed. */
+  readonly lag: number
+  readonly feeds: readonly {
+    readonly feed: string
+    readonly floor: number
+    readonly nextOffset: number
+    readonly hash: string
+  }[]
+}
+
+export interface ReplicationStatus {
+  readonly id: string
+  readonly copies: number
+  readonly peers: readonly {
+    readonly peer: string
+    readonly name: string
+    readonly holds: boolean
+    readonly current: boolean
+  }[]
+  /** Names that `all` counts. */
+  readonly home: readonly string[]
+}
