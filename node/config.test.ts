@@ -1,0 +1,58 @@
+// What a person types becomes a configuration, or a complaint that names the field.
+import { expect, test } from 'vitest'
+import { envNameOf, flagNameOf, parseAddress, parseNodeConfig } from './config.ts'
+
+const parse = (flags: Record<string, unknown>, env: Record<string, string> = {}) => parseNodeConfig({ flags, env })
+
+test('flags win over the environment, the environment over defaults', () => {
+  const env = { GRAPEVINE_NAME: 'elm', GRAPEVINE_HTTP: '127.0.0.1:8500', GRAPEVINE_LAB: 'true' }
+  const config = parse({ name: 'oak' }, env)
+  expect(config).toMatchObject({ name: 'oak', http: '127.0.0.1:8500', listen: '127.0.0.1:7400', lab: true })
+})
+
+test('the data directory follows the name unless it is given', () => {
+  expect(parse({ name: 'oak' }).data).toBe('./data/oak')
+  expect(parse({ name: 'oak', data: '/var/lib/oak' }).data).toBe('/var/lib/oak')
+})
+
+test('--join takes lists, repeated flags and an empty variable', () => {
+  expect(parse({ join: ['elm:7400,ash:7400', 'fir:7400'] }).join).toEqual(['elm:7400', 'ash:7400', 'fir:7400'])
+  expect(parse({}, { GRAPEVINE_JOIN: '' }).join).toEqual([])
+})
+
+test.each([
+  [{ name: 'oak.example' }, '--name'],
+  [{ listen: '7400' }, '--listen'],
+  [{ http: '127.0.0.1:99999' }, '--http'],
+  [{ storage: 'segments' }, '--storage'],
+  [{ advertiseHttp: 'ftp://oak' }, '--advertise-http'],
+])('%j is refused and the complaint names %s', (flags, field) => {
+  expect(() => parse(flags)).toThrow(
+    expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining(field) }),
+  )
+})
+
+test.each([[{ listen: '0.0.0.0:7400' }], [{ http: '[::]:8400' }], [{ listen: 'oak.example:7400' }]])(
+  'beyond loopback %j needs --insecure',
+  (flags) => {
+    expect(() => parse(flags)).toThrow(expect.objectContaining({ code: 'INSECURE_LISTEN' }))
+    expect(parse({ ...flags, insecure: true })).toMatchObject(flags)
+  },
+)
+
+test.each([
+  ['127.0.0.1:7400', { host: '127.0.0.1', port: 7400 }],
+  ['[::1]:0', { host: '::1', port: 0 }],
+  ['oak:7400', { host: 'oak', port: 7400 }],
+  ['::1:7400', undefined],
+  ['http://oak:7400', undefined],
+])('the address %s is %j', (text, parts) => {
+  expect(parseAddress(text)).toEqual(parts)
+})
+
+test('a field has a flag and a variable', () => {
+  expect([flagNameOf('advertiseHttp'), envNameOf('advertiseHttp')]).toEqual([
+    '--advertise-http',
+    'GRAPEVINE_ADVERTISE_HTTP',
+  ])
+})

@@ -1,0 +1,113 @@
+import { hostname } from 'node:os'
+import { z } from 'zod'
+import { MeshError } from '#protocol/errors'
+import { limits } from '#protocol/limits'
+
+/** `host:port`, with an IPv6 host in brackets. Port 0 picks a free one. */
+const address = z
+  .string()
+  .refine((text) => parseAddress(text) !== undefined, 'must be host:port, such as 127.0.0.1:7400')
+
+/** Flags come as true, environment variables as text. */
+const flag = z.union([z.boolean(), z.stringbool()])
+
+const list = z
+  .union([z.string(), z.array(z.string())])
+  .transform((value) => (Array.isArray(value) ? value : [value]).flatMap((text) => text.split(',')))
+  .transform((items) => items.map((item) => item.trim()).filter((item) => item !== ''))
+
+/** A name people can type: no dots or commas, since ids and lists use them. */
+const name = z
+  .string()
+  .max(limits.memberNameBytesMax)
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_-]*$/, 'must be letters, digits, _ and -')
+
+/**
+ * What one peer is started with (DESIGN §13). Each field is a flag (`--advertise-http`) and an environment variable
+ * (`GRAPEVINE_ADVERTISE_HTTP`); its description is the help text. Flags win over the environment, both over defaults.
+ */
+export const nodeConfigSchema = z.object({
+  name: name.describe('name of the peer, unique in the mesh (default: the host name)').default(hostLabel),
+  data: z.string().min(1).describe('directory for identity and logs (default: ./data/<name>)').optional(),
+  storage: z
+    .enum(['level', 'memory'])
+    .describe('engine: level keeps records on disk, memory forgets them')
+    .default('level'),
+  listen: address.describe('host:port for other peers').default('127.0.0.1:7400'),
+  http: address.describe('host:port for clients').default('127.0.0.1:8400'),
+  join: list.describe('host:port or DNS names of peers to join, comma-separated').default([]),
+  cluster: name.describe('id of the cluster: peers of another cluster are refused').default('grapevine'),
+  advertise: address.describe('host:port under which other peers reach this one, if not --listen').optional(),
+  advertiseHttp: z
+    .url({ protocol: /^https?$/ })
+    .describe('URL under which clients reach this peer, if not --http')
+    .optional(),
+  zone: z.string().max(64).describe('place of this peer, such as a site or an availability zone').default(''),
+  profile: z.enum(['lan', 'wan', 'local']).describe('timing of failure detection: local is the fastest').default('lan'),
+  lab: flag.describe('allow clients to cut links of this peer').default(false),
+  insecure: flag.describe('listen beyond loopback although nothing checks who connects').default(false),
+})
+
+export type NodeConfig = Omit<z.infer<typeof nodeConfigSchema>, 'data'> & { readonly data: string }
+
+/**
+ * The configuration from flags (by field name) and the environment. Throws MeshError CONFIG_INVALID, which names the
+ * field, or INSECURE_LISTEN.
+ */
+export function parseNodeConfig(sources: {
+  readonly flags: Readonly<Record<string, unknown>>
+  readonly env: Readonly<Record<string, string | undefined>>
+}): NodeConfig {
+  const given: Record<string, unknown> = {}
+  for (const field of Object.keys(nodeConfigSchema.shape)) {
+    given[field] = sources.flags[field] ?? emptyAsUnset(sources.env[envNameOf(field)])
+  }
+  const parsed = nodeConfigSchema.safeParse(given)
+  if (!parsed.success) throw new MeshError('CONFIG_INVALID', complaintOf(parsed.error))
+  const config = { ...parsed.data, data: parsed.data.data ?? `./data/${parsed.data.name}` }
+  refuseStrangers(config)
+  return config
+}
+
+/** `advertiseHttp` → `GRAPEVINE_ADVERTISE_HTTP` */
+export const envNameOf = (field: string): string => `GRAPEVINE_${field.replace(/[A-Z]/g, '_$&').toUpperCase()}`
+
+/** `advertiseHttp` → `--advertise-http` */
+export const flagNameOf = (field: string): string => `--${field.replace(/[A-Z]/g, '-$&').toLowerCase()}`
+
+export function parseAddress(text: string): { readonly host: string; readonly port: number } | undefined {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/.exec(text)
+  const host = match?.[1] ?? match?.[2]
+  const port = Number(match?.[3])
+  return host === undefined || port > 65_535 ? undefined : { host, port }
+}
+
+/** Names other than localhost may resolve to anything, so they count as beyond loopback. */
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+
+// Admission comes later (DESIGN §14): until then whoever reaches the port is trusted.
+function refuseStrangers(config: NodeConfig): void {
+  if (config.insecure) return
+  for (const field of ['listen', 'http'] as const) {
+    const host = parseAddress(config[field])?.host ?? ''
+    if (isLoopback(host)) continue
+    throw new MeshError('INSECURE_LISTEN', `${flagNameOf(field)} ${config[field]} is reachable from other machines`)
+  }
+}
+
+function complaintOf(error: z.ZodError): string {
+  const complaints = error.issues.map((issue) => `${flagNameOf(String(issue.path[0]))}: ${issue.message}`)
+  return complaints.join('; ')
+}
+
+// An empty variable is how compose files and shells say "not set".
+const emptyAsUnset = (text: string | undefined): string | undefined => (text === '' ? undefined : text)
+
+function hostLabel(): string {
+  const label = hostname()
+    .split('.')[0]
+    ?.replace(/[^A-Za-z0-9_-]/g, '-')
+    .replace(/^[-_]+/, '')
+  return label?.slice(0, limits.memberNameBytesMax) || 'peer'
+}
