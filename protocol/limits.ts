@@ -44,6 +44,10 @@ export const limits = {
   memberAddressBytesMax: 256,
   /** Member updates that ride on one membership message. */
   updatesPerMessageMax: 32,
+  /** Members in one push-pull message: at up to ~3.7 KB each they fit into a control frame. */
+  membersPerMessageMax: 64,
+  /** Why a member changed its state, in characters; longer ones are cut. */
+  reasonLengthMax: 256,
 
   /** Entries of a cursor: writers × epochs that its reader has met. */
   cursorEntriesMax: 4_096,

@@ -1,0 +1,153 @@
+import { assert } from '#protocol/assert'
+import { limits } from '#protocol/limits'
+import { textOf, utf8 } from '#protocol/text'
+import type { FeedId } from '#protocol/log/feed'
+import type { MemberFacts, MemberUpdate, MembershipMessage } from '#protocol/membership/messages'
+import type { FeedDigest, ReplicationMessage } from '#protocol/replication/messages'
+import { faultOf } from './fault.ts'
+import type { WireFault } from './fault.ts'
+import { Bad, epoch, flag, hash, list, mapped, matching, object, oneOf, optional } from './validate.ts'
+import { peerId, prose, text, topicId, tuple, whole } from './validate.ts'
+import type { Check } from './validate.ts'
+
+/** What travels on the control stream of a link: one JSON object per frame (ADR 0005; every field in README.md). */
+export type ControlMessage = MembershipMessage | ReplicationMessage
+
+/** Senders split what is long; a message over a bound is our own mistake. */
+export function encodeControl(message: ControlMessage): Uint8Array<ArrayBuffer> {
+  const frame = utf8(JSON.stringify(wireForm(message)))
+  assert(frame.length <= limits.controlFrameBytesMax, `a ${message.type} fits into a control frame`)
+  return frame
+}
+
+/** Never throws. Unknown fields are ignored; nothing of the result is shared with what JSON.parse made. */
+export function decodeControl(frame: Uint8Array): ControlMessage | WireFault {
+  if (frame.length > limits.controlFrameBytesMax) return faultOf('tooLarge', `${frame.length} bytes`)
+  const json = textOf(frame)
+  if (json === undefined) return faultOf('notUtf8')
+  const parsed = parseJson(json)
+  if (parsed === undefined) return faultOf('notJson')
+  const head = typed(parsed)
+  if (head instanceof Bad) return faultOf('badField', head.path)
+  const check = checks.get(head.type)
+  if (check === undefined) return faultOf('unknownType', head.type)
+  const message = check(parsed)
+  return message instanceof Bad ? faultOf('badField', message.path) : message
+}
+
+/** Undefined when it is not JSON. V8 parses without recursion, so depth is bounded by the frame alone. */
+function parseJson(json: string): unknown {
+  try {
+    return JSON.parse(json)
+  } catch {
+    return undefined
+  }
+}
+
+type WireDigest = readonly [...WireFeed, floor: number, keptFrom: number, nextOffset: number, hash: FeedDigest['hash']]
+type WireFeed = readonly [FeedId['topicId'], FeedId['writer'], FeedId['epoch']]
+
+function wireForm(message: ControlMessage): object {
+  switch (message.type) {
+    case 'digest':
+      assert(message.feeds.length <= limits.digestFeedsPerMessageMax, 'a large digest is split')
+      return { ...message, feeds: message.feeds.map(wireDigest) }
+    case 'want':
+      return { ...message, feed: wireFeed(message.feed) }
+    case 'pushPull':
+      assert(message.members.length <= limits.membersPerMessageMax, 'a large push-pull is split')
+      return message
+    case 'ping':
+    case 'ack':
+    case 'pingRequest':
+    case 'nack':
+    case 'gossip':
+      assert(message.updates.length <= limits.updatesPerMessageMax, 'updates are chosen within the bound')
+      return message
+    case 'wantMissing':
+    case 'credit':
+      return message
+  }
+}
+
+const wireFeed = (feed: FeedId): WireFeed => [feed.topicId, feed.writer, feed.epoch]
+
+/** A digest lists hundreds of feeds, so its entries go without names: about 190 bytes each. */
+const wireDigest = (digest: FeedDigest): WireDigest => [
+  ...wireFeed(digest.feed),
+  digest.floor,
+  digest.keptFrom,
+  digest.nextOffset,
+  digest.hash,
+]
+
+const typed = object({ type: text(32) })
+const count = whole(0)
+/** Refs of wants come back in data frames, where they are a u32 and 0 means a push. */
+const wantRef = whole(1, 0xffff_ffff)
+
+const feed = mapped(tuple<WireFeed>(topicId, peerId, epoch), ([topic, writer, boot]): FeedId => {
+  return { topicId: topic, writer, epoch: boot }
+})
+
+const digest = mapped(
+  tuple<WireDigest>(topicId, peerId, epoch, count, count, count, hash),
+  ([topic, writer, boot, floor, keptFrom, nextOffset, chain]): FeedDigest => {
+    return { feed: { topicId: topic, writer, epoch: boot }, floor, keptFrom, nextOffset, hash: chain }
+  },
+)
+
+/** `host:port`, an IPv6 host in brackets. */
+const address = matching(
+  /^[A-Za-z0-9._-]+:\d{1,5}$|^\[[0-9a-fA-F:.]+(%[A-Za-z0-9._-]+)?\]:\d{1,5}$/,
+  limits.memberAddressBytesMax,
+)
+/** Empty for a peer without a gateway. Printable ASCII without quotes and angle brackets: it is shown as a link. */
+const url = matching(/^$|^https?:\/\/[\x21\x23-\x26\x28-\x3b\x3d\x3f-\x7e]+$/, limits.memberAddressBytesMax)
+
+const facts = object<MemberFacts>({
+  name: text(limits.memberNameBytesMax),
+  addresses: list(address, limits.memberAddressesMax),
+  http: url,
+  zone: text(limits.memberNameBytesMax),
+  counter: count,
+})
+
+const update = object<MemberUpdate>({
+  peer: peerId,
+  state: oneOf('alive', 'suspect', 'dead', 'left'),
+  incarnation: count,
+  by: peerId,
+  reason: prose(limits.reasonLengthMax),
+  facts: optional(facts) as Check<MemberFacts>,
+})
+
+const updates = list(update, limits.updatesPerMessageMax)
+
+type CheckOf<Type> = Check<Extract<ControlMessage, { type: Type }>>
+const checkOf: { readonly [Type in ControlMessage['type']]: CheckOf<Type> } = {
+  ping: object({ type: oneOf('ping'), ref: count, updates }),
+  ack: object({ type: oneOf('ack'), ref: count, updates }),
+  pingRequest: object({ type: oneOf('pingRequest'), ref: count, target: peerId, updates }),
+  nack: object({ type: oneOf('nack'), ref: count, updates }),
+  gossip: object({ type: oneOf('gossip'), updates }),
+  pushPull: object({
+    type: oneOf('pushPull'),
+    members: list(update, limits.membersPerMessageMax),
+    reply: flag,
+    more: flag,
+  }),
+  digest: object({
+    type: oneOf('digest'),
+    epoch,
+    feeds: list(digest, limits.digestFeedsPerMessageMax),
+    initial: flag,
+    more: flag,
+  }),
+  want: object({ type: oneOf('want'), ref: wantRef, feed, position: whole(-1), bytesMax: count }),
+  wantMissing: object({ type: oneOf('wantMissing'), ref: wantRef }),
+  credit: object({ type: oneOf('credit'), bytes: count }),
+}
+
+/** A Map, so that a type named `constructor` finds nothing. */
+const checks: ReadonlyMap<string, Check<ControlMessage>> = new Map(Object.entries(checkOf))
