@@ -1,0 +1,240 @@
+import { MeshError } from '#protocol/errors'
+import { limits } from '#protocol/limits'
+import { textOf, utf8 } from '#protocol/text'
+import { ByteReader } from './byte-reader.ts'
+import { ByteWriter } from './byte-writer.ts'
+
+/** Who made a record, so that a retry is recognized wherever it arrives (P6). */
+export interface Producer {
+  /** 16 bytes. */
+  readonly id: Uint8Array
+  /** 32 bits: a producer without its old sequence raises it. */
+  readonly epoch: number
+  readonly seq: number
+}
+
+export interface LogRecord {
+  readonly key?: Uint8Array
+  readonly value: Uint8Array
+  readonly headers: Readonly<Record<string, string>>
+  /** The client's own time, milliseconds since 1970 (48 bits). */
+  readonly timestampMs?: number
+  readonly producer?: Producer
+}
+
+/** `count` records from index `firstIndex` of a batch or set with consecutive seqs of one producer. */
+export interface ProducerRange {
+  readonly id: Uint8Array
+  readonly epoch: number
+  readonly firstSeq: number
+  readonly firstIndex: number
+  readonly count: number
+}
+
+/** Encoded records, ready to be copied into a batch. */
+export interface RecordSet {
+  readonly bytes: Uint8Array
+  readonly count: number
+  readonly producerRanges: readonly ProducerRange[]
+}
+
+export const PRODUCER_RANGE_BYTES = 36
+/** What records and producer ranges of one batch may take together: the rest is its fixed header. */
+export const recordSetBytesMax = limits.batchBytesMax - 66
+
+/** Bytes that a set takes in a batch, its producer ranges included. */
+export const recordSetBytes = (set: RecordSet): number =>
+  set.bytes.length + set.producerRanges.length * PRODUCER_RANGE_BYTES
+
+export type RecordFault =
+  | 'truncated'
+  | 'numberTooLarge'
+  | 'badRecordLength'
+  | 'unknownRecordFlags'
+  | 'badHeaders'
+  | 'bytesLeftOver'
+
+/**
+ * Encodes records that fit into one batch. Throws MeshError RECORD_TOO_LARGE or BAD_REQUEST for a record beyond the
+ * limits, BODY_TOO_LARGE when all of them together do not fit.
+ */
+export function encodeRecords(records: readonly LogRecord[]): RecordSet {
+  const [set, ...more] = encodeRecordSets(records)
+  if (more.length > 0) throw new MeshError('BODY_TOO_LARGE', 'The records do not fit into one batch.')
+  return set ?? { bytes: new Uint8Array(0), count: 0, producerRanges: [] }
+}
+
+/** Like `encodeRecords` for any number of records: as many sets, in order, as it takes for each to fit into a batch. */
+export function encodeRecordSets(records: readonly LogRecord[]): readonly RecordSet[] {
+  const sets: RecordSet[] = []
+  let encoded: Uint8Array[] = []
+  let ranges: ProducerRange[] = []
+  let bytes = 0
+  const cut = () => {
+    if (encoded.length > 0) sets.push({ bytes: concat(encoded, bytes), count: encoded.length, producerRanges: ranges })
+    encoded = []
+    ranges = []
+    bytes = 0
+  }
+  for (const record of records) {
+    const recordBytes = encodeRecord(record)
+    // One more range than there is, in case that this record opens one.
+    const needed = bytes + recordBytes.length + (ranges.length + 1) * PRODUCER_RANGE_BYTES
+    if (needed > recordSetBytesMax || encoded.length === limits.batchRecordsMax) cut()
+    if (record.producer !== undefined) addToRanges(ranges, record.producer, encoded.length)
+    encoded.push(recordBytes)
+    bytes += recordBytes.length
+  }
+  cut()
+  return sets
+}
+
+/**
+ * The `count` records that `bytes` consists of, or what is wrong with them; never throws. Keys and values are views of
+ * `bytes`, not copies.
+ */
+export function decodeRecords(bytes: Uint8Array, count: number): readonly LogRecord[] | RecordFault {
+  const reader = new ByteReader(bytes)
+  const records: LogRecord[] = []
+  while (records.length < count) {
+    const record = decodeRecord(reader, bytes.length)
+    if (typeof record === 'string') return record
+    records.push(record)
+  }
+  return reader.at === bytes.length ? records : 'bytesLeftOver'
+}
+
+const flagKey = 1
+const flagTimestamp = 2
+const flagProducer = 4
+const flagsKnown = flagKey | flagTimestamp | flagProducer
+const producerIdBytes = 16
+const timestampMsMax = 2 ** 48 - 1
+
+function encodeRecord(record: LogRecord): Uint8Array {
+  checkRecord(record)
+  const { key, value, timestampMs, producer } = record
+  const headers = encodeHeaders(record.headers)
+  const length =
+    6 +
+    (key === undefined ? 0 : 2 + key.length) +
+    (timestampMs === undefined ? 0 : 6) +
+    (producer === undefined ? 0 : 28) +
+    headers.bytes.length +
+    value.length
+  if (length > limits.recordBytesMax) throw recordTooLarge(length)
+  const flags =
+    (key === undefined ? 0 : flagKey) |
+    (timestampMs === undefined ? 0 : flagTimestamp) |
+    (producer === undefined ? 0 : flagProducer)
+  const out = new ByteWriter(length).u32(length).u8(flags).u8(headers.count)
+  if (key !== undefined) out.u16(key.length).put(key)
+  if (timestampMs !== undefined) out.u48(timestampMs)
+  if (producer !== undefined) out.put(producer.id).u32(producer.epoch).u64(producer.seq)
+  return out.put(headers.bytes).put(value).finish()
+}
+
+function checkRecord({ key, timestampMs, producer }: LogRecord): void {
+  if (key !== undefined && key.length > limits.recordKeyBytesMax) {
+    throw new MeshError(
+      'BAD_REQUEST',
+      `A key has at most ${limits.recordKeyBytesMax} bytes; this one has ${key.length}.`,
+    )
+  }
+  if (timestampMs !== undefined && !isWhole(timestampMs, timestampMsMax)) {
+    throw new MeshError('BAD_REQUEST', 'A timestamp is in whole milliseconds since 1970.')
+  }
+  if (producer === undefined) return
+  const { id, epoch, seq } = producer
+  const valid = id.length === producerIdBytes && isWhole(epoch, 0xffffffff) && isWhole(seq, Number.MAX_SAFE_INTEGER)
+  if (!valid) throw new MeshError('BAD_REQUEST', 'A producer has an id of 16 bytes, a 32-bit epoch and a whole seq.')
+}
+
+const isWhole = (value: number, max: number): boolean => Number.isInteger(value) && value >= 0 && value <= max
+
+const recordTooLarge = (bytes: number): MeshError =>
+  new MeshError('RECORD_TOO_LARGE', `A record has at most ${limits.recordBytesMax} bytes; this one has ${bytes}.`)
+
+const noHeaders = { count: 0, bytes: new Uint8Array(0) }
+
+function encodeHeaders(headers: LogRecord['headers']): { readonly count: number; readonly bytes: Uint8Array } {
+  const entries = Object.entries(headers)
+  if (entries.length === 0) return noHeaders
+  if (entries.length > limits.recordHeadersMax) {
+    throw new MeshError('BAD_REQUEST', `A record has at most ${limits.recordHeadersMax} headers.`)
+  }
+  const texts = entries.flat()
+  if (!texts.every((text) => text.isWellFormed()) || entries.some(([name]) => name === '')) {
+    throw new MeshError('BAD_REQUEST', 'A header has a name, and name and value are well-formed Unicode.')
+  }
+  const encoded = texts.map(utf8)
+  const length = encoded.reduce((sum, bytes) => sum + 2 + bytes.length, 0)
+  if (length > limits.recordHeaderBytesMax) {
+    throw new MeshError(
+      'BAD_REQUEST',
+      `Headers take at most ${limits.recordHeaderBytesMax} bytes; these take ${length}.`,
+    )
+  }
+  const out = new ByteWriter(length)
+  for (const bytes of encoded) out.u16(bytes.length).put(bytes)
+  return { count: entries.length, bytes: out.finish() }
+}
+
+function addToRanges(ranges: ProducerRange[], producer: Producer, index: number): void {
+  const last = ranges.at(-1)
+  const continues =
+    last !== undefined &&
+    last.firstIndex + last.count === index &&
+    last.firstSeq + last.count === producer.seq &&
+    last.epoch === producer.epoch &&
+    last.id.every((byte, i) => byte === producer.id[i])
+  if (continues) ranges[ranges.length - 1] = { ...last, count: last.count + 1 }
+  else ranges.push({ id: producer.id, epoch: producer.epoch, firstSeq: producer.seq, firstIndex: index, count: 1 })
+}
+
+function concat(parts: readonly Uint8Array[], length: number): Uint8Array {
+  const out = new ByteWriter(length)
+  for (const part of parts) out.put(part)
+  return out.finish()
+}
+
+function decodeRecord(reader: ByteReader, setEnd: number): LogRecord | RecordFault {
+  const start = reader.at
+  reader.end = setEnd
+  const length = reader.u32()
+  if (reader.fault === undefined && length > limits.recordBytesMax) return 'badRecordLength'
+  if (start + length > setEnd) return 'truncated'
+  // From here on a field that runs beyond its record is a fault, not a piece of the next record.
+  reader.end = start + length
+  const flags = reader.u8()
+  if ((flags & ~flagsKnown) !== 0) return 'unknownRecordFlags'
+  const headerCount = reader.u8()
+  const key = flags & flagKey ? reader.take(reader.u16()) : undefined
+  const timestampMs = flags & flagTimestamp ? reader.u48() : undefined
+  const producer =
+    flags & flagProducer ? { id: reader.take(producerIdBytes), epoch: reader.u32(), seq: reader.u64() } : undefined
+  const headers = decodeHeaders(reader, headerCount)
+  if (reader.fault !== undefined) return reader.fault
+  if (headers === undefined) return 'badHeaders'
+  return {
+    ...(key && { key }),
+    value: reader.take(reader.end - reader.at),
+    headers,
+    ...(timestampMs !== undefined && { timestampMs }),
+    ...(producer && { producer }),
+  }
+}
+
+function decodeHeaders(reader: ByteReader, count: number): Record<string, string> | undefined {
+  if (count === 0) return {}
+  const entries = new Map<string, string>()
+  for (let i = 0; i < count && reader.fault === undefined; i++) {
+    const name = textOf(reader.take(reader.u16()))
+    const value = textOf(reader.take(reader.u16()))
+    if (name === undefined || value === undefined) return undefined
+    entries.set(name, value)
+  }
+  const valid = count <= limits.recordHeadersMax && entries.size === count && !entries.has('')
+  // fromEntries defines own properties, so a header named __proto__ is just a header.
+  return valid ? Object.fromEntries(entries) : undefined
+}
