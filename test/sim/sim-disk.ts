@@ -1,0 +1,89 @@
+import { assert } from '#protocol/assert'
+import { feedKeyOf } from '#protocol/log/feed'
+import type { FeedId, FeedKey, Head, Opening } from '#protocol/log/feed'
+import type { BatchToStore, MetaChange } from '#storage/feed-store'
+
+export interface DiskBatch {
+  readonly bytes: Uint8Array
+  readonly head: Head
+}
+
+export interface DiskFeed {
+  readonly feed: FeedId
+  readonly opening: Opening
+  readonly batches: DiskBatch[]
+}
+
+/** One atomic write, with what it takes to undo it. */
+interface Write {
+  readonly batches: readonly BatchToStore[]
+  readonly metaBefore: readonly MetaChange[]
+}
+
+/** The last writes that a damaged log may lose. */
+const undoableWritesMax = 32
+
+/**
+ * What is on the platters of one machine: survives its processes. Everything here is fsynced. `lost` names the batches
+ * that this disk once confirmed and then lost, as `feedKey@nextOffset`: damage, not a crash.
+ */
+export class SimDisk {
+  readonly feeds = new Map<FeedKey, DiskFeed>()
+  readonly meta = new Map<string, Uint8Array>()
+  readonly lost = new Set<string>()
+  readonly #writes: Write[] = []
+
+  apply(batches: readonly BatchToStore[], meta: readonly MetaChange[]): void {
+    const metaBefore = meta.map(([key]): MetaChange => [key, this.meta.get(key)])
+    for (const batch of batches) this.#append(batch)
+    for (const change of meta) this.#setMeta(change)
+    this.#writes.push({ batches, metaBefore })
+    if (this.#writes.length > undoableWritesMax) this.#writes.shift()
+  }
+
+  /** LevelDB's log with a flipped bit: opens without a word, and the last writes are not there. Returns how many batches. */
+  loseTail(writes: number): number {
+    let count = 0
+    for (const write of this.#writes.splice(-writes).reverse()) {
+      for (const batch of [...write.batches].reverse()) this.#unappend(batch)
+      for (const change of write.metaBefore) this.#setMeta(change)
+      count += write.batches.length
+    }
+    return count
+  }
+
+  /** Is the record at `offset` of the feed here, or was it and got lost by damage? */
+  fateOf(feed: FeedKey, offset: number): 'held' | 'damaged' | 'absent' {
+    const batches = this.feeds.get(feed)?.batches ?? []
+    if ((batches.at(-1)?.head.nextOffset ?? 0) > offset) return 'held'
+    return [...this.lost].some((batch) => batch.startsWith(`${feed}@`) && Number(batch.split('@')[1]) > offset)
+      ? 'damaged'
+      : 'absent'
+  }
+
+  #append(batch: BatchToStore): void {
+    const key = feedKeyOf(batch.feed)
+    if (batch.opening !== undefined) {
+      assert(!this.feeds.has(key), 'a feed is opened once')
+      this.feeds.set(key, { feed: batch.feed, opening: batch.opening, batches: [] })
+    }
+    const stored = this.feeds.get(key)
+    assert(stored !== undefined, 'the first batch of a feed brings its opening')
+    const last = stored.batches.at(-1)
+    assert(last === undefined || last.head.nextOffset < batch.head.nextOffset, 'batches of a feed arrive in order')
+    stored.batches.push({ bytes: batch.bytes.slice(), head: batch.head })
+  }
+
+  #unappend(batch: BatchToStore): void {
+    const key = feedKeyOf(batch.feed)
+    const stored = this.feeds.get(key) as DiskFeed
+    stored.batches.pop()
+    this.lost.add(`${key}@${batch.head.nextOffset}`)
+    if (stored.batches.length === 0) this.feeds.delete(key)
+  }
+
+  #setMeta([key, value]: MetaChange): void {
+    if (value === undefined) this.meta.delete(key)
+    else this.meta.set(key, value)
+  }
+}
