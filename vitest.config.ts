@@ -1,16 +1,28 @@
 import { defineConfig } from 'vitest/config'
 
-// One project per suite of DESIGN §15; unit tests sit beside the code they test.
+// One project per suite of DESIGN §15; unit tests sit beside the code they test. What takes minutes is named
+// `*.heavy.test.ts`, and runs in CI only, as do integration tests that are not `*.short.test.ts`.
+const heavy = '**/*.heavy.test.ts'
 const suite = (name: string, include: string[], extra: object = {}) => ({ test: { name, include, ...extra } })
-const slow = { testTimeout: 120_000, hookTimeout: 60_000 }
+const light = { testTimeout: 20_000, exclude: [heavy] }
+const slow = { testTimeout: 120_000, hookTimeout: 60_000, exclude: [heavy] }
+const processes = { ...slow, fileParallelism: false }
+
+const short = 'test/integration/**/*.short.test.ts'
 
 export default defineConfig({
   test: {
     projects: [
-      suite('unit', ['{protocol,storage,node,gateway,client,cli}/**/*.test.ts'], { testTimeout: 20_000 }),
-      suite('tidy', ['test/tidy/**/*.test.ts'], { testTimeout: 20_000 }),
+      suite('unit', ['{protocol,storage,node,gateway,client,cli}/**/*.test.ts'], light),
+      suite('tidy', ['test/tidy/**/*.test.ts', 'test/*.test.ts'], light),
       suite('sim', ['test/sim/**/*.test.ts'], slow),
-      suite('integration', ['test/integration/**/*.test.ts'], { ...slow, fileParallelism: false }),
+      suite('integration-short', [short], processes),
+      suite('integration', ['test/integration/**/*.test.ts'], { ...processes, exclude: [heavy, short] }),
+      suite('heavy', [`{protocol,storage,node,gateway,client,cli,test}/${heavy}`], {
+        ...processes,
+        testTimeout: 900_000,
+        exclude: [],
+      }),
     ],
   },
 })

@@ -1,0 +1,24 @@
+// What the last line of `.ci/run` counts.
+import { expect, test } from 'vitest'
+import { sumOf, total } from './ci-summary.ts'
+
+const report = (numPassedTests: number, numFailedTests: number) => ({ numPassedTests, numFailedTests })
+
+test('suites are summed test by test, other steps count as one', () => {
+  const steps = [
+    { name: 'lint', exitCode: 0 },
+    { name: 'types', exitCode: 2 },
+    { name: 'test', exitCode: 1, report: report(90, 2) },
+    { name: 'heavy', exitCode: 0, report: report(7, 0) },
+  ]
+  expect(total(steps)).toEqual({ passed: 98, failed: 3 })
+})
+
+test('a suite that fails without a failed test is a failure', () => {
+  expect(sumOf({ name: 'test', exitCode: 1, report: report(90, 0) })).toEqual({ passed: 90, failed: 1 })
+  expect(sumOf({ name: 'test', exitCode: 137 })).toEqual({ passed: 0, failed: 1 })
+})
+
+test('nothing is not a success', () => {
+  expect(total([])).toEqual({ passed: 0, failed: 0 })
+})

@@ -1,0 +1,51 @@
+// Sums up what `.ci/run` did: `node test/ci-summary.ts <folder>`, where each step left `<name>.exit` and, if it is a suite
+// of vitest, its JSON report `<name>.json`. The last line is `N passed, N failed`; exits 1 on any failure or when nothing ran.
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+export interface Step {
+  readonly name: string
+  readonly exitCode: number
+  /** What a suite counted; a step without a report (format, lint, types) is one check of its own. */
+  readonly report?: { readonly numPassedTests: number; readonly numFailedTests: number }
+}
+
+export interface Sum {
+  readonly passed: number
+  readonly failed: number
+}
+
+/** A suite that fails without a failed test (a file that does not load, nothing found, killed) still counts as one failure. */
+export function sumOf({ exitCode, report }: Step): Sum {
+  if (report === undefined) return exitCode === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }
+  const failed = exitCode === 0 ? report.numFailedTests : Math.max(1, report.numFailedTests)
+  return { passed: report.numPassedTests, failed }
+}
+
+export const total = (steps: readonly Step[]): Sum =>
+  steps.map(sumOf).reduce((a, b) => ({ passed: a.passed + b.passed, failed: a.failed + b.failed }), {
+    passed: 0,
+    failed: 0,
+  })
+
+function stepsIn(folder: string): readonly Step[] {
+  const names = readdirSync(folder).flatMap((file) => (file.endsWith('.exit') ? [file.slice(0, -'.exit'.length)] : []))
+  return names.map((name) => {
+    const report = join(folder, `${name}.json`)
+    const exitCode = Number(readFileSync(join(folder, `${name}.exit`), 'utf8'))
+    return existsSync(report)
+      ? { name, exitCode, report: JSON.parse(readFileSync(report, 'utf8')) as NonNullable<Step['report']> }
+      : { name, exitCode }
+  })
+}
+
+if (import.meta.main) {
+  const steps = stepsIn(process.argv[2] ?? '.tmp/ci')
+  for (const step of steps) {
+    const { passed, failed } = sumOf(step)
+    console.log(`${step.name.padEnd(12)} ${passed} passed, ${failed} failed`)
+  }
+  const { passed, failed } = total(steps)
+  console.log(`${passed} passed, ${failed} failed`)
+  process.exitCode = failed > 0 || passed === 0 ? 1 : 0
+}
