@@ -1,0 +1,76 @@
+import type { Hlc } from './hybrid-clock.ts'
+import { compareHlc } from './hybrid-clock.ts'
+import type { Link, VectorKey, VersionVector } from './version-vector.ts'
+
+/** A feed that is known here, as one reader sees it. */
+export interface FeedToRead {
+  readonly key: VectorKey
+  /** To the feed that the same writer wrote before. */
+  readonly link?: Link
+  /** The nextOffset up to which its records were delivered or passed over. */
+  readonly position: number
+  /** How far it goes here, on disk. */
+  readonly nextOffset: number
+  /** Time of the batch at `position`, once that was looked at. */
+  readonly nextHlc?: Hlc
+}
+
+/**
+ * The order of reading (DESIGN §8), which a live read and a catch-up share: the batch with the lowest time among those
+ * that are here, but no feed before its predecessor was read up to the link.
+ *
+ * 1. A feed that the reader's vector covers goes on there: its predecessors were read when it was begun.
+ * 2. Any other waits until its predecessor was read, or passed over, up to the link; and that one for its own.
+ * 3. Records of a predecessor beyond the link are ordinary records: they wait for nothing, and nothing for them.
+ */
+export interface ReadView<Feed extends FeedToRead> {
+  readonly feeds: ReadonlyMap<VectorKey, Feed>
+  /** What the reader's vector covers, implied entries included: see `positionsOf`. */
+  readonly positions: VersionVector
+}
+
+/** The feeds with records beyond the reader's position that may be read now. */
+export const readableFeeds = <Feed extends FeedToRead>(view: ReadView<Feed>): Feed[] =>
+  [...view.feeds.values()].filter((feed) => feed.position < feed.nextOffset && mayBeRead(feed, view))
+
+/** Which of the readable feeds comes next. Equal times, which different writers may give, go by key. */
+export function nextFeed<Feed extends FeedToRead>(readable: readonly Feed[]): Feed | undefined {
+  let next: Feed | undefined
+  for (const feed of readable) if (next === undefined || comesBefore(feed, next)) next = feed
+  return next
+}
+
+/**
+ * True when a feed that is not covered starts at its first batch above the reader's `sinceHlc`. With an ancestor that is
+ * covered it starts at its beginning: offsets that go on from there have no holes.
+ */
+export function startsBySince(feed: FeedToRead, { feeds, positions }: ReadView<FeedToRead>): boolean {
+  let at: FeedToRead | undefined = feed
+  // Openings that form a ring are a lie; the bound ends the walk.
+  for (let steps = 0; at !== undefined && steps <= feeds.size; steps++) {
+    if (positions.has(at.key)) return false
+    if (at.link === undefined) return true
+    if (positions.has(at.link.predecessor)) return false
+    at = feeds.get(at.link.predecessor)
+  }
+  return true
+}
+
+function mayBeRead(feed: FeedToRead, { feeds, positions }: ReadView<FeedToRead>): boolean {
+  let at = feed
+  for (let steps = 0; steps <= feeds.size; steps++) {
+    // Below offset 0 there is nothing to wait for.
+    if (positions.has(at.key) || at.link === undefined || at.link.nextOffset === 0) return true
+    const predecessor = feeds.get(at.link.predecessor)
+    const position = predecessor?.position ?? positions.get(at.link.predecessor) ?? -1
+    if (position < at.link.nextOffset) return false
+    if (predecessor === undefined) return true
+    at = predecessor
+  }
+  return false
+}
+
+function comesBefore(a: FeedToRead, b: FeedToRead): boolean {
+  const order = a.nextHlc && b.nextHlc ? compareHlc(a.nextHlc, b.nextHlc) : 0
+  return order < 0 || (order === 0 && a.key < b.key)
+}
