@@ -1,0 +1,241 @@
+import { MeshError } from '#protocol/errors'
+import type {
+  GossipView,
+  LinkView,
+  MemberView,
+  ReplicationStatus,
+  SelfView,
+  TopicStatus,
+  TopicSummary,
+} from '#protocol/views'
+import { defaultBackoff, type Backoff } from './backoff.ts'
+import { publishedOf, publishRequest, type Published, type PublishedMany, type PublishOptions } from './publish.ts'
+import { ReceivedRecord, type OutgoingRecord, type PublishValue, type RecordJson } from './record.ts'
+import { Servers, type Fetch, type Request } from './servers.ts'
+import { streamOf, type StreamItem } from './subscription.ts'
+
+export interface ConnectOptions {
+  /** Base URLs of gateways, such as `http://127.0.0.1:8400`: the first that answers is used, the others stand by. */
+  readonly servers: readonly string[]
+  /** Ends the attempt to connect. What comes later takes signals of its own, or ends with `close`. */
+  readonly signal?: AbortSignal
+  readonly backoff?: Backoff
+  /** How long an answer may take to begin, beyond what it was asked to wait. Higher: slower fail-over from a silent server. */
+  readonly answerMsMax?: number
+  /** A stream silent for so long is taken for broken. The default is three heartbeats of a peer. */
+  readonly silenceMsMax?: number
+  readonly fetch?: Fetch
+  /** A float in [0, 1), for jitter. */
+  readonly random?: () => number
+}
+
+/**
+ * Finds a server that answers. Throws MeshError UNAVAILABLE if none does, BAD_REQUEST for a server that is no http URL.
+ *
+ * @example
+ * await using mesh = await connect({ servers: ['http://127.0.0.1:8400', 'http://127.0.0.1:8401'] })
+ * await mesh.publish('orders', { id: 7 }, { ack: 'majority' })
+ * for await (const record of mesh.subscribe('orders', { from: 'earliest' })) console.log(record.json())
+ */
+export async function connect(options: ConnectOptions): Promise<Mesh> {
+  const mesh = new Mesh(options)
+  await mesh.self(options)
+  return mesh
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal
+}
+
+export interface ReadOptions extends CallOptions {
+  /** `earliest`, `latest` (the default of a subscription) or the cursor of a record, page or publish. */
+  readonly from?: string
+}
+
+export interface PageOptions extends ReadOptions {
+  readonly limit?: number
+  /** How long to wait for a first record if there is none, in milliseconds, at most 60 s. */
+  readonly waitMs?: number
+}
+
+export interface Page {
+  readonly records: readonly ReceivedRecord[]
+  readonly cursor: string
+  /** False: the peer holds more beyond this page. */
+  readonly upToDate: boolean
+}
+
+/** A mesh as seen through its gateways. Every call throws MeshError, or the reason of the signal that ended it. */
+export class Mesh implements AsyncDisposable {
+  readonly #servers: Servers
+  readonly #options: ConnectOptions
+  readonly #closing = new AbortController()
+  /** Cuts between peers, for those that were started with --lab. */
+  readonly lab: Lab
+
+  constructor(options: ConnectOptions) {
+    this.#options = options
+    this.#servers = new Servers({
+      urls: baseUrlsOf(options.servers),
+      fetch: options.fetch ?? ((url, init) => fetch(url, init)),
+      answerMsMax: options.answerMsMax ?? 10_000,
+    })
+    this.lab = new Lab((request) => this.#json(request))
+  }
+
+  /** The server that is asked first: the one that answered last. */
+  get server(): string {
+    return this.#servers.current
+  }
+
+  /** Publishes one record. Not repeated if the answer is lost: that is OUTCOME_UNKNOWN. */
+  async publish(
+    topic: string,
+    value: PublishValue,
+    options: PublishOptions & Omit<OutgoingRecord, 'value'> = {},
+  ): Promise<Published> {
+    const { ids, ...rest } = await this.publishMany(topic, [{ ...options, value }], options)
+    return { id: ids[0] as string, ...rest }
+  }
+
+  /** Publishes records in one request: all or none are accepted, and read in this order. At most 10,000 and 8 MiB of JSON. */
+  async publishMany(
+    topic: string,
+    records: readonly OutgoingRecord[],
+    options: PublishOptions = {},
+  ): Promise<PublishedMany> {
+    return publishedOf(await this.#json({ ...publishRequest(topic, records, options), ...signalOf(options) }))
+  }
+
+  /** Records as they come, for ever; breaks are bridged. Order is per writer. Ends by `break`, the signal or `close`. */
+  async *subscribe(topic: string, options: ReadOptions = {}): AsyncGenerator<ReceivedRecord, void> {
+    for await (const item of this.stream(topic, options)) if (item.type === 'record') yield item.record
+  }
+
+  /** Like `subscribe`, with what happens in between: caught up, gaps, interruptions. */
+  stream(topic: string, options: ReadOptions = {}): AsyncGenerator<StreamItem, never> {
+    return streamOf(this.#servers, {
+      topic,
+      from: options.from ?? 'latest',
+      signal: this.#signal(options.signal),
+      backoff: this.#options.backoff ?? defaultBackoff,
+      random: this.#options.random ?? Math.random,
+      silenceMsMax: this.#options.silenceMsMax ?? 45_000,
+    })
+  }
+
+  /** One page, from `earliest` unless said otherwise. Its cursor asks for the next one. */
+  async read(topic: string, options: PageOptions = {}): Promise<Page> {
+    const query = new URLSearchParams({ from: options.from ?? 'earliest' })
+    if (options.limit !== undefined) query.set('limit', String(options.limit))
+    if (options.waitMs !== undefined) query.set('wait', `${options.waitMs}ms`)
+    const path = `${topicPath(topic)}/records?${query.toString()}`
+    const page = await this.#get<{ records: RecordJson[]; cursor: string; upToDate: boolean }>(
+      path,
+      options,
+      options.waitMs,
+    )
+    return { ...page, records: page.records.map((json) => new ReceivedRecord(json, page.cursor)) }
+  }
+
+  async topics(options: CallOptions & { readonly match?: string } = {}): Promise<readonly TopicSummary[]> {
+    const search = options.match === undefined ? '' : `?match=${encodeURIComponent(options.match)}`
+    return (await this.#get<{ topics: TopicSummary[] }>(`/v1/topics${search}`, options)).topics
+  }
+
+  /** What every replica holds of the topic, as far as the peer that answers knows. */
+  status(topic: string, options: CallOptions = {}): Promise<TopicStatus> {
+    return this.#get(`${topicPath(topic)}/status`, options)
+  }
+
+  /** Which peers hold the record. */
+  where(topic: string, recordId: string, options: CallOptions = {}): Promise<ReplicationStatus> {
+    return this.#get(`${topicPath(topic)}/records/${encodeURIComponent(recordId)}/replication`, options)
+  }
+
+  /** The peer that answers. */
+  self(options: CallOptions = {}): Promise<SelfView> {
+    return this.#get('/v1/mesh/self', options)
+  }
+
+  async members(options: CallOptions = {}): Promise<readonly MemberView[]> {
+    return (await this.#get<{ members: MemberView[] }>('/v1/mesh/members', options)).members
+  }
+
+  gossip(options: CallOptions = {}): Promise<GossipView> {
+    return this.#get('/v1/mesh/gossip', options)
+  }
+
+  async links(options: CallOptions = {}): Promise<readonly LinkView[]> {
+    return (await this.#get<{ links: LinkView[] }>('/v1/mesh/links', options)).links
+  }
+
+  /** Ends every call and subscription of this mesh. */
+  close(): void {
+    this.#closing.abort(new DOMException('the mesh was closed', 'AbortError'))
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+    return Promise.resolve()
+  }
+
+  #get<T>(path: string, options: CallOptions, waitMs = 0): Promise<T> {
+    return this.#json({ method: 'GET', path, waitMs, repeatable: true, ...signalOf(options) }) as Promise<T>
+  }
+
+  #json(request: Omit<Request, 'signal'> & CallOptions): Promise<unknown> {
+    return this.#servers.ask({ ...request, signal: this.#signal(request.signal) }, async (response) => {
+      const text = await response.text()
+      return text === '' ? undefined : (JSON.parse(text) as unknown)
+    })
+  }
+
+  #signal(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal])
+  }
+}
+
+/** The answering peer alone is cut: to cut the mesh in two, tell every peer of one side, or better of both. */
+class Lab {
+  readonly #json: (request: Omit<Request, 'signal'> & CallOptions) => Promise<unknown>
+
+  constructor(json: (request: Omit<Request, 'signal'> & CallOptions) => Promise<unknown>) {
+    this.#json = json
+  }
+
+  /** From now on the peer is deaf and mute to these members (names or peer ids). Throws LAB_DISABLED, MEMBER_NOT_FOUND. */
+  async drop(members: readonly string[], options: CallOptions = {}): Promise<void> {
+    const body = JSON.stringify({ drop: members })
+    const headers = { 'content-type': 'application/json' }
+    await this.#json({
+      method: 'PUT',
+      path: '/v1/lab/partition',
+      headers,
+      body,
+      repeatable: true,
+      ...signalOf(options),
+    })
+  }
+
+  async heal(options: CallOptions = {}): Promise<void> {
+    await this.#json({ method: 'DELETE', path: '/v1/lab/partition', repeatable: true, ...signalOf(options) })
+  }
+}
+
+const topicPath = (topic: string): string => `/v1/topics/${encodeURIComponent(topic)}`
+
+// An absent signal must stay absent rather than become undefined.
+const signalOf = ({ signal }: CallOptions): CallOptions => (signal === undefined ? {} : { signal })
+
+function baseUrlsOf(servers: readonly string[]): readonly string[] {
+  const urls = servers.map((text) => {
+    const url = URL.parse(text)
+    if (url === null || !/^https?:$/.test(url.protocol)) {
+      throw new MeshError('BAD_REQUEST', `${text} is not the URL of a server, such as http://127.0.0.1:8400`)
+    }
+    return url.href.replace(/\/+$/, '')
+  })
+  if (urls.length === 0) throw new MeshError('BAD_REQUEST', 'no server was named')
+  return [...new Set(urls)]
+}

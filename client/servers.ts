@@ -1,0 +1,115 @@
+import { MeshError } from '#protocol/errors'
+import { errorOfAnswer } from './problem.ts'
+
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>
+
+export interface ServersConfig {
+  /** Base URLs of gateways, the preferred one first. */
+  readonly urls: readonly string[]
+  readonly fetch: Fetch
+  /** How long an answer may take to begin; what the request itself waits for comes on top. */
+  readonly answerMsMax: number
+}
+
+export interface Request {
+  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE'
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+  readonly signal: AbortSignal
+  /** How long the server was asked to wait before it answers. */
+  readonly waitMs?: number
+  /** True if doing it twice is doing it once. Otherwise it is repeated only when it certainly never left this machine. */
+  readonly repeatable: boolean
+}
+
+/** Several gateways seen as one: stays with the one that answered last and moves on when it does not answer. */
+export class Servers {
+  readonly #config: ServersConfig
+  #current = 0
+
+  constructor(config: ServersConfig) {
+    this.#config = config
+  }
+
+  /** The server that is asked first. */
+  get current(): string {
+    return this.#config.urls[this.#current] as string
+  }
+
+  moveOn(): void {
+    this.#current = (this.#current + 1) % this.#config.urls.length
+  }
+
+  /** Asks each server at most once. `read` takes what it needs of the 2xx answer; a break while it reads counts as no answer. */
+  async ask<T>(request: Request, read: (response: Response) => Promise<T>): Promise<T> {
+    const failures: MeshError[] = []
+    while (failures.length < this.#config.urls.length) {
+      const outcome = await this.#askCurrent(request, read)
+      if ('answer' in outcome) return outcome.answer
+      if (!outcome.elsewhere) throw outcome.error
+      failures.push(outcome.error)
+      this.moveOn()
+    }
+    if (failures.length === 1 && failures[0] !== undefined) throw failures[0]
+    throw new MeshError('UNAVAILABLE', failures.map((error) => error.message).join('; '), { cause: failures.at(-1) })
+  }
+
+  async #askCurrent<T>(
+    request: Request,
+    read: (response: Response) => Promise<T>,
+  ): Promise<{ readonly answer: T } | { readonly error: MeshError; readonly elsewhere: boolean }> {
+    const server = this.current
+    const deadline = new AbortController()
+    const timer = setTimeout(
+      () => deadline.abort(new Error(`no answer within ${this.#config.answerMsMax} ms`)),
+      this.#config.answerMsMax + (request.waitMs ?? 0),
+    )
+    try {
+      const response = await this.#config.fetch(server + request.path, {
+        method: request.method,
+        headers: { ...request.headers },
+        signal: AbortSignal.any([request.signal, deadline.signal]),
+        ...(request.body === undefined ? {} : { body: request.body }),
+      })
+      if (response.ok) return { answer: await read(response) }
+      const error = await errorOfAnswer(response, server)
+      return { error, elsewhere: request.repeatable && error.status === 503 }
+    } catch (cause) {
+      request.signal.throwIfAborted()
+      if (cause instanceof MeshError) throw cause
+      return failureOf(request, server, cause)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+function failureOf(request: Request, server: string, cause: unknown): { error: MeshError; elsewhere: boolean } {
+  const detail = `${server}: ${reasonOf(cause)}`
+  const facts = { server }
+  if (request.repeatable || neverSent(cause)) {
+    return { error: new MeshError('UNAVAILABLE', detail, { cause, facts }), elsewhere: true }
+  }
+  return { error: new MeshError('OUTCOME_UNKNOWN', detail, { cause, facts }), elsewhere: false }
+}
+
+/**
+ * True if no connection was made. Only Node tells; a browser does not say why a fetch failed, so there it stays unknown.
+ * `EHOSTUNREACH` alone would not do: an established connection can end with it, too.
+ */
+function neverSent(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  if (error instanceof AggregateError && error.errors.length > 0) return error.errors.every(neverSent)
+  const { syscall, code } = error as Error & { syscall?: unknown; code?: unknown }
+  if (syscall === 'connect' || syscall === 'getaddrinfo' || code === 'UND_ERR_CONNECT_TIMEOUT') return true
+  return neverSent(error.cause)
+}
+
+/** `fetch failed` says nothing; its innermost cause does. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error.cause !== undefined) return reasonOf(error.cause)
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : undefined
+  return first === undefined ? error.message : reasonOf(first)
+}
