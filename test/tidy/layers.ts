@@ -62,12 +62,15 @@ function forbidden(path: string, own: string, specifier: string): string | undef
     return `${own} may not import the package ${specifier}`
   }
   const other = layerOf(file)
-  if (other === own) return undefined
+  if (other === own || (isTest(path) && isTestDouble(file))) return undefined
   if (other === undefined || !allowed.mayImport.includes(other)) return `${own} may not import ${file}`
   return specifier.startsWith('.') && !inOneFolder(own, other)
     ? `import ${file} as #${file.replace(/\.ts$/, '')}`
     : undefined
 }
+
+/** What several folders' tests share stands at the root of `test/`. */
+const isTestDouble = (file: string): boolean => /^test\/[^/]+$/.test(file)
 
 const covers = (entry: string, name: string): boolean =>
   entry === name || (entry.endsWith('/*') && name.startsWith(entry.slice(0, -1)))
