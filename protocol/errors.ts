@@ -93,7 +93,7 @@ export const errorCatalogue = {
   DATA_CLUSTER: kind(0, 'The data directory belongs to another cluster', 'Pass its --cluster, or another --data.'),
   DATA_UNUSABLE: kind(0, 'The data directory cannot be used', 'Check that it exists and may be written.'),
   STORAGE_FAILED: kind(
-    0,
+    500,
     'Writing to disk failed',
     'Check the disk, then start the peer again; nothing acked is lost.',
   ),
@@ -131,6 +131,10 @@ export class MeshError extends Error {
 
   get retryable(): boolean {
     return errorCatalogue[this.code].retryable
+  }
+
+  get title(): string {
+    return errorCatalogue[this.code].title
   }
 
   get hint(): string {

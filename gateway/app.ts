@@ -1,0 +1,53 @@
+import { Hono } from 'hono'
+import { METHODS } from 'hono/router'
+import { MeshError } from '#protocol/errors'
+import type { Broker } from './broker.ts'
+import type { GatewayConfig } from './config.ts'
+import type { RouteDeps } from './deps.ts'
+import { LiveReads } from './live-reads.ts'
+import { Problems, type ReportError } from './problem.ts'
+import { healthRoutes } from './routes/health.ts'
+import { labRoutes } from './routes/lab.ts'
+import { meshRoutes } from './routes/mesh.ts'
+import { publishRoutes } from './routes/publish.ts'
+import { readRoutes } from './routes/read.ts'
+import { recordRoutes } from './routes/record.ts'
+import { topicRoutes } from './routes/topics.ts'
+
+export interface GatewayDeps {
+  readonly broker: Broker
+  readonly config: GatewayConfig
+  /** Told of every error that is our own mistake. */
+  readonly reportError?: ReportError
+  /** The server's, so that it can end them. */
+  readonly liveReads?: LiveReads
+}
+
+/** The HTTP API of one peer (DESIGN §11), as a function from requests to responses. */
+export function createGateway({ broker, config, reportError = console.error, ...deps }: GatewayDeps): Hono {
+  const liveReads = deps.liveReads ?? new LiveReads(config.readersMax)
+  const problems = new Problems(broker.self.name, reportError)
+  const draining = (): boolean => liveReads.draining || !broker.ready().ready
+  const shared: RouteDeps = { broker, config, liveReads, problems, draining }
+
+  const app = new Hono()
+  for (const routesOf of [publishRoutes, readRoutes, recordRoutes, topicRoutes, meshRoutes, labRoutes, healthRoutes]) {
+    app.route('/', routesOf(shared))
+  }
+  app.onError((error) => problems.response(error))
+  app.notFound((c) => {
+    const allow = methodsOf(app, c.req.path)
+    if (allow.length === 0)
+      return problems.response(new MeshError('ROUTE_NOT_FOUND', `There is nothing at ${c.req.path}.`))
+    const error = new MeshError('METHOD_NOT_ALLOWED', `${c.req.path} takes ${allow.join(', ')}, not ${c.req.method}.`)
+    return problems.response(error, { allow: allow.join(', ') })
+  })
+  return app
+}
+
+function methodsOf(app: Hono, path: string): string[] {
+  const methods = METHODS.map((method) => method.toUpperCase()).filter(
+    (method) => app.router.match(method, path)[0].length > 0,
+  )
+  return methods.includes('GET') ? ['HEAD', ...methods] : methods
+}

@@ -1,0 +1,40 @@
+import { limits } from '#protocol/limits'
+
+export interface GatewayConfig {
+  /** Address to listen on: a name or an IP address without brackets. */
+  readonly host: string
+  /** 0 picks a free port. */
+  readonly port: number
+  /** Live reads (SSE and waiting long-polls) at a time; one more is refused as OVERLOADED. Higher: more sockets and memory. */
+  readonly readersMax: number
+  /** An idle SSE stream says something this often, so that proxies keep it and dead clients are noticed. */
+  readonly heartbeatMs: number
+  /** Records that an SSE stream takes from the log at a time; at least one socket write each. Higher: fewer, larger writes. */
+  readonly streamRecordsPerRead: number
+  /** Sockets at a time. Each may hold one head of `requestHeadBytesMax` and one body. */
+  readonly connectionsMax: number
+  /** Request line and headers. A cursor may come as `Last-Event-ID` or in `?from=`, percent-encoded or not. */
+  readonly requestHeadBytesMax: number
+  /** The head of a request must arrive within this time: against clients that trickle (slowloris). */
+  readonly headTimeoutMs: number
+  /** The whole request must arrive within this time. Lower: large bodies fail on slow links. */
+  readonly requestTimeoutMs: number
+  /** An idle connection is kept this long; longer than the 60 s of common load balancers, so that they close first. */
+  readonly keepAliveMs: number
+  /** At the stop, answers under way get this long before their sockets are cut. */
+  readonly drainMs: number
+}
+
+export const gatewayDefaults: GatewayConfig = {
+  host: '127.0.0.1',
+  port: 8400,
+  readersMax: limits.readersMax,
+  heartbeatMs: 15_000,
+  streamRecordsPerRead: 256,
+  connectionsMax: 2 * limits.readersMax,
+  requestHeadBytesMax: limits.cursorTextMax + 16 * 1024,
+  headTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
+  keepAliveMs: 65_000,
+  drainMs: 5_000,
+}

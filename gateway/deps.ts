@@ -1,0 +1,14 @@
+import type { Broker } from './broker.ts'
+import type { GatewayConfig } from './config.ts'
+import type { LiveReads } from './live-reads.ts'
+import type { Problems } from './problem.ts'
+
+/** What the routes share. */
+export interface RouteDeps {
+  readonly broker: Broker
+  readonly config: GatewayConfig
+  readonly liveReads: LiveReads
+  readonly problems: Problems
+  /** True once this peer accepts no more work: its gateway or its broker drains. */
+  readonly draining: () => boolean
+}

@@ -1,0 +1,78 @@
+import type { Context } from 'hono'
+import { MeshError } from '#protocol/errors'
+import { parseEpoch, parsePeerId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
+import { parseTopicName, type TopicName } from '#protocol/topic-name'
+import type { RecordId } from './broker.ts'
+import { invalid } from './problem.ts'
+
+/** The `{topic}` of the path. Throws TOPIC_NAME_INVALID. */
+export function topicOf(c: Context): TopicName {
+  const text = c.req.param('topic') ?? ''
+  const topic = parseTopicName(text)
+  if (topic === undefined) throw new MeshError('TOPIC_NAME_INVALID', `${quoted(text)} is not a topic name.`)
+  return topic
+}
+
+/** The `{id}` of the path: `<writer>.<epoch>.<offset>`. Throws RECORD_ID_INVALID. */
+export function recordIdOf(c: Context): RecordId {
+  const text = c.req.param('id') ?? ''
+  const id = parseRecordId(text)
+  if (id === undefined) throw new MeshError('RECORD_ID_INVALID', `${quoted(text)} is not a record id.`)
+  return id
+}
+
+function parseRecordId(text: string): RecordId | undefined {
+  const [peer, boot, digits, ...rest] = text.split('.')
+  const writer = parsePeerId(peer)
+  const epoch = parseEpoch(boot)
+  if (writer === undefined || epoch === undefined || rest.length > 0) return undefined
+  if (digits === undefined || !/^(0|[1-9]\d{0,15})$/.test(digits)) return undefined
+  const offset = Number(digits)
+  return Number.isSafeInteger(offset) ? { writer, epoch, offset } : undefined
+}
+
+/**
+ * The query parameters, each at most once. A misspelled one is refused rather than ignored: `?akc=all` must not become
+ * a publish with less than was asked for (P2).
+ */
+export function queryOf<Name extends string>(c: Context, names: readonly Name[]): Partial<Record<Name, string>> {
+  const found: Partial<Record<string, string>> = {}
+  if (!c.req.raw.url.includes('?')) return found as Partial<Record<Name, string>>
+  for (const [name, values] of Object.entries(c.req.queries())) {
+    if (!(names as readonly string[]).includes(name)) {
+      throw invalid(
+        quoted(name),
+        `is not a parameter here; there ${names.length > 0 ? `are: ${names.join(', ')}` : 'is none'}`,
+      )
+    }
+    if (values.length > 1) throw invalid(name, 'was given more than once')
+    found[name] = values[0] ?? ''
+  }
+  return found as Partial<Record<Name, string>>
+}
+
+/** Milliseconds of `300ms`, `2s`, `1m` or `0`, at most 60 s. */
+export function waitMsOf(text: string | undefined, defaultMs: number): number {
+  if (text === undefined) return defaultMs
+  const [, digits, unit] = /^(\d{1,6})(ms|s|m)$/.exec(text === '0' ? '0ms' : text) ?? []
+  if (digits === undefined) throw invalid('wait', 'must be a duration such as 300ms, 2s or 1m')
+  const ms = Number(digits) * (unit === 'ms' ? 1 : unit === 's' ? 1_000 : 60_000)
+  if (ms > limits.waitMsMax) throw invalid('wait', `must be at most ${limits.waitMsMax / 1_000}s`)
+  return ms
+}
+
+/** A whole number from 1 to `max`. */
+export function countOf(
+  name: string,
+  text: string | undefined,
+  { normal, max }: { normal: number; max: number },
+): number {
+  if (text === undefined) return normal
+  const count = /^\d{1,9}$/.test(text) ? Number(text) : 0
+  if (count < 1 || count > max) throw invalid(name, `must be a whole number from 1 to ${max}`)
+  return count
+}
+
+/** What a client sent, short enough for an error message. */
+export const quoted = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)

@@ -1,0 +1,63 @@
+import { MeshError } from '#protocol/errors'
+
+/** An error as RFC 9457 problem details, with the code of the catalogue; facts of the error are extension members. */
+export interface Problem {
+  readonly type: string
+  readonly title: string
+  readonly status: number
+  readonly detail: string
+  readonly code: string
+  readonly retryable: boolean
+  readonly hint: string
+  /** Name of the peer that says so. */
+  readonly peer: string
+  readonly [fact: string]: unknown
+}
+
+/** Told of every error that is our own mistake; what happened never leaves in the answer. */
+export type ReportError = (error: unknown) => void
+
+export class Problems {
+  readonly #peer: string
+  readonly #report: ReportError
+
+  constructor(peer: string, report: ReportError) {
+    this.#peer = peer
+    this.#report = report
+  }
+
+  of(thrown: unknown): Problem {
+    const error = this.#presentable(thrown)
+    return {
+      ...error.facts,
+      type: `urn:grapevine:error:${error.code}`,
+      title: error.title,
+      status: error.status,
+      detail: error.message,
+      code: error.code,
+      retryable: error.retryable,
+      hint: error.hint,
+      peer: this.#peer,
+    }
+  }
+
+  response(thrown: unknown, headers: Readonly<Record<string, string>> = {}): Response {
+    const problem = this.of(thrown)
+    const retryAfter = problem.status === 503 ? { 'retry-after': '1' } : {}
+    return new Response(JSON.stringify(problem), {
+      status: problem.status,
+      headers: { 'content-type': 'application/problem+json', ...retryAfter, ...headers },
+    })
+  }
+
+  /** Anything but a MeshError with an HTTP status is a surprise, also one that only start-up should meet. */
+  #presentable(thrown: unknown): MeshError {
+    if (thrown instanceof MeshError && thrown.status !== 0) return thrown
+    this.#report(thrown)
+    return new MeshError('INTERNAL')
+  }
+}
+
+/** The request is malformed at `field`: a query parameter, a header, or a path into the body such as `records[2].key`. */
+export const invalid = (field: string, problem: string): MeshError =>
+  new MeshError('BAD_REQUEST', `${field} ${problem}.`, { facts: { field } })

@@ -1,0 +1,15 @@
+import { Hono } from 'hono'
+import { MeshError } from '#protocol/errors'
+import type { RouteDeps } from '../deps.ts'
+
+/** For whoever watches the process. A partitioned peer is ready: it goes on publishing (P1). */
+export function healthRoutes({ broker, draining }: RouteDeps): Hono {
+  const routes = new Hono()
+  routes.get('/healthz', (c) => c.json({ status: 'ok' }))
+  routes.get('/readyz', (c) => {
+    if (draining()) throw new MeshError('DRAINING', broker.ready().reason)
+    return c.json({ status: 'ready' })
+  })
+  routes.get('/version', (c) => c.json({ name: 'grapevine', version: broker.self.version }))
+  return routes
+}

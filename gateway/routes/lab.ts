@@ -1,0 +1,35 @@
+import { Hono } from 'hono'
+import { MeshError } from '#protocol/errors'
+import type { Lab } from '../broker.ts'
+import type { RouteDeps } from '../deps.ts'
+import { queryOf } from '../parameters.ts'
+import { bodyOf, labPartitionBody } from '../schemas.ts'
+
+/** Cuts this peer off from others, for those who want to see what a split does. */
+export function labRoutes({ broker }: RouteDeps): Hono {
+  const routes = new Hono()
+  const lab = (): Lab => {
+    if (broker.lab === undefined) throw new MeshError('LAB_DISABLED')
+    return broker.lab
+  }
+
+  routes.get('/v1/lab/partition', (c) => {
+    queryOf(c, [])
+    return c.json({ dropped: lab().dropped() })
+  })
+
+  routes.put('/v1/lab/partition', async (c) => {
+    queryOf(c, [])
+    const ours = lab()
+    const { drop } = await bodyOf(c, labPartitionBody)
+    return c.json({ dropped: ours.drop(drop) })
+  })
+
+  routes.delete('/v1/lab/partition', (c) => {
+    queryOf(c, [])
+    lab().heal()
+    return c.json({ dropped: lab().dropped() })
+  })
+
+  return routes
+}

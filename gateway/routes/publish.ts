@@ -1,0 +1,91 @@
+import { Hono, type Context } from 'hono'
+import { parseAckLevel, type AckLevel } from '#protocol/ack-level'
+import { MeshError } from '#protocol/errors'
+import { limits } from '#protocol/limits'
+import { textOf, utf8 } from '#protocol/text'
+import { readBody } from '../body.ts'
+import type { PublishResult } from '../broker.ts'
+import type { RouteDeps } from '../deps.ts'
+import { isContentType, mediaTypeOf, recordsMediaType } from '../media-type.ts'
+import { queryOf, quoted, topicOf, waitMsOf } from '../parameters.ts'
+import { invalid } from '../problem.ts'
+import { isHeaderName, publishBodyOf, type RecordHead } from '../publish-body.ts'
+import { cursorHeader } from './cursor-header.ts'
+
+export function publishRoutes({ broker }: RouteDeps): Hono {
+  const routes = new Hono()
+
+  routes.post('/v1/topics/:topic/records', async (c) => {
+    const topic = topicOf(c)
+    const query = queryOf(c, ['ack', 'wait'])
+    const ack = ackOf(query.ack)
+    const waitMs = waitMsOf(query.wait, limits.waitMsDefault)
+    const head = headOf(c)
+    const body = publishBodyOf(await readPublish(c, head), head)
+    const records = body.type === 'one' ? [body.record] : body.records
+    const result = await broker.publish({ topic, records, ack, waitMs })
+    return body.type === 'one' ? answerOne(c, result) : answerBatch(c, result)
+  })
+
+  return routes
+}
+
+function ackOf(text = 'local'): AckLevel {
+  const ack = parseAckLevel(text)
+  if (ack === undefined) throw new MeshError('ACK_LEVEL_INVALID', `${quoted(text)} is not an ack level.`)
+  return ack
+}
+
+const recordHeaderPrefix = 'record-header-'
+
+function headOf(c: Context): RecordHead {
+  let key: Uint8Array | undefined
+  const headers = new Map<string, string>()
+  c.req.raw.headers.forEach((value, name) => {
+    if (name === 'content-type') headers.set(name, contentTypeOf(value))
+    else if (name === 'record-key') key = utf8(headerText(value))
+    else if (name.startsWith(recordHeaderPrefix)) headers.set(recordHeaderName(name), headerText(value))
+  })
+  return { ...(key !== undefined && { key }), headers: Object.fromEntries(headers) }
+}
+
+function contentTypeOf(value: string): string {
+  if (!isContentType(value)) throw invalid('content-type', 'must be a media type such as text/plain')
+  return value
+}
+
+function recordHeaderName(name: string): string {
+  const own = name.slice(recordHeaderPrefix.length)
+  if (own === 'content-type') throw invalid(name, 'is what Content-Type is for')
+  if (!isHeaderName(own)) throw invalid(name, 'does not name a header of the record')
+  return own
+}
+
+/** HTTP hands us bytes one to a character. Most senders mean UTF-8 by them; what is not UTF-8 is ISO 8859-1, as RFC 9110 §5.5 has it. */
+function headerText(value: string): string {
+  if (/^[\x20-\x7e\t]*$/.test(value)) return value
+  return textOf(Buffer.from(value, 'latin1')) ?? value
+}
+
+/** A batch may be larger than a record; which of both it is can be told only from its text. */
+function readPublish(c: Context, { headers }: RecordHead): Promise<Uint8Array> {
+  const mediaType = mediaTypeOf(headers['content-type'] ?? '')
+  return mediaType === 'application/json' || mediaType === recordsMediaType
+    ? readBody(c, limits.requestBytesMax, 'BODY_TOO_LARGE')
+    : readBody(c, limits.recordBytesMax, 'RECORD_TOO_LARGE')
+}
+
+/** 201: the level was reached. 202: durable here, but not on as many peers as asked within `wait` (P2). */
+const statusOf = ({ ack }: PublishResult): 201 | 202 => (ack.reached ? 201 : 202)
+
+function answerOne(c: Context, result: PublishResult): Response {
+  const { cursor, ack } = result
+  return c.json({ id: result.ids[0], cursor, ack }, statusOf(result), cursorHeader(cursor))
+}
+
+/** Every record of a batch has the same fate today; each has its own status, since retries will differ. */
+function answerBatch(c: Context, result: PublishResult): Response {
+  const { cursor, ack } = result
+  const status = statusOf(result)
+  return c.json({ results: result.ids.map((id) => ({ status, id })), cursor, ack }, 200, cursorHeader(cursor))
+}

@@ -1,0 +1,56 @@
+import { Hono, type Context } from 'hono'
+import { MeshError } from '#protocol/errors'
+import type { StoredRecord } from '../broker.ts'
+import type { RouteDeps } from '../deps.ts'
+import { isContentType, unknownMediaType } from '../media-type.ts'
+import { queryOf, recordIdOf, topicOf } from '../parameters.ts'
+import { recordJson } from '../record-json.ts'
+
+export function recordRoutes({ broker }: RouteDeps): Hono {
+  const routes = new Hono()
+
+  routes.get('/v1/topics/:topic/records/:id', async (c) => {
+    queryOf(c, [])
+    const record = (await broker.record(topicOf(c), recordIdOf(c))) ?? notHeld(c)
+    if (wantsBytes(c)) return answerBytes(record)
+    return c.body(recordJson(record), 200, { 'content-type': 'application/json', vary: 'accept' })
+  })
+
+  routes.get('/v1/topics/:topic/records/:id/replication', (c) => {
+    queryOf(c, [])
+    return c.json(broker.replication(topicOf(c), recordIdOf(c)) ?? notHeld(c))
+  })
+
+  return routes
+}
+
+const notHeld = (c: Context): never => {
+  const id = c.req.param('id')
+  throw new MeshError('RECORD_NOT_FOUND', `This peer does not hold the record ${id}.`, { facts: { id } })
+}
+
+/** The value itself is given to who asks for bytes, so that a browser's `Accept` never gets it. */
+const wantsBytes = (c: Context): boolean => /(^|[,\s])application\/octet-stream/i.test(c.req.header('accept') ?? '')
+
+/** A record is somebody else's content on our origin: no browser may sniff its type, run it or frame it. */
+const containment = { 'x-content-type-options': 'nosniff', 'content-security-policy': "sandbox; default-src 'none'" }
+
+function answerBytes({ key, headers, value }: StoredRecord): Response {
+  const fields = new Headers({ ...containment, vary: 'accept' })
+  const contentType = headers['content-type']
+  fields.set('content-type', contentType !== undefined && isContentType(contentType) ? contentType : unknownMediaType)
+  if (key !== undefined) setField(fields, 'record-key', key)
+  for (const [name, text] of Object.entries(headers)) {
+    if (name !== 'content-type') setField(fields, `record-header-${name}`, Buffer.from(text))
+  }
+  return new Response(new Uint8Array(value), { headers: fields })
+}
+
+/** As UTF-8, one byte to a character. What HTTP cannot say in a header is left out here; the JSON form has it. */
+function setField(fields: Headers, name: string, bytes: Uint8Array): void {
+  const value = Buffer.from(bytes).toString('latin1')
+  const sayable =
+    /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name) &&
+    /^([\x21-\x7e\x80-\xff]([\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/.test(value)
+  if (sayable) fields.set(name, value)
+}

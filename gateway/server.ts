@@ -1,0 +1,110 @@
+import { createServer, type Server, type ServerOptions } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { getRequestListener, RequestError } from '@hono/node-server'
+import { MeshError } from '#protocol/errors'
+import { createGateway } from './app.ts'
+import type { Broker } from './broker.ts'
+import type { GatewayConfig } from './config.ts'
+import { LiveReads } from './live-reads.ts'
+import { Problems, type ReportError } from './problem.ts'
+
+export interface GatewayServerDeps {
+  readonly broker: Broker
+  readonly config: GatewayConfig
+  /** Told of every error that is our own mistake. */
+  readonly reportError?: ReportError
+}
+
+export interface GatewayServer {
+  readonly host: string
+  /** The port listened on: a free one if 0 was asked for. */
+  readonly port: number
+  /** Such as `http://127.0.0.1:8400`. */
+  readonly url: string
+  /** Says `bye` to streams, finishes answers, then closes; what is not done after `drainMs` is cut. */
+  stop(): Promise<void>
+}
+
+/** Resolves once it listens. Rejects with PORT_IN_USE, or CONFIG_INVALID for an address that is not of this machine. */
+export async function startGateway({
+  broker,
+  config,
+  reportError = console.error,
+}: GatewayServerDeps): Promise<GatewayServer> {
+  const liveReads = new LiveReads(config.readersMax)
+  const app = createGateway({ broker, config, reportError, liveReads })
+  const problems = new Problems(broker.self.name, reportError)
+  const answer = getRequestListener(app.fetch, {
+    hostname: 'localhost',
+    // Met when the target is no URL, before there is a request that the app could answer.
+    errorHandler: (error) => problems.response(error instanceof RequestError ? malformed(error.message) : error),
+  })
+  const server = createServer(serverOptionsOf(config), (incoming, outgoing) => void answer(incoming, outgoing))
+  server.maxConnections = config.connectionsMax
+  server.on('clientError', (error, socket) => answerClientError(problems, error, socket as Socket))
+  await listen(server, config)
+  const { port } = server.address() as AddressInfo
+  const host = config.host.includes(':') ? `[${config.host}]` : config.host
+  return { host: config.host, port, url: `http://${host}:${port}`, stop: () => stop(server, liveReads, config.drainMs) }
+}
+
+/** All of Node's limits, said rather than inherited. */
+const serverOptionsOf = (config: GatewayConfig): ServerOptions => ({
+  maxHeaderSize: config.requestHeadBytesMax,
+  headersTimeout: config.headTimeoutMs,
+  requestTimeout: config.requestTimeoutMs,
+  connectionsCheckingInterval: 5_000,
+  keepAliveTimeout: config.keepAliveMs,
+  // TCP_NODELAY: an answer is one write, and the record of a stream must not wait for the next.
+  noDelay: true,
+  // A client whose machine is gone never closes its socket.
+  keepAlive: true,
+  keepAliveInitialDelay: 60_000,
+})
+
+const malformed = (reason: string): MeshError =>
+  new MeshError('BAD_REQUEST', `The HTTP request is malformed: ${reason}.`)
+
+/** What never became a request. A socket that has had an answer might be in the middle of another: it is just closed. */
+function answerClientError(problems: Problems, error: Error, socket: Socket): void {
+  if (!socket.writable || socket.bytesWritten > 0) return void socket.destroy()
+  const body = JSON.stringify(problems.of(malformed(error.message)))
+  const head = [
+    'HTTP/1.1 400 Bad Request',
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(body)}`,
+  ]
+  socket.end(`${[...head, 'connection: close'].join('\r\n')}\r\n\r\n${body}`)
+}
+
+function listen(server: Server, { host, port }: GatewayConfig): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, `${host}:${port}`)))
+    server.listen(port, host, () => {
+      server.removeAllListeners('error')
+      resolve()
+    })
+  })
+}
+
+function listenError(error: NodeJS.ErrnoException, address: string): MeshError {
+  const [code, problem] =
+    error.code === 'EADDRINUSE'
+      ? (['PORT_IN_USE', 'is in use'] as const)
+      : (['CONFIG_INVALID', `cannot be listened on (${error.code})`] as const)
+  return new MeshError(code, `${address} ${problem}.`, { cause: error, facts: { address } })
+}
+
+/** Node closes the connections that are idle when it is told to close; those that become idle later must be asked for. */
+const idleCheckMs = 50
+
+async function stop(server: Server, liveReads: LiveReads, drainMs: number): Promise<void> {
+  if (!server.listening) return
+  const closed = new Promise<void>((resolve) => void server.close(() => resolve()))
+  liveReads.drain()
+  const idle = setInterval(() => server.closeIdleConnections(), idleCheckMs)
+  const deadline = setTimeout(() => server.closeAllConnections(), drainMs)
+  await closed
+  clearInterval(idle)
+  clearTimeout(deadline)
+}
