@@ -49,7 +49,7 @@ export function layerOf(path: string): string | undefined {
 
 /**
  * Imports follow the table, and a line that crosses folders says so: `#folder/file`. A test beside the code may use any
- * package and what `test/` offers, but sees no more of the house than what it tests.
+ * package and the doubles of `test/`, but sees no more of the house than what it tests.
  */
 export const layersHold: Rule = ({ path, text }) => {
   const own = layerOf(path)
@@ -76,9 +76,12 @@ function packageFault(path: string, own: string, specifier: string): string | un
 function fileFault(path: string, own: string, file: string): string | undefined {
   const other = layerOf(file)
   const allowed = [own, ...rowsOf(path, own).flatMap(({ mayImport }) => mayImport)]
-  if (other === undefined ? isTest(path) && file.startsWith('test/') : allowed.includes(other)) return undefined
+  if (other === undefined ? isTest(path) && isTestDouble(file) : allowed.includes(other)) return undefined
   return `${own} may not import ${file}`
 }
+
+/** What the tests of several folders share stands at the root of `test/`. */
+const isTestDouble = (file: string): boolean => /^test\/[^/]+$/.test(file)
 
 const covers = (entry: string, name: string): boolean =>
   entry === name || (entry.endsWith('/*') && name.startsWith(entry.slice(0, -1)))

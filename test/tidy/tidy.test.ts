@@ -160,7 +160,6 @@ describe('what is right is not reported', () => {
     ['layersHold', 'test/sim/main.ts', "import { a } from '#node/peer'\nimport 'anything'"],
     ['protocolIsPure', 'protocol/log/clock.ts', "// Promise nothing: a Date is 'async'.\nconst text = 'await Date'"],
     ['layersHold', 'cli/main.ts', "const { peer } = await import('./peer.ts')"],
-    ['layersHold', 'client/mesh.test.ts', "import { FakeGateway } from '#test/fake-gateway'"],
     ['layersHold', 'gateway/server.ts', "import { createServer } from 'node:http'"],
     ['protocolIsPure', 'protocol/log/clock.test.ts', 'const now = Date.now()'],
     [
