@@ -16,7 +16,7 @@ export type { ReplicaStatus, ReplicationStatus, SelfView, TopicStatus, TopicSumm
 /** The port through which the gateway sees its peer (DESIGN §2): the gateway declares it, `node/` implements it. */
 export interface Broker {
   readonly self: SelfView
-  /** Alive and accepting: false once draining has begun. A partitioned peer is ready. */
+  /** Alive and accepting: false before it has `starting` behind it and once it is `draining`. A partitioned peer is ready. */
   ready(): { readonly ready: boolean; readonly reason?: string }
 
   /** Makes the topic known in the mesh by opening this peer's feed of it. Resolves once that is on this peer's disk. */
@@ -28,7 +28,7 @@ export interface Broker {
 
   /**
    * Appends the records to this peer's feed in one go and in order, then waits for the ack level until `waitMs` has
-   * passed. Resolves when durable here at least. Rejects with MeshError: RECORD_TOO_LARGE, ACK_LEVEL_IMPOSSIBLE,
+   * passed or the broker drains. Resolves when durable here at least. Rejects with MeshError: RECORD_TOO_LARGE, ACK_LEVEL_IMPOSSIBLE,
    * OVERLOADED, DRAINING, STORAGE_FAILED.
    */
   publish(request: PublishRequest): Promise<PublishResult>
@@ -117,9 +117,12 @@ export type ReadGap =
 export interface Reader {
   /** The cursor of where the reader stands now. */
   readonly cursor: string
-  /** Up to `limit` records beyond the reader's position, at once, maybe none. */
+  /** Up to `limit` records beyond the reader's position and about `pageBytesMax` of them, at once, maybe none. */
   next(limit: number): Promise<ReadChunk>
-  /** Resolves when there may be more to read, or when the signal aborts or the broker drains: then ask `next` again. */
+  /**
+   * Resolves when there may be more to read, or when the signal aborts (at once if it has) or the broker drains: then
+   * ask `next` again.
+   */
   more(signal: AbortSignal): Promise<void>
 }
 

@@ -59,6 +59,11 @@ export const limits = {
   pageBytesMax: 4 * MiB,
   waitMsMax: 60_000,
   waitMsDefault: 5_000,
+  /** What a reader tries to fetch of one feed at a time; it gets at least one batch. */
+  readerFetchBytesTarget: 64 * KiB,
+  readerFetchesAtOnceMax: 8,
+  /** Batches that a reader holds to choose the next from, the next one itself aside. Lower: feeds are fetched twice. */
+  readerAheadBytesMax: 256 * KiB,
   /** Live reads (SSE, long-polls) of one peer. */
   readersMax: 4_096,
 } as const

@@ -6,13 +6,13 @@ import type { Link, VectorKey, VersionVector } from './version-vector.ts'
 export interface FeedToRead {
   readonly key: VectorKey
   /** To the feed that the same writer wrote before. */
-  readonly link?: Link
+  readonly link: Link | undefined
   /** The nextOffset up to which its records were delivered or passed over. */
   readonly position: number
   /** How far it goes here, on disk. */
   readonly nextOffset: number
   /** Time of the batch at `position`, once that was looked at. */
-  readonly nextHlc?: Hlc
+  readonly nextHlc: Hlc | undefined
 }
 
 /**

@@ -1,0 +1,107 @@
+import { type BatchHeader, readBatchHeader } from '#protocol/log/batch'
+import { MeshError } from '#protocol/errors'
+import type { Hash } from '#protocol/ids'
+import type { FeedId, Head } from '#protocol/log/feed'
+import { compareHlc, type Hlc } from '#protocol/log/hybrid-clock'
+import type { FeedToRead } from '#protocol/log/read-order'
+import { type Link, linkOf, type VectorKey, vectorKeyOf, type WriterHash } from '#protocol/log/version-vector'
+import type { FeedView, ReadSource } from './read-source.ts'
+
+export interface FetchedBatch {
+  readonly bytes: Uint8Array
+  readonly header: BatchHeader
+}
+
+/** One feed under a reader: where the reader is in it, and the batches fetched ahead of that. */
+export class ReadingFeed implements FeedToRead {
+  readonly feed: FeedId
+  readonly key: VectorKey
+  readonly writer: WriterHash
+  readonly link: Link | undefined
+  head: Head
+  keptFrom: number
+  position: number
+  /** Time of the batch at `position`; outlives `releaseAhead`. */
+  nextHlc: Hlc | undefined
+  /** The records at `position` should be here and cannot be read; tried again once the topic has advanced. */
+  late = false
+  /** Where that was told last: once is enough for each position. */
+  toldLateAt: number | undefined
+  #ahead: FetchedBatch[] = []
+
+  constructor(view: FeedView, writer: WriterHash) {
+    const link = linkOf(writer, view.opening)
+    this.feed = view.feed
+    this.writer = writer
+    this.key = vectorKeyOf(writer, view.feed.epoch)
+    this.link = link
+    this.head = view.head
+    this.keptFrom = view.keptFrom
+    this.position = link?.nextOffset ?? 0
+  }
+
+  get nextOffset(): number {
+    return this.head.nextOffset
+  }
+
+  get aheadBytes(): number {
+    return this.#ahead.reduce((sum, { bytes }) => sum + bytes.length, 0)
+  }
+
+  /** Fetches from `position` on; with `sinceHlc` it passes over what is not above that time, or not kept. */
+  async fetch(source: ReadSource, bytesMax: number, sinceHlc?: Hlc): Promise<void> {
+    if (sinceHlc !== undefined) this.position = Math.max(this.position, this.keptFrom)
+    if (this.position >= this.head.nextOffset) return
+    this.#ahead = await this.#readBatches(source, bytesMax)
+    this.late = this.#ahead.length === 0
+    if (sinceHlc !== undefined) this.#passOver(sinceHlc)
+    this.nextHlc = this.#ahead[0]?.header.hlc
+  }
+
+  /** The batch at `position`, fetched again if it was released; undefined when the feed is late. */
+  async take(source: ReadSource): Promise<FetchedBatch | undefined> {
+    if (this.#ahead.length === 0) await this.fetch(source, 1)
+    const batch = this.#ahead.shift()
+    this.nextHlc = this.#ahead[0]?.header.hlc
+    return batch
+  }
+
+  /** Hash of the batch that ends at `nextOffset`, where that is known without computing it. */
+  hashAt(nextOffset: number): Hash | undefined {
+    if (nextOffset === this.head.nextOffset) return this.head.hash
+    const next = this.#ahead[0]?.header
+    return next?.baseOffset === nextOffset ? next.previousHash : undefined
+  }
+
+  /** Frees the fetched batches; what comes next stays known. */
+  releaseAhead(): void {
+    this.#ahead = []
+  }
+
+  /** Goes on at `position`, because an entry of a successor implies it. */
+  jumpTo(position: number): void {
+    this.position = position
+    this.#ahead = []
+    this.nextHlc = undefined
+  }
+
+  async #readBatches(source: ReadSource, bytesMax: number): Promise<FetchedBatch[]> {
+    try {
+      const batches = await source.read(this.feed, this.position, bytesMax)
+      return batches.flatMap((bytes) => {
+        const header = readBatchHeader(bytes)
+        return typeof header === 'string' || header.nextOffset <= this.position ? [] : [{ bytes, header }]
+      })
+    } catch (error) {
+      // A damaged batch is not skipped: this feed waits until it was repaired.
+      if (error instanceof MeshError && error.code === 'STORAGE_FAILED') return []
+      throw error
+    }
+  }
+
+  #passOver(sinceHlc: Hlc): void {
+    const found = this.#ahead.findIndex(({ header }) => compareHlc(header.hlc, sinceHlc) > 0)
+    const passed = this.#ahead.splice(0, found < 0 ? this.#ahead.length : found)
+    this.position = passed.at(-1)?.header.nextOffset ?? this.position
+  }
+}
