@@ -1,0 +1,189 @@
+import type { PeerId } from '#protocol/ids'
+import type { Millis, Random } from '#protocol/machine'
+import type { MembershipConfig } from './config.ts'
+import type { Links } from './links.ts'
+import type { Registry } from './registry.ts'
+import type { Dialed, Turn } from './turn.ts'
+
+interface Dial {
+  readonly target: Dialed
+  phase: 'dialing' | 'waiting' | 'linked'
+  /** When the phase ends by itself: a dial is given up, a wait is over. */
+  dueMs: Millis
+  startedMs: Millis
+  /** Dials since a link to it last stood. */
+  attempts: number
+  lastError: string | undefined
+}
+
+export interface RejoinDeps {
+  readonly self: PeerId
+  readonly config: MembershipConfig
+  readonly random: Random
+  readonly registry: Registry
+  readonly links: Links
+  readonly seeds: readonly string[]
+}
+
+/**
+ * Endless re-join: the mesh always re-merges (DESIGN §6). Every registered member without a link is dialed for ever, at
+ * every address ever learned, with capped and jittered back-off. A seed is dialed until it answered, and again whenever
+ * we have no link at all.
+ */
+export class Rejoin {
+  readonly #deps: RejoinDeps
+  readonly #dials = new Map<string, Dial>()
+  #lastLinkUpMs = Number.NEGATIVE_INFINITY
+  #stopped = false
+
+  constructor(deps: RejoinDeps) {
+    this.#deps = deps
+  }
+
+  /** Seeds are often members too: they wait a moment for the dials of members, so that few peers are dialed twice. */
+  start(turn: Turn): void {
+    const { registry, self, config } = this.#deps
+    const others = registry.peers().filter((peer) => peer !== self)
+    for (const peer of others) this.memberMissing(peer, turn)
+    this.seedsMissing(turn, others.length === 0 ? 0 : config.dialBackoffMsMin)
+  }
+
+  /** From now on nobody is dialed. */
+  stop(): void {
+    this.#stopped = true
+  }
+
+  /**
+   * A registered member has no link (any more). It is dialed at once, except after a link so short that dialing again
+   * could become a tight loop, and except a member that left, which is not expected to answer soon.
+   */
+  memberMissing(peer: PeerId, turn: Turn, options: { readonly left?: boolean } = {}): void {
+    const { config } = this.#deps
+    const dial = this.#dialOf({ type: 'member', peer }, turn)
+    if (dial.phase === 'dialing') return
+    const linkStood = dial.phase !== 'linked' || turn.nowMs - dial.startedMs >= config.dialBackoffMsMax
+    if (linkStood) dial.attempts = 0
+    if (options.left === true) this.#wait(dial, this.#jittered(config.dialBackoffMsMax), turn)
+    else if (dial.attempts > 0) this.#wait(dial, this.#backoffMs(dial.attempts), turn)
+    else this.#start(dial, turn)
+  }
+
+  /** We have no link at all, so every seed is asked again. */
+  seedsMissing(turn: Turn, afterMs: Millis = 0): void {
+    for (const address of this.#deps.seeds) {
+      const dial = this.#dialOf({ type: 'seed', address }, turn)
+      // A dial that began before the last link came up may have brought that link: its answer would never be told.
+      if (dial.phase === 'dialing' && dial.startedMs > this.#lastLinkUpMs) continue
+      if (afterMs > 0) this.#wait(dial, afterMs, turn)
+      else this.#start(dial, turn)
+    }
+  }
+
+  linkUp(peer: PeerId, turn: Turn): void {
+    this.#lastLinkUpMs = turn.nowMs
+    if (!this.#deps.registry.has(peer)) return
+    const dial = this.#dialOf({ type: 'member', peer }, turn)
+    dial.phase = 'linked'
+    dial.startedMs = turn.nowMs
+    dial.lastError = undefined
+  }
+
+  /** Dials a member now, for a probe, back-off or not. `unreachable` = it has failed just now, or has no address. */
+  reach(peer: PeerId, turn: Turn): 'dialing' | 'unreachable' {
+    const dial = this.#dialOf({ type: 'member', peer }, turn)
+    if (dial.phase === 'dialing') return 'dialing'
+    const failedJustNow = dial.attempts > 0 && turn.nowMs - dial.startedMs < this.#deps.config.dialBackoffMsMin
+    if (failedJustNow) {
+      if (dial.phase !== 'waiting') this.#wait(dial, this.#backoffMs(dial.attempts), turn)
+      return 'unreachable'
+    }
+    return this.#start(dial, turn) ? 'dialing' : 'unreachable'
+  }
+
+  dialFailed(target: Dialed, reason: string, turn: Turn): void {
+    const dial = this.#dials.get(keyOf(target))
+    if (dial?.phase !== 'dialing') return
+    dial.lastError = reason
+    const { config, links } = this.#deps
+    // While we are in a mesh, a missing seed is no emergency: it is asked as rarely as a push-pull happens.
+    const isCalm = dial.target.type === 'seed' && links.count > 0
+    this.#wait(dial, isCalm ? this.#jittered(config.pushPullIntervalMs) : this.#backoffMs(dial.attempts), turn)
+  }
+
+  /** True if a dial was given up by this timer. A stale timer finds another due time. */
+  timerFired(target: Dialed, dueMs: Millis, turn: Turn): boolean {
+    const dial = this.#dials.get(keyOf(target))
+    if (dial === undefined || dial.phase === 'linked' || dial.dueMs !== dueMs) return false
+    const isAnsweredSeed = dial.target.type === 'seed' && this.#isAnswered(dial, dial.target.address)
+    if (isAnsweredSeed) {
+      dial.phase = 'linked'
+      return false
+    }
+    if (dial.phase === 'waiting') {
+      this.#start(dial, turn)
+      return false
+    }
+    this.dialFailed(target, 'no answer', turn)
+    return true
+  }
+
+  snapshot(): readonly Readonly<Dial>[] {
+    return [...this.#dials.values()]
+  }
+
+  /** A seed dial that ended without a failure reached somebody, maybe one that had a link already. */
+  #isAnswered(dial: Dial, address: string): boolean {
+    const { links, registry } = this.#deps
+    if (dial.phase === 'dialing') return links.count > 0
+    return links.peers().some((peer) => registry.get(peer)?.facts.addresses.includes(address))
+  }
+
+  #dialOf(target: Dialed, turn: Turn): Dial {
+    const key = keyOf(target)
+    let dial = this.#dials.get(key)
+    if (dial === undefined) {
+      dial = { target, phase: 'waiting', dueMs: turn.nowMs, startedMs: turn.nowMs, attempts: 0, lastError: undefined }
+      this.#dials.set(key, dial)
+    }
+    return dial
+  }
+
+  #start(dial: Dial, turn: Turn): boolean {
+    if (this.#stopped) return false
+    const target =
+      dial.target.type === 'seed'
+        ? dial.target
+        : { ...dial.target, addresses: this.#deps.registry.get(dial.target.peer)?.addresses ?? [] }
+    if (target.type === 'member' && target.addresses.length === 0) return false
+    dial.phase = 'dialing'
+    dial.startedMs = turn.nowMs
+    dial.attempts += 1
+    turn.order({ type: 'dial', target })
+    this.#arm(dial, this.#deps.config.dialTimeoutMs, turn)
+    return true
+  }
+
+  #wait(dial: Dial, afterMs: Millis, turn: Turn): void {
+    if (this.#stopped) return
+    dial.phase = 'waiting'
+    this.#arm(dial, afterMs, turn)
+  }
+
+  #arm(dial: Dial, afterMs: Millis, turn: Turn): void {
+    dial.dueMs = turn.nowMs + afterMs
+    turn.setTimer({ type: 'redial', target: dial.target }, afterMs)
+  }
+
+  #backoffMs(attempts: number): Millis {
+    const { dialBackoffMsMin, dialBackoffMsMax } = this.#deps.config
+    return this.#jittered(Math.min(dialBackoffMsMax, dialBackoffMsMin * 2 ** (attempts - 1)))
+  }
+
+  /** Between half of `ms` and all of it. */
+  #jittered(ms: Millis): Millis {
+    return Math.round(ms * (0.5 + this.#deps.random.next() / 2))
+  }
+}
+
+/** An address has a colon and a peer id has none, so the two never meet. */
+const keyOf = (target: Dialed): string => (target.type === 'seed' ? target.address : target.peer)

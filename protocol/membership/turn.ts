@@ -1,0 +1,83 @@
+import type { PeerId } from '#protocol/ids'
+import type { Millis } from '#protocol/machine'
+import type { MemberState, MembershipMessage } from './messages.ts'
+import type { RegistryEntry } from './registry.ts'
+
+/** Whom to dial: a seed (`host:port`, peer id unknown) or a member at every address ever learned of it, newest first. */
+export type DialTarget =
+  | { readonly type: 'seed'; readonly address: string }
+  | { readonly type: 'member'; readonly peer: PeerId; readonly addresses: readonly string[] }
+
+/** A dial target by name. */
+export type Dialed =
+  | { readonly type: 'seed'; readonly address: string }
+  | { readonly type: 'member'; readonly peer: PeerId }
+
+export type MembershipInput =
+  | { readonly type: 'started' }
+  | { readonly type: 'linkUp'; readonly peer: PeerId }
+  | {
+      readonly type: 'linkDown'
+      readonly peer: PeerId
+      readonly cause: 'closed' | 'broken'
+      readonly reason: string
+    }
+  /** Any frame of that peer, of whatever machine. `messageReceived` implies it. */
+  | { readonly type: 'trafficReceived'; readonly peer: PeerId }
+  | { readonly type: 'messageReceived'; readonly from: PeerId; readonly message: MembershipMessage }
+  | { readonly type: 'dialFailed'; readonly target: DialTarget; readonly reason: string }
+  | { readonly type: 'timerFired'; readonly timer: MembershipTimer }
+  | { readonly type: 'leaveRequested' }
+
+export type MembershipEffect =
+  /** Only to peers with a link. */
+  | { readonly type: 'send'; readonly to: PeerId; readonly message: MembershipMessage }
+  | { readonly type: 'dial'; readonly target: DialTarget }
+  | { readonly type: 'closeLink'; readonly peer: PeerId; readonly reason: string }
+  | { readonly type: 'setTimer'; readonly timer: MembershipTimer; readonly afterMs: Millis }
+  | { readonly type: 'persistRegistry'; readonly entries: readonly RegistryEntry[] }
+  /** A fact: what we believe of a member changed. `unknown` = it has just joined our registry. */
+  | {
+      readonly type: 'memberChanged'
+      readonly peer: PeerId
+      readonly from: MemberState | 'unknown'
+      readonly to: MemberState
+      readonly incarnation: number
+      readonly by: PeerId
+      readonly reason: string
+    }
+
+/** Every timer carries when it was due, so that one that fires late tells of a blocked event loop. */
+export type MembershipTimer = { readonly dueMs: Millis } & TimerCause
+
+type TimerCause =
+  | { readonly type: 'probeRound' }
+  | { readonly type: 'directProbeOverdue'; readonly ref: number }
+  | { readonly type: 'probeOverdue'; readonly ref: number }
+  | { readonly type: 'relayOverdue'; readonly ref: number }
+  | { readonly type: 'suspicionExpired'; readonly peer: PeerId; readonly incarnation: number }
+  | { readonly type: 'gossip' }
+  | { readonly type: 'pushPull' }
+  | { readonly type: 'redial'; readonly target: Dialed }
+
+/** One call of `handle()`: when it happens, and the effects it has ordered so far. */
+export class Turn {
+  readonly nowMs: Millis
+  readonly effects: MembershipEffect[] = []
+
+  constructor(nowMs: Millis) {
+    this.nowMs = nowMs
+  }
+
+  order(effect: MembershipEffect): void {
+    this.effects.push(effect)
+  }
+
+  send(to: PeerId, message: MembershipMessage): void {
+    this.effects.push({ type: 'send', to, message })
+  }
+
+  setTimer(cause: TimerCause, afterMs: Millis): void {
+    this.effects.push({ type: 'setTimer', timer: { ...cause, dueMs: this.nowMs + afterMs }, afterMs })
+  }
+}
