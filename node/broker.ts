@@ -1,0 +1,280 @@
+import type {
+  Broker,
+  Lab,
+  PublishRequest,
+  PublishResult,
+  Reader,
+  ReadFrom,
+  RecordId,
+  StoredRecord,
+} from '#gateway/broker'
+import { ackLevelText } from '#protocol/ack-level'
+import type { Digests } from '#protocol/digests'
+import { MeshError } from '#protocol/errors'
+import { type Epoch, parseEpoch, parsePeerId, type PeerId, type TopicId } from '#protocol/ids'
+import { readBatchHeader, recordsOf } from '#protocol/log/batch'
+import { encodeCursor } from '#protocol/log/cursor'
+import { type FeedId, feedKeyOf } from '#protocol/log/feed'
+import { hlcZero } from '#protocol/log/hybrid-clock'
+import { encodeRecordSets } from '#protocol/log/record'
+import { lineageOf, normalizeVector, vectorKeyOf, writerHashOf } from '#protocol/log/version-vector'
+import { limits } from '#protocol/limits'
+import type { MembershipSnapshot } from '#protocol/membership/snapshot'
+import { topicHeads } from '#protocol/replication/status'
+import { matchesTopic, parseAnyTopicName, type TopicName, type TopicPattern } from '#protocol/topic-name'
+import type {
+  GossipView,
+  LinkView,
+  MemberView,
+  ReplicationStatus,
+  SelfView,
+  TopicStatus,
+  TopicSummary,
+} from '#protocol/views'
+import type { PeerDriver, PublishAnswer } from './driver.ts'
+import type { Clock } from './driver-ports.ts'
+import { openReader } from './reader.ts'
+
+export interface BrokerDeps {
+  readonly clock: Clock
+  readonly digests: Digests
+}
+
+/**
+ * The gateway's view of this peer. The gateway listens before the peer has booted (its address is one of the facts that a
+ * peer tells of itself), so the driver is attached later; until then, and from `drain` on, the peer is not ready.
+ */
+export class PeerBroker implements Broker {
+  readonly #deps: BrokerDeps
+  #self: SelfView
+  #driver: PeerDriver | undefined
+  #lab: Lab | undefined
+  #draining = false
+
+  constructor(self: SelfView, deps: BrokerDeps) {
+    this.#self = self
+    this.#deps = deps
+  }
+
+  attach(driver: PeerDriver, self: SelfView, lab: Lab | undefined): void {
+    this.#driver = driver
+    this.#self = self
+    this.#lab = lab
+  }
+
+  /** From now on nothing new is accepted. */
+  drain(): void {
+    this.#draining = true
+  }
+
+  get self(): SelfView {
+    return this.#self
+  }
+
+  get lab(): Lab | undefined {
+    return this.#lab
+  }
+
+  ready(): { readonly ready: boolean; readonly reason?: string } {
+    if (this.#draining) return { ready: false, reason: 'draining' }
+    return this.#driver === undefined ? { ready: false, reason: 'starting' } : { ready: true }
+  }
+
+  // Topics ------------------------------------------------------------------------------------------------------------
+
+  createTopic(topic: TopicName): Promise<{ readonly created: boolean }> {
+    return this.#accepting().createTopic(topic)
+  }
+
+  topics(match?: TopicPattern): readonly TopicSummary[] {
+    return [...this.#running().peer.replication.local.topics()]
+      .flatMap((topicId) => this.#summary(topicId) ?? [])
+      .filter(({ topic }) => match === undefined || matchesTopic(match, topic as TopicName))
+      .toSorted((a, b) => (a.topic < b.topic ? -1 : 1))
+  }
+
+  topicStatus(topic: TopicName): TopicStatus | undefined {
+    const { peer } = this.#running()
+    const topicId = peer.topicIdOf(topic)
+    const summary = this.#summary(topicId)
+    if (summary === undefined) return undefined
+    const members = new Map(this.members().map((member) => [member.id, member]))
+    const { converged, replicas } = topicHeads(peer.replication, peer.self, topicId)
+    return {
+      ...summary,
+      converged,
+      replicas: replicas.map(({ peer: id, current, lag, heads }) => ({
+        peer: id,
+        name: members.get(id)?.name ?? id,
+        state: members.get(id)?.state ?? 'alive',
+        current,
+        lag,
+        feeds: heads.map(({ feed, floor, nextOffset, hash }) => ({ feed: feedText(feed), floor, nextOffset, hash })),
+      })),
+    }
+  }
+
+  #summary(topicId: TopicId): TopicSummary | undefined {
+    const feeds = this.#running().feeds(topicId)
+    const topic = parseAnyTopicName(feeds[0]?.opening.topic)
+    if (topic === undefined) return undefined
+    const records = feeds.reduce((sum, { head, keptFrom }) => sum + head.nextOffset - keptFrom, 0)
+    return { topic, topicId, records, feeds: feeds.length }
+  }
+
+  // Publishing --------------------------------------------------------------------------------------------------------
+
+  async publish({ topic, records, ack, waitMs }: PublishRequest): Promise<PublishResult> {
+    const driver = this.#accepting()
+    // All parts are handed over before any is awaited, so they stay together and in order.
+    const answers = await Promise.all(encodeRecordSets(records).map((set) => driver.publish(topic, set, ack, waitMs)))
+    const { home, registryVersion } = (answers.at(-1) as PublishAnswer).settled
+    const peers = answers
+      .map(({ settled }) => settled.peers)
+      .reduce((held, more) => held.filter((id) => more.includes(id)))
+    return {
+      ids: answers.flatMap(({ placed }) => {
+        return Array.from({ length: placed.count }, (_, i) => recordIdText(placed.feed, placed.firstOffset + i))
+      }),
+      cursor: this.#cursorOfAll(driver.peer.topicIdOf(topic)),
+      ack: {
+        level: ackLevelText(ack),
+        reached: answers.every(({ settled }) => settled.reached),
+        copies: peers.length,
+        peers: peers.map((id) => this.#nameOf(id)),
+        registryVersion,
+        home: home.map((id) => this.#nameOf(id)),
+      },
+    }
+  }
+
+  /** The cursor of a reader that has read everything that this peer holds. */
+  #cursorOfAll(topicId: TopicId): string {
+    const { digests } = this.#deps
+    const feeds = this.#running().feeds(topicId)
+    const heads = new Map(
+      feeds.map(({ feed, head }) => [vectorKeyOf(writerHashOf(feed.writer, digests), feed.epoch), { feed, head }]),
+    )
+    const vector = new Map([...heads].map(([key, { head }]) => [key, head.nextOffset]))
+    const lineage = lineageOf(
+      feeds.map(({ opening }) => opening),
+      digests,
+    )
+    const entries = [...normalizeVector(vector, lineage).keys()].flatMap((key) => {
+      const at = heads.get(key)
+      if (at === undefined) return []
+      const { feed, head } = at
+      const writer = writerHashOf(feed.writer, digests)
+      return [{ writer, epoch: feed.epoch, nextOffset: head.nextOffset, hashPrefix: head.hash.slice(0, 8) }]
+    })
+    return encodeCursor({ topicId, sinceHlc: hlcZero, entries }, digests)
+  }
+
+  // Reading -----------------------------------------------------------------------------------------------------------
+
+  async open(topic: TopicName, from: ReadFrom): Promise<Reader> {
+    const driver = this.#running()
+    const topicId = driver.peer.topicIdOf(topic)
+    if (this.#summary(topicId) === undefined)
+      throw new MeshError('TOPIC_NOT_FOUND', `${topic} is not known to this peer`)
+    const { clock, digests } = this.#deps
+    return openReader({ source: driver, topic, topicId, from, digests, wallMs: clock.wallMs() })
+  }
+
+  async record(topic: TopicName, id: RecordId): Promise<StoredRecord | undefined> {
+    const driver = this.#running()
+    const feed = this.#feedOf(topic, id)
+    const local = driver.feeds(feed.topicId).find((known) => feedKeyOf(known.feed) === feedKeyOf(feed))
+    if (local === undefined || id.offset < local.keptFrom || id.offset >= local.head.nextOffset) return undefined
+    const [bytes] = await driver.read(feed, id.offset, 1)
+    const header = bytes === undefined ? 'truncated' : readBatchHeader(bytes)
+    if (bytes === undefined || typeof header === 'string') return undefined
+    const records = recordsOf(bytes, header)
+    const record = typeof records === 'string' ? undefined : records[id.offset - header.baseOffset]
+    return (
+      record && {
+        id: recordIdText(feed, id.offset),
+        topic,
+        feed: feedText(feed),
+        offset: id.offset,
+        timeMs: header.hlc.ms,
+        headers: record.headers,
+        value: record.value,
+        ...(record.key && { key: record.key }),
+      }
+    )
+  }
+
+  replication(topic: TopicName, id: RecordId): ReplicationStatus | undefined {
+    const { peer } = this.#running()
+    const feed = this.#feedOf(topic, id)
+    const key = feedKeyOf(feed)
+    const { replicas } = topicHeads(peer.replication, peer.self, feed.topicId)
+    const peers = replicas.map(({ peer: holder, current, heads }) => ({
+      peer: holder,
+      name: this.#nameOf(holder),
+      holds: heads.some((head) => feedKeyOf(head.feed) === key && head.nextOffset > id.offset),
+      current,
+    }))
+    const copies = peers.filter(({ holds }) => holds).length
+    if (copies === 0) return undefined
+    const home = peer.replication.home.peers.map((member) => this.#nameOf(member))
+    return { id: recordIdText(feed, id.offset), copies, peers, home }
+  }
+
+  #feedOf(topic: TopicName, { writer, epoch }: RecordId): FeedId {
+    const ids: { writer: PeerId | undefined; epoch: Epoch | undefined } = {
+      writer: parsePeerId(writer),
+      epoch: parseEpoch(epoch),
+    }
+    if (ids.writer === undefined || ids.epoch === undefined) throw new MeshError('RECORD_ID_INVALID')
+    return { topicId: this.#running().peer.topicIdOf(topic), writer: ids.writer, epoch: ids.epoch }
+  }
+
+  // The mesh ----------------------------------------------------------------------------------------------------------
+
+  members(): readonly MemberView[] {
+    return this.gossip().members
+  }
+
+  gossip(): GossipView {
+    const { self, members, rumors, probes, roundTrips, pushPulls, events } = this.#snapshot()
+    return { self, members, rumors, probes, roundTrips, pushPulls, events }
+  }
+
+  links(): readonly LinkView[] {
+    const { links, dials } = this.#snapshot()
+    const { neighbors } = this.#running().peer.replication
+    const up = links.map((view) => {
+      const link = neighbors.get(view.peer as PeerId)?.link
+      const creditIn = limits.linkCreditBytes - (link?.inFlightIn ?? 0)
+      return { ...view, state: 'up' as const, creditOut: link?.creditOut ?? 0, creditIn }
+    })
+    const missing = dials.map(({ target, type, ...dial }) => {
+      const name = type === 'seed' ? target : this.#nameOf(target as PeerId)
+      return { peer: target, name, ...dial, creditOut: 0, creditIn: 0 }
+    })
+    return [...up, ...missing]
+  }
+
+  #snapshot(): MembershipSnapshot {
+    return this.#running().peer.membership.snapshot(this.#deps.clock.nowMs())
+  }
+
+  #nameOf(id: PeerId): string {
+    return this.#running().peer.membership.nameOf(id)
+  }
+
+  #running(): PeerDriver {
+    if (this.#driver === undefined) throw new MeshError('UNAVAILABLE', 'This peer is starting')
+    return this.#driver
+  }
+
+  #accepting(): PeerDriver {
+    if (this.#draining) throw new MeshError('DRAINING')
+    return this.#running()
+  }
+}
+
+const feedText = (feed: FeedId): string => `${feed.writer}.${feed.epoch}`
+const recordIdText = (feed: FeedId, offset: number): string => `${feedText(feed)}.${offset}`

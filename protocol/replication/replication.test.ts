@@ -1,0 +1,305 @@
+// The replication machine alone: one peer, oak, and what its neighbors say. Batches are numbers and hashes that can be
+// followed by hand: the batch that ends at offset 3 has the hash 0…03.
+import { expect, test } from 'vitest'
+import type { Epoch, Hash, PeerId, TopicId } from '#protocol/ids'
+import { type FeedId, NOTHING, type Opening } from '#protocol/log/feed'
+import { limits } from '#protocol/limits'
+import type { BatchFacts, PendingPublish, ReplicationEffect, ReplicationInput } from './inputs.ts'
+import type { FeedDigest, ReplicationMessage } from './messages.ts'
+import { Replication } from './replication.ts'
+
+const [oak, elm, ash] = ['oak', 'elm', 'ash'] as PeerId[] as [PeerId, PeerId, PeerId]
+const epochs = { first: '0000000000000001' as Epoch, second: '0000000000000002' as Epoch }
+const orders = '11'.repeat(16) as TopicId
+const feedOf = (writer: PeerId, epoch: Epoch = epochs.first): FeedId => ({ topicId: orders, writer, epoch })
+const hashAt = (offset: number): Hash => offset.toString(16).padStart(64, '0') as Hash
+const headAt = (nextOffset: number) => ({ nextOffset, hash: hashAt(nextOffset) })
+
+const openingOf = (writer: PeerId, epoch: Epoch = epochs.first): Opening => {
+  return { topic: 'orders', generation: 0, writer, epoch }
+}
+
+const digest = (feed: FeedId, nextOffset: number): FeedDigest => ({
+  feed,
+  floor: 0,
+  keptFrom: 0,
+  ...headAt(nextOffset),
+})
+
+/** One record per batch, each 100 bytes; the batch that opens a feed ends where it starts. */
+const openingBatch = (opening: Opening): BatchFacts => {
+  const offset = opening.predecessor?.nextOffset ?? 0
+  return {
+    baseOffset: offset,
+    nextOffset: offset,
+    previousHash: hashAt(999),
+    hash: hashAt(offset),
+    sizeBytes: 100,
+    opening,
+  }
+}
+const batch = (baseOffset: number): BatchFacts => {
+  const [previousHash, hash] = [hashAt(baseOffset), hashAt(baseOffset + 1)]
+  return { baseOffset, nextOffset: baseOffset + 1, previousHash, hash, sizeBytes: 100 }
+}
+
+class Oak {
+  readonly machine: Replication
+  nowMs = 0
+
+  constructor(feeds: ConstructorParameters<typeof Replication>[0]['feeds'] = []) {
+    this.machine = new Replication({ self: oak, epoch: epochs.first, feeds })
+    this.tell({ type: 'homeChanged', home: [oak, elm, ash], registryVersion: '3', merged: true })
+  }
+
+  tell(input: ReplicationInput): readonly ReplicationEffect[] {
+    return this.machine.handle(input, this.nowMs)
+  }
+
+  hear(from: PeerId, message: ReplicationMessage): readonly ReplicationEffect[] {
+    return this.tell({ type: 'messageReceived', from, message })
+  }
+
+  /** Links the peer, which tells that it holds these feeds. */
+  link(peer: PeerId, link: number, feeds: readonly FeedDigest[] = [], epoch = epochs.first) {
+    return [
+      ...this.tell({ type: 'linkUp', peer, link }),
+      ...this.hear(peer, { type: 'digest', epoch, feeds, initial: true, more: false }),
+    ]
+  }
+
+  /** Makes its own batch that ends at `end`, the opening batch at 0; with `durable` it is on disk too. */
+  write(end: number, durable: boolean) {
+    const feed = feedOf(oak)
+    const opening = end === 0 ? { opening: openingOf(oak) } : {}
+    const effects = [...this.tell({ type: 'batchAppended', feed, head: headAt(end), ...opening })]
+    if (durable) effects.push(...this.tell({ type: 'rangesStored', runs: [{ feed, head: headAt(end) }] }))
+    return effects
+  }
+
+  receive(from: PeerId, feed: FeedId, batches: readonly BatchFacts[], { link = 1, ref = 0 } = {}) {
+    return this.tell({ type: 'rangeReceived', from, link, received: 7, ref, feed, batches })
+  }
+
+  publish(more: Partial<PendingPublish>) {
+    const publish = {
+      ref: 1,
+      feed: feedOf(oak),
+      endOffset: 1,
+      level: { type: 'all' } as const,
+      deadlineMs: 5_000,
+      ...more,
+    }
+    return this.tell({ type: 'publishAppended', publish })
+  }
+
+  sweep(afterMs: number) {
+    this.nowMs += afterMs
+    return this.tell({ type: 'timerFired', timer: { type: 'sweep' } })
+  }
+}
+
+const ofType = <T extends ReplicationEffect['type']>(effects: readonly ReplicationEffect[], type: T) =>
+  effects.filter((effect): effect is Extract<ReplicationEffect, { type: T }> => effect.type === type)
+const messages = <T extends ReplicationMessage['type']>(effects: readonly ReplicationEffect[], type: T) =>
+  ofType(effects, 'send')
+    .map(({ to, message }) => ({ to, message }))
+    .filter(
+      (sent): sent is { to: PeerId; message: Extract<ReplicationMessage, { type: T }> } => sent.message.type === type,
+    )
+const settledOf = (effects: readonly ReplicationEffect[]) =>
+  ofType(effects, 'publishSettled').map(({ settled: { ref, reached, peers } }) => ({ ref, reached, peers }))
+
+test('a batch is pushed while its own fsync runs, and told to others only when it is on disk', () => {
+  const peer = new Oak()
+  peer.link(elm, 1)
+  const [push] = ofType(peer.write(0, false), 'sendRange')
+  expect(push).toMatchObject({ to: elm, ref: 0, position: NOTHING, endMax: 0 })
+  expect(messages(peer.tell({ type: 'timerFired', timer: { type: 'digestDue' } }), 'digest')).toEqual([])
+  peer.tell({ type: 'rangesStored', runs: [{ feed: feedOf(oak), head: headAt(0) }] })
+  const told = messages(peer.tell({ type: 'timerFired', timer: { type: 'digestDue' } }), 'digest')
+  expect(told.map(({ to, message }) => [to, message.feeds[0]?.nextOffset])).toEqual([[elm, 0]])
+})
+
+test('nothing is pushed before the neighbor has told what it holds, and then only what it lacks', () => {
+  const peer = new Oak()
+  peer.write(0, true)
+  for (const end of [1, 2, 3]) peer.write(end, true)
+  const up = peer.tell({ type: 'linkUp', peer: elm, link: 1 })
+  expect(ofType(up, 'sendRange')).toEqual([])
+  const message = {
+    type: 'digest',
+    epoch: epochs.first,
+    feeds: [digest(feedOf(oak), 2)],
+    initial: true,
+    more: false,
+  } as const
+  expect(ofType(peer.hear(elm, message), 'sendRange')).toMatchObject([{ position: 2, endMax: 3 }])
+})
+
+test('a copy counts once the neighbor has it on disk, on our chain, and is taken back when its head goes back', () => {
+  const peer = new Oak()
+  peer.write(0, true)
+  peer.link(elm, 1)
+  peer.link(ash, 2)
+  peer.write(1, false)
+  expect(settledOf(peer.publish({ level: { type: 'count', count: 2 } }))).toEqual([])
+  const told = (from: PeerId, entry: FeedDigest) =>
+    peer.hear(from, { type: 'digest', epoch: epochs.first, feeds: [entry], initial: false, more: false })
+  // Elm has it, but it is not on our own disk yet: an answer would promise what a crash could take.
+  expect(settledOf(told(elm, digest(feedOf(oak), 1)))).toEqual([])
+  expect(settledOf(told(ash, { ...digest(feedOf(oak), 1), hash: hashAt(666) }))).toEqual([])
+  told(elm, digest(feedOf(oak), 0))
+  expect(settledOf(peer.write(1, true))).toEqual([])
+  expect(settledOf(told(elm, digest(feedOf(oak), 1)))).toEqual([{ ref: 1, reached: true, peers: [oak, elm] }])
+  expect(peer.machine.anomalies.foreignChains).toBe(1)
+})
+
+test('a level that is not met at its deadline is answered as not reached, naming who has it', () => {
+  const peer = new Oak()
+  peer.write(0, true)
+  peer.link(elm, 1)
+  peer.write(1, true)
+  const [timer] = ofType(peer.publish({ deadlineMs: 300 }), 'setTimer')
+  expect(timer).toMatchObject({ afterMs: 300, timer: { type: 'settleDue' } })
+  peer.hear(elm, { type: 'digest', epoch: epochs.first, feeds: [digest(feedOf(oak), 1)], initial: false, more: false })
+  peer.nowMs = 300
+  const settled = peer.tell({ type: 'timerFired', timer: { type: 'settleDue', dueMs: 300 } })
+  expect(settledOf(settled)).toEqual([{ ref: 1, reached: false, peers: [oak, elm] }])
+})
+
+test('publishes with later deadlines are settled too, after the first one ran out', () => {
+  const peer = new Oak()
+  peer.write(0, true)
+  peer.write(1, true)
+  peer.publish({ ref: 1, deadlineMs: 100 })
+  peer.publish({ ref: 2, deadlineMs: 900 })
+  peer.nowMs = 100
+  const first = peer.tell({ type: 'timerFired', timer: { type: 'settleDue', dueMs: 100 } })
+  expect(settledOf(first).map(({ ref }) => ref)).toEqual([1])
+  expect(ofType(first, 'setTimer')).toMatchObject([{ afterMs: 800 }])
+  peer.nowMs = 900
+  const second = peer.tell({ type: 'timerFired', timer: { type: 'settleDue', dueMs: 900 } })
+  expect(settledOf(second).map(({ ref }) => ref)).toEqual([2])
+})
+
+test('until one registry is merged, only local is ever reached', () => {
+  const peer = new Oak()
+  peer.tell({ type: 'homeChanged', home: [oak], registryVersion: '1', merged: false })
+  peer.write(0, true)
+  peer.write(1, true)
+  expect(settledOf(peer.publish({ ref: 1, level: { type: 'local' } }))).toMatchObject([{ ref: 1, reached: true }])
+  expect(settledOf(peer.publish({ ref: 2 }))).toEqual([])
+})
+
+test('only batches that continue our chain are stored; the rest is dropped and its credit given back', () => {
+  const peer = new Oak()
+  peer.link(elm, 1)
+  const stored = peer.receive(elm, feedOf(elm), [openingBatch(openingOf(elm)), batch(0), batch(2)])
+  expect(ofType(stored, 'storeReceived')).toMatchObject([{ from: 0, to: 2, head: headAt(1) }])
+  expect(messages(stored, 'credit')).toMatchObject([{ to: elm, message: { bytes: 100 } }])
+  const again = peer.receive(elm, feedOf(elm), [batch(0)])
+  expect(ofType(again, 'discardReceived')).toHaveLength(1)
+  expect(messages(again, 'credit')).toMatchObject([{ message: { bytes: 100 } }])
+  const overlapping = peer.receive(elm, feedOf(elm), [batch(0), batch(1)])
+  expect(ofType(overlapping, 'storeReceived')).toMatchObject([{ from: 1, to: 2, head: headAt(2) }])
+  const forged = peer.receive(elm, feedOf(elm), [{ ...batch(2), previousHash: hashAt(666) }])
+  expect(ofType(forged, 'storeReceived')).toEqual([])
+})
+
+test('a successor is not taken before its predecessor is here up to the link; that one is asked for first', () => {
+  const peer = new Oak()
+  const [before, after] = [feedOf(elm, epochs.first), feedOf(elm, epochs.second)]
+  const opening = { ...openingOf(elm, epochs.second), predecessor: { epoch: epochs.first, ...headAt(2) } }
+  const asked = messages(peer.link(ash, 2, [digest(after, 3), digest(before, 2)]), 'want')
+  expect(asked.map(({ message }) => message.feed.epoch)).toEqual([epochs.second, epochs.first])
+  const refused = peer.receive(ash, after, [openingBatch(opening)], { link: 2, ref: 1 })
+  expect(ofType(refused, 'storeReceived')).toEqual([])
+  const first = [openingBatch(openingOf(elm)), batch(0), batch(1)]
+  const taken = peer.receive(ash, before, first, { link: 2, ref: 2 })
+  expect(ofType(taken, 'storeReceived')).toHaveLength(1)
+  peer.nowMs = 1_000
+  const next = messages(peer.sweep(1_000), 'want')
+  expect(next.map(({ message }) => [message.feed.epoch, message.position])).toEqual([[epochs.second, NOTHING]])
+  expect(ofType(peer.receive(ash, after, [openingBatch(opening)], { link: 2, ref: 3 }), 'storeReceived')).toHaveLength(
+    1,
+  )
+})
+
+test('frames flow only while credit covers the largest; credit starts anew with each link', () => {
+  const peer = new Oak()
+  peer.write(0, true)
+  peer.link(elm, 1)
+  const used = limits.linkCreditBytes - limits.dataFrameBytesMax + 1
+  peer.write(1, false)
+  peer.tell({ type: 'rangeSent', to: elm, link: 1, nextPosition: 0, sizeBytes: used })
+  expect(ofType(peer.write(2, false), 'sendRange')).toEqual([])
+  expect(ofType(peer.hear(elm, { type: 'credit', bytes: 1 }), 'sendRange')).toMatchObject([{ position: 0, endMax: 2 }])
+  peer.tell({ type: 'linkDown', peer: elm })
+  expect(ofType(peer.link(elm, 2, [digest(feedOf(oak), 1)]), 'sendRange')).toMatchObject([{ link: 2, position: 1 }])
+})
+
+test('what an old link brought gives no credit on a new one', () => {
+  const peer = new Oak()
+  peer.link(elm, 1)
+  peer.receive(elm, feedOf(elm), [openingBatch(openingOf(elm))])
+  peer.tell({ type: 'linkDown', peer: elm })
+  peer.link(elm, 2)
+  const runs = [{ feed: feedOf(elm), head: headAt(0), credit: { link: 1, bytes: 100 } }]
+  expect(messages(peer.tell({ type: 'rangesStored', runs }), 'credit')).toEqual([])
+})
+
+test('a neighbor that sends beyond its credit is cut off', () => {
+  const peer = new Oak()
+  peer.link(elm, 1)
+  const huge = { ...openingBatch(openingOf(elm)), sizeBytes: limits.linkCreditBytes + 1 }
+  expect(ofType(peer.receive(elm, feedOf(elm), [huge]), 'closeLink')).toHaveLength(1)
+})
+
+test('a holder that does not answer is passed over for another; a lone one is asked again after a pause', () => {
+  const peer = new Oak()
+  const lost = feedOf('yew' as PeerId)
+  const first = messages(peer.link(elm, 1, [digest(lost, 5)]), 'want')
+  expect(first.map(({ to }) => to)).toEqual([elm])
+  expect(messages(peer.link(ash, 2, [digest(lost, 5)]), 'want')).toEqual([])
+  const second = messages(peer.sweep(10_000), 'want')
+  expect(second.map(({ to }) => to)).toEqual([ash])
+  peer.tell({ type: 'linkDown', peer: elm })
+  const ref = second[0]?.message.ref ?? 0
+  expect(messages(peer.hear(ash, { type: 'wantMissing', ref }), 'want')).toEqual([])
+  expect(messages(peer.sweep(1_000), 'want').map(({ to }) => to)).toEqual([ash])
+})
+
+test('at most four feeds are caught up on at a time, and a linked writer is left to push its own', () => {
+  const peer = new Oak()
+  const many = Array.from({ length: 9 }, (_, i) => digest(feedOf(`w${i}` as PeerId), 5))
+  expect(messages(peer.link(ash, 2, many), 'want')).toHaveLength(limits.catchUpsMax)
+  const other = new Oak()
+  expect(messages(other.link(elm, 1, [digest(feedOf(elm), 5)]), 'want')).toEqual([])
+  expect(messages(other.sweep(2_000), 'want')).toMatchObject([{ to: elm }])
+})
+
+test('a neighbor whose disk went back is pushed to again from where it says that it is', () => {
+  const peer = new Oak()
+  peer.write(0, true)
+  for (const end of [1, 2, 3]) peer.write(end, true)
+  peer.link(elm, 1, [digest(feedOf(oak), 3)])
+  peer.hear(elm, { type: 'digest', epoch: epochs.first, feeds: [digest(feedOf(oak), 1)], initial: false, more: false })
+  expect(ofType(peer.sweep(1_000), 'sendRange')).toMatchObject([{ position: 1, endMax: 3 }])
+})
+
+test('a want is answered from what is on disk, live pushes go first, and nothing to send is said', () => {
+  const feed = feedOf(elm)
+  const peer = new Oak([{ feed, opening: openingOf(elm), head: headAt(4), keptFrom: 0 }])
+  peer.write(0, true)
+  peer.link(ash, 2, [digest(feedOf(oak), 0)])
+  const want = { type: 'want', ref: 5, feed, position: 1, bytesMax: 10_000_000 } as const
+  const [serve] = ofType(peer.hear(ash, want), 'sendRange')
+  expect(serve).toMatchObject({ ref: 5, position: 1, endMax: 4, bytesMax: limits.dataFrameBytesTarget })
+  peer.hear(ash, { ...want, ref: 6 })
+  peer.write(1, false)
+  const sent = { type: 'rangeSent', to: ash, link: 2, nextPosition: 4, sizeBytes: 300 } as const
+  expect(ofType(peer.tell(sent), 'sendRange')).toMatchObject([{ ref: 0, feed: feedOf(oak) }])
+  const none = peer.hear(ash, { ...want, ref: 7, position: 4 })
+  expect(messages(none, 'wantMissing')).toMatchObject([{ message: { ref: 7 } }])
+})
