@@ -26,7 +26,7 @@ export interface GatewayDeps {
 /** The HTTP API of one peer (DESIGN §11), as a function from requests to responses. */
 export function createGateway({ broker, config, reportError = console.error, ...deps }: GatewayDeps): Hono {
   const liveReads = deps.liveReads ?? new LiveReads(config.readersMax)
-  const problems = new Problems(broker.self.name, reportError)
+  const problems = new Problems(() => broker.self.name, reportError)
   const draining = (): boolean => liveReads.draining || !broker.ready().ready
   const shared: RouteDeps = { broker, config, liveReads, problems, draining }
 

@@ -12,30 +12,26 @@ export async function readBody(c: Context, bytesMax: number, tooLarge: ErrorCode
   if (encoding !== null && encoding !== 'identity') {
     throw new MeshError('UNSUPPORTED_MEDIA', 'Send the body without Content-Encoding.')
   }
-  const refused = new MeshError(tooLarge, `The body is larger than the ${bytesMax} bytes possible here.`)
+  // The HTTP parser ends a body at its announced length, so that one can be read in one go.
   const announced = headers.get('content-length')
-  if (Number(announced ?? 0) > bytesMax) throw refused
-  try {
-    // The HTTP parser ends a body at its announced length, so that one can be read in one go.
-    return announced === null
-      ? await readStream(c.req.raw.body, bytesMax, refused)
-      : new Uint8Array(await c.req.raw.arrayBuffer())
-  } catch (error) {
-    if (error === refused) throw refused
+  const read = announced === null ? readStream(c.req.raw.body, bytesMax) : readAnnounced(c, Number(announced), bytesMax)
+  const body = await read.catch((error: unknown) => {
     throw new MeshError('BAD_REQUEST', 'The body ended before it was complete.', { cause: error })
-  }
+  })
+  if (body !== undefined) return body
+  throw new MeshError(tooLarge, `The body is larger than the ${bytesMax} bytes possible here.`)
 }
 
-async function readStream(
-  body: ReadableStream<Uint8Array> | null,
-  bytesMax: number,
-  refused: MeshError,
-): Promise<Uint8Array> {
+async function readAnnounced(c: Context, size: number, bytesMax: number): Promise<Uint8Array | undefined> {
+  return size > bytesMax ? undefined : new Uint8Array(await c.req.raw.arrayBuffer())
+}
+
+async function readStream(body: ReadableStream<Uint8Array> | null, bytesMax: number): Promise<Uint8Array | undefined> {
   const pieces: Uint8Array[] = []
   let size = 0
   for await (const piece of body ?? []) {
     size += piece.length
-    if (size > bytesMax) throw refused
+    if (size > bytesMax) return undefined
     pieces.push(piece)
   }
   return Buffer.concat(pieces, size)

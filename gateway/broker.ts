@@ -44,7 +44,7 @@ export interface Broker {
   links(): readonly LinkView[]
 
   /** Lab mode only: undefined where the peer was started without --lab. */
-  readonly lab?: Lab
+  readonly lab?: Lab | undefined
 }
 
 export interface PublishRequest {

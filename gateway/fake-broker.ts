@@ -39,7 +39,7 @@ export class FakeBroker implements Broker {
   #draining = false
 
   ready(): { ready: boolean; reason?: string } {
-    return this.#draining ? { ready: false, reason: 'oak is shutting down.' } : { ready: true }
+    return this.#draining ? { ready: false, reason: 'draining' } : { ready: true }
   }
 
   drain(): void {

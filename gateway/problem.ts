@@ -18,10 +18,10 @@ export interface Problem {
 export type ReportError = (error: unknown) => void
 
 export class Problems {
-  readonly #peer: string
+  readonly #peer: () => string
   readonly #report: ReportError
 
-  constructor(peer: string, report: ReportError) {
+  constructor(peer: () => string, report: ReportError) {
     this.#peer = peer
     this.#report = report
   }
@@ -37,7 +37,7 @@ export class Problems {
       code: error.code,
       retryable: error.retryable,
       hint: error.hint,
-      peer: this.#peer,
+      peer: this.#peer(),
     }
   }
 

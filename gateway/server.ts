@@ -33,7 +33,7 @@ export async function startGateway({
 }: GatewayServerDeps): Promise<GatewayServer> {
   const liveReads = new LiveReads(config.readersMax)
   const app = createGateway({ broker, config, reportError, liveReads })
-  const problems = new Problems(broker.self.name, reportError)
+  const problems = new Problems(() => broker.self.name, reportError)
   const answer = getRequestListener(app.fetch, {
     hostname: 'localhost',
     // Met when the target is no URL, before there is a request that the app could answer.

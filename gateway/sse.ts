@@ -1,4 +1,4 @@
-import type { Reader } from './broker.ts'
+import type { ReadChunk, Reader } from './broker.ts'
 import type { LiveReads } from './live-reads.ts'
 import type { Problem } from './problem.ts'
 import { recordJson } from './record-json.ts'
@@ -8,7 +8,7 @@ import { recordJson } from './record-json.ts'
  * was there before, so at most one read of the log waits for a slow client and nobody else notices (DESIGN §8).
  *
  * Events: one per record, unnamed, its `id` the cursor after it · `caught-up` once, when the reader first has everything
- * held here · `bye` and the end when the peer drains · `problem` and the end when reading fails. A comment when idle.
+ * held here · `gap` where records are missing (P5) · `bye` and the end when the peer drains · `problem` and the end when reading fails. A comment when idle.
  */
 export interface RecordEventsDeps {
   readonly reader: Reader
@@ -49,6 +49,8 @@ class RecordEvents {
   readonly #encoder = new TextEncoder()
   /** Aborted by heartbeat, drain and end, to have a word with a reader that waits. */
   #wait = new AbortController()
+  /** Where each feed waits that was told to be late. */
+  readonly #lateFrom = new Map<string, number>()
   #ended = false
 
   constructor(deps: RecordEventsDeps, config: RecordEventsConfig) {
@@ -91,7 +93,7 @@ class RecordEvents {
     let caughtUp = false
     while (!this.#ended && !draining()) {
       const chunk = await reader.next(this.#config.streamRecordsPerRead)
-      let text = chunk.records.map(({ record, cursor }) => `id: ${cursor}\ndata: ${recordJson(record)}\n\n`).join('')
+      let text = this.#gaps(chunk) + chunk.records.map(recordEvent).join('')
       if (!caughtUp && chunk.upToDate) {
         caughtUp = true
         text += eventText({ event: 'caught-up', id: chunk.cursor, data: { cursor: chunk.cursor } })
@@ -99,6 +101,15 @@ class RecordEvents {
       if (text !== '') yield text
       else yield* this.#idle()
     }
+  }
+
+  /** Told before the records that come after them. A feed that still waits where it did is not told again. */
+  #gaps({ gaps = [], records, cursor }: ReadChunk): string {
+    const news = gaps.filter((gap) => gap.type === 'lost' || this.#lateFrom.get(gap.feed) !== gap.from)
+    for (const { feed, from } of news) this.#lateFrom.set(feed, from)
+    return news
+      .map((gap) => eventText({ event: 'gap', ...(records.length === 0 && { id: cursor }), data: gap }))
+      .join('')
   }
 
   async *#idle(): AsyncGenerator<string, void> {
@@ -114,6 +125,9 @@ class RecordEvents {
     return eventText({ event: 'bye', data, retry: ms })
   }
 }
+
+const recordEvent = ({ record, cursor }: ReadChunk['records'][number]): string =>
+  `id: ${cursor}\ndata: ${recordJson(record)}\n\n`
 
 /** JSON has no line ends of its own, so one `data:` line holds it. */
 const eventText = (fields: { event: string; id?: string; retry?: number; data: unknown }): string =>

@@ -1,11 +1,11 @@
 import { Hono, type Context } from 'hono'
 import { limits } from '#protocol/limits'
-import type { Broker, Reader, ReadFrom } from '../broker.ts'
+import type { Broker, Reader, ReadFrom, ReadGap } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { countOf, queryOf, topicOf, waitMsOf } from '../parameters.ts'
 import { recordJson } from '../record-json.ts'
 import { recordEvents } from '../sse.ts'
-import { cursorHeader } from './cursor-header.ts'
+import { jsonAnswer } from './json-answer.ts'
 
 export function readRoutes(deps: RouteDeps): Hono {
   const routes = new Hono()
@@ -51,9 +51,13 @@ async function answerPage(c: Context, deps: RouteDeps): Promise<Response> {
   const waitMs = waitMsOf(query.wait, 0)
   const reader = await deps.broker.open(topic, fromOf(query.from, 'earliest'))
   let page = await readPage(reader, limit)
-  if (page.records.length === 0 && waitMs > 0) page = await pollPage({ c, deps, reader, limit, waitMs })
-  const body = `{"records":[${page.records.join(',')}],"cursor":${JSON.stringify(page.cursor)},"upToDate":${page.upToDate}}`
-  return c.body(body, 200, { 'content-type': 'application/json', ...cursorHeader(page.cursor) })
+  if (!hasNews(page) && waitMs > 0) page = await pollPage({ c, deps, reader, limit, waitMs })
+  return jsonAnswer(pageJson(page), 200, page.cursor)
+}
+
+function pageJson({ records, cursor, upToDate, gaps }: Page): string {
+  const rest = JSON.stringify({ cursor, upToDate, ...(gaps.length > 0 && { gaps }) })
+  return `{"records":[${records.join(',')}],${rest.slice(1)}`
 }
 
 /** `from=latest` is the time of now. */
@@ -67,26 +71,33 @@ interface Page {
   readonly records: readonly string[]
   readonly cursor: string
   readonly upToDate: boolean
+  readonly gaps: readonly ReadGap[]
 }
 
 /** At most `limit` records and, beyond the first, `pageBytesMax`; fewer than both only if this peer has no more now. */
 async function readPage(reader: Reader, limit: number): Promise<Page> {
   const records: string[] = []
-  let { cursor } = reader
+  const gaps: ReadGap[] = []
   let size = 0
   for (;;) {
     const chunk = await reader.next(limit - records.length)
-    for (const entry of chunk.records) {
-      const json = recordJson(entry.record)
+    gaps.push(...(chunk.gaps ?? []))
+    for (const [index, { record }] of chunk.records.entries()) {
+      const json = recordJson(record)
       size += json.length
-      if (records.length > 0 && size > limits.pageBytesMax) return { records, cursor, upToDate: false }
+      const before = chunk.records[index - 1]
+      if (before !== undefined && size > limits.pageBytesMax)
+        return { records, cursor: before.cursor, upToDate: false, gaps }
       records.push(json)
-      cursor = entry.cursor
     }
-    cursor = chunk.cursor
-    if (chunk.upToDate || records.length >= limit) return { records, cursor, upToDate: chunk.upToDate }
+    const { cursor, upToDate } = chunk
+    const full = records.length >= limit || size > limits.pageBytesMax
+    if (full || upToDate || chunk.records.length === 0) return { records, cursor, upToDate, gaps }
   }
 }
+
+/** A feed that waits is no news to wake a client for, over and over; records that are gone are. */
+const hasNews = ({ records, gaps }: Page): boolean => records.length > 0 || gaps.some(({ type }) => type === 'lost')
 
 interface Poll {
   readonly c: Context
@@ -105,7 +116,7 @@ async function pollPage({ c, deps, reader, limit, waitMs }: Poll): Promise<Page>
     for (;;) {
       if (!deps.draining()) await reader.more(signal)
       const page = await readPage(reader, limit)
-      if (page.records.length > 0 || signal.aborted || deps.draining()) return page
+      if (hasNews(page) || signal.aborted || deps.draining()) return page
     }
   } finally {
     leave()
