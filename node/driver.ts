@@ -22,7 +22,7 @@ import { readRange, type ReceivedRange } from './received-range.ts'
 import { RecentBatches } from './recent-batches.ts'
 import { encodeRegistry } from './registry-codec.ts'
 import type { ReadSource } from './reader.ts'
-import type { FeedView } from './reading-feed.ts'
+import type { FeedView } from './reader.ts'
 
 /*
  * The driver of the peer machine: turns what happens (frames, links, completed writes, timers, publishes) into inputs,

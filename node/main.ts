@@ -115,7 +115,7 @@ async function drain(parts: {
 }
 
 function openStore(config: NodeConfig, directory: DataDirectory, log: Log): Promise<FeedStore> {
-  if (config.storage === 'memory') return Promise.resolve(new MemoryStore({ digests: nodeDigests }))
+  if (config.storage === 'memory') return Promise.resolve(new MemoryStore(nodeDigests))
   const onWarning = (warning: object): void => log.warn('store found damage', { ...warning })
   return openLevelStore({ directory, digests: nodeDigests, onWarning })
 }

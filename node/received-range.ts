@@ -27,7 +27,8 @@ export function readRange(frame: Uint8Array, cluster: string, digests: Digests):
   for (const bytes of batches) {
     const fault = verifyBatch(bytes, digests)
     const header = readBatchHeader(bytes)
-    if (fault !== undefined || typeof header === 'string') return fault ?? String(header)
+    if (fault !== undefined) return fault
+    if (typeof header === 'string') return header
     const opening = header.opening ? openingOf(bytes) : undefined
     if (typeof opening === 'string') return opening
     if (opening !== undefined && !isOpeningOf(decoded.feed, opening, cluster, digests)) return 'openingOfAnotherFeed'

@@ -127,6 +127,11 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     return this.#registry.get(peer)?.facts
   }
 
+  /** The name that a member goes by, or its id before it has told one. */
+  nameOf(peer: PeerId): string {
+    return this.#registry.get(peer)?.facts.name ?? peer
+  }
+
   snapshot(nowMs: Millis): MembershipSnapshot {
     const believed = {
       self: this.self,

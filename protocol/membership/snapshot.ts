@@ -73,6 +73,12 @@ export function snapshotOf(believed: Believed, nowMs: Millis) {
     events: history.snapshot().map(({ atMs, peer, by, ...change }) => {
       return { agoMs: nowMs - atMs, peer: peer as string, name: nameOf(peer), by: nameOf(by), ...change }
     }),
+    links: links.peers().flatMap((peer) => {
+      const link = links.get(peer)
+      if (link === undefined) return []
+      const { sinceMs, rttMs } = link
+      return [{ peer: peer as string, name: nameOf(peer), sinceMs: nowMs - sinceMs, ...(rttMs !== undefined && { rttMs }) }]
+    }),
     dials: dialViews(believed, nowMs),
     registryVersion: registry.version,
     merged: believed.merged,
