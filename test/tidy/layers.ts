@@ -39,6 +39,8 @@ const exceptions: Readonly<Record<string, Layer>> = {
   'cli/peer.ts': layer(['node']),
   // Where the gateway meets Node; all else in it is a function from Request to Response.
   'gateway/server.ts': layer([], ['node:*']),
+  // The tests that every engine has to pass, called from a test file of each.
+  'storage/feed-store-compliance.ts': layer([], ['vitest']),
 }
 
 /** Undefined where anything goes: `test/` and configuration at the root. */
