@@ -1,0 +1,269 @@
+import { dialReasonOf } from './dial-reason.ts'
+import { multiaddrsOf, networkLimits } from './libp2p-node.ts'
+import { Link, closeConnection, linkStreamOf } from './link.ts'
+import { unreachable } from '#protocol/assert'
+import type { LinkStream, StreamKind } from './link.ts'
+import type { MeshNode } from './libp2p-node.ts'
+import type { DialTarget, LinkId, Transport, TransportListener } from '../driver-ports.ts'
+import type { Connection, Stream } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { PeerId } from '#protocol/ids'
+
+export type NetworkLog = (event: string, fields: Readonly<Record<string, unknown>>) => void
+
+export interface LinksConfig {
+  readonly self: PeerId
+  /** Part of each protocol id: peers of another cluster find nothing to talk about. */
+  readonly cluster: string
+}
+
+export interface LinksDeps {
+  readonly node: MeshNode
+  readonly listener: TransportListener
+  readonly refuses: (peer: PeerId) => boolean
+  readonly log: NetworkLog
+}
+
+/**
+ * One link per remote peer, over libp2p connections.
+ *
+ * Actors: for each connection, whichever side dialed, the peer with the smaller id is the *opener*: it opens the control
+ * and the data stream. The other one waits for both. A link is up when both are there.
+ *
+ * 1. Two peers that dial each other at once get two connections. The opener uses the one it sees first; the spare one
+ *    carries nothing and is closed `linkSetupMs` after it opened, like any other connection without a link.
+ * 2. The opener opens streams only if it has no link. So when new ones come, the waiting side's old link is dead.
+ * 3. When a peer that we have a link with dials again, it may have lost that link without our noticing (a cut). The
+ *    opener asks over the old connection, and replaces it if nobody answers.
+ * 4. The listener is told of every link up once and down once, never from within a call of ours.
+ */
+export class Links implements Transport {
+  readonly #self: PeerId
+  readonly #cluster: string
+  readonly #deps: LinksDeps
+  readonly #links = new Map<LinkId, Link>()
+  readonly #linkOf = new Map<PeerId, Link>()
+  readonly #opening = new Map<PeerId, Connection>()
+  readonly #failed = new WeakSet<Connection>()
+  readonly #arrived = new WeakMap<Connection, Partial<Record<StreamKind, LinkStream>>>()
+  readonly #dialing = new Set<string>()
+  readonly #linkWaiters = new Set<{ readonly peer: PeerId; readonly linked: () => void }>()
+  #nextLinkId = 1
+  #stopped = false
+
+  constructor(config: LinksConfig, deps: LinksDeps) {
+    this.#self = config.self
+    this.#cluster = config.cluster
+    this.#deps = deps
+  }
+
+  /** To be called before the node starts. */
+  async start(): Promise<void> {
+    const { node } = this.#deps
+    const options = {
+      maxInboundStreams: networkLimits.streamsPerProtocolMax,
+      maxOutboundStreams: networkLimits.streamsPerProtocolMax,
+    }
+    for (const kind of ['control', 'data'] as const) {
+      await node.handle(this.#protocol(kind), (stream, over) => this.#streamArrived(kind, stream, over), options)
+    }
+    node.addEventListener('connection:open', (event) => this.#connectionOpened(event.detail))
+    // Addresses are membership's to remember.
+    node.addEventListener('peer:disconnect', (event) => void node.peerStore.delete(event.detail).catch(() => undefined))
+  }
+
+  /** Passes on what was sent, closes all links and tells nobody any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    const links = [...this.#links.values()]
+    for (const link of links) link.down({ cause: 'closed', reason: 'this peer stops' })
+    await Promise.all(links.map((link) => link.closed))
+    await Promise.all(this.#deps.node.getConnections().map(closeConnection))
+  }
+
+  dial(target: DialTarget): void {
+    const key = target.type === 'seed' ? target.address : target.peer
+    if (this.#stopped || this.#dialing.has(key)) return
+    if (target.type === 'member' && this.#linkOf.has(target.peer)) return
+    this.#dialing.add(key)
+    void this.#dial(target)
+      .catch(dialReasonOf)
+      .then((reason) => {
+        this.#dialing.delete(key)
+        if (reason === undefined) return
+        this.#deps.log('dial failed', { target, reason })
+        this.#tell((listener) => listener.dialFailed(target, reason))
+      })
+  }
+
+  sendControl(link: LinkId, frame: Uint8Array): void {
+    this.#links.get(link)?.sendControl(frame)
+  }
+
+  sendData(link: LinkId, parts: readonly Uint8Array[], written: () => void): void {
+    this.#links.get(link)?.sendData(parts, written)
+  }
+
+  close(link: LinkId, reason: string): void {
+    this.#links.get(link)?.down({ cause: 'closed', reason })
+  }
+
+  /** Why there is no link in the end, or undefined: then `linkUp` was told since the dial began. */
+  async #dial(target: DialTarget): Promise<string | undefined> {
+    const linkIdAtStart = this.#nextLinkId
+    const addresses = await addressesOf(target)
+    if (target.type === 'member' && target.peer === this.#self) return 'that is ourselves'
+    // `force`: a connection that is there but carries no link proves nothing.
+    const signal = AbortSignal.timeout(networkLimits.dialMs)
+    const connection = await this.#deps.node.dial(addresses, { signal, force: true })
+    const peer = peerOf(connection)
+    const link = this.#linkOf.get(peer)
+    if (link !== undefined) return link.id < linkIdAtStart ? `there is a link to ${peer} already` : undefined
+    const linked = this.#linkOver(connection)
+    const refused = this.#strangeness(connection).then((reason) => {
+      if (reason !== undefined) void closeConnection(connection)
+      return reason ?? linked
+    })
+    return Promise.race([linked, refused])
+  }
+
+  /** Undefined for a peer of our cluster. Asked by the dialer, who can tell somebody; the other side just finds no link. */
+  async #strangeness(connection: Connection): Promise<string | undefined> {
+    const { node } = this.#deps
+    const signal = AbortSignal.timeout(networkLimits.answerMs)
+    const { protocols } = await node.services.identify.identify(connection, { signal })
+    if (protocols.includes(this.#protocol('control'))) return undefined
+    const clusters = protocols.flatMap((protocol) => /^\/grapevine\/([^/]+)\/control\//.exec(protocol)?.[1] ?? [])
+    if (clusters.length === 0) return 'that is not a Grapevine peer of this version'
+    return `that peer belongs to cluster ${clusters.join(', ')}, not to ${this.#cluster}`
+  }
+
+  /** Waits until there is a link to that peer, over whatever connection, or this one has closed. */
+  #linkOver(connection: Connection): Promise<string | undefined> {
+    const peer = peerOf(connection)
+    if (this.#linkOf.has(peer)) return Promise.resolve(undefined)
+    const { promise, resolve } = Promise.withResolvers<string | undefined>()
+    const onClose = (): void => resolve('the connection closed before its streams were open')
+    connection.addEventListener('close', onClose)
+    if (connection.status !== 'open') onClose()
+    const waiter = { peer, linked: () => resolve(undefined) }
+    this.#linkWaiters.add(waiter)
+    return promise.finally(() => this.#linkWaiters.delete(waiter))
+  }
+
+  #connectionOpened(connection: Connection): void {
+    setTimeout(() => this.#closeIfSpare(connection), networkLimits.linkSetupMs).unref()
+    if (this.#self < peerOf(connection)) void this.#openStreams(connection)
+  }
+
+  #closeIfSpare(connection: Connection): void {
+    if (this.#linkOf.get(peerOf(connection))?.connection !== connection) void closeConnection(connection)
+  }
+
+  async #openStreams(connection: Connection): Promise<void> {
+    const peer = peerOf(connection)
+    if (this.#deps.refuses(peer) || !(await this.#lacksLink(peer)) || this.#opening.has(peer)) return
+    this.#opening.set(peer, connection)
+    try {
+      const [control, data] = await Promise.all([
+        this.#openStream('control', connection),
+        this.#openStream('data', connection),
+      ])
+      this.#up(connection, { control, data })
+    } catch (error) {
+      this.#failed.add(connection)
+      this.#deps.log('streams not opened', { peer, reason: dialReasonOf(error) })
+    } finally {
+      this.#opening.delete(peer)
+    }
+    if (!this.#linkOf.has(peer)) this.#tryAnotherConnection(connection)
+  }
+
+  /** No link, or one that the other side has forgotten (3). */
+  async #lacksLink(peer: PeerId): Promise<boolean> {
+    const link = this.#linkOf.get(peer)
+    if (link === undefined) return true
+    if (await this.#answers(link.connection)) return false
+    link.down({ cause: 'broken', reason: 'no answer over it, while the other side dialed again' })
+    return !this.#linkOf.has(peer)
+  }
+
+  async #answers(connection: Connection): Promise<boolean> {
+    const signal = AbortSignal.timeout(networkLimits.answerMs)
+    return this.#deps.node.services.identify.identify(connection, { signal }).then(
+      () => true,
+      () => false,
+    )
+  }
+
+  async #openStream(kind: StreamKind, connection: Connection): Promise<LinkStream> {
+    const signal = AbortSignal.timeout(networkLimits.linkSetupMs)
+    return linkStreamOf(kind, await connection.newStream(this.#protocol(kind), { signal }))
+  }
+
+  // The connection that we chose may be the one that breaks while its spare lives.
+  #tryAnotherConnection(failed: Connection): void {
+    const others = this.#deps.node.getConnections(failed.remotePeer)
+    const other = others.find((connection) => connection.status === 'open' && !this.#failed.has(connection))
+    if (other !== undefined) void this.#openStreams(other)
+  }
+
+  #streamArrived(kind: StreamKind, stream: Stream, connection: Connection): void {
+    const peer = peerOf(connection)
+    if (this.#stopped || this.#deps.refuses(peer) || this.#self < peer) {
+      stream.abort(new Error('no stream was expected'))
+      return
+    }
+    const streams = { ...this.#arrived.get(connection), [kind]: linkStreamOf(kind, stream) }
+    this.#arrived.set(connection, streams)
+    if (streams.control === undefined || streams.data === undefined) return
+    this.#linkOf.get(peer)?.down({ cause: 'closed', reason: 'the other side opened a new link' })
+    this.#up(connection, { control: streams.control, data: streams.data })
+  }
+
+  #up(connection: Connection, streams: Record<StreamKind, LinkStream>): void {
+    if (this.#stopped) return
+    const id = this.#nextLinkId++
+    const peer = peerOf(connection)
+    const link: Link = new Link({ id, peer, connection, ...streams }, (end) => {
+      this.#links.delete(id)
+      if (this.#linkOf.get(peer) === link) this.#linkOf.delete(peer)
+      this.#deps.log('link down', { link: id, peer, ...end })
+      this.#tell((listener) => listener.linkDown(id, end.cause, end.reason))
+    })
+    this.#links.set(id, link)
+    this.#linkOf.set(peer, link)
+    for (const waiter of this.#linkWaiters) if (waiter.peer === peer) waiter.linked()
+    this.#deps.log('link up', { link: id, peer, address: connection.remoteAddr.toString() })
+    this.#tell((listener) => {
+      listener.linkUp(id, peer)
+      link.startReading(listener)
+    })
+  }
+
+  // Later than the promises of the dial that led to it: when the listener hears of a link, its dial is over.
+  #tell(fact: (listener: TransportListener) => void): void {
+    setImmediate(() => {
+      if (!this.#stopped) fact(this.#deps.listener)
+    })
+  }
+
+  #protocol(kind: StreamKind): string {
+    return `/grapevine/${this.#cluster}/${kind}/1`
+  }
+}
+
+const peerOf = (connection: Connection): PeerId => connection.remotePeer.toString() as PeerId
+
+async function addressesOf(target: DialTarget): Promise<Multiaddr[]> {
+  switch (target.type) {
+    case 'seed':
+      return multiaddrsOf(target.address)
+    case 'member': {
+      const found = await Promise.all(target.addresses.map((address) => multiaddrsOf(address, target.peer)))
+      return found.flat()
+    }
+    default:
+      return unreachable(target)
+  }
+}

@@ -1,0 +1,56 @@
+import { addressesOf, createMeshNode, startListening } from './libp2p-node.ts'
+import { LabFilter } from './lab-filter.ts'
+import { Links } from './links.ts'
+import { peerIdOf } from '../identity.ts'
+import type { NetworkLog } from './links.ts'
+import type { Transport, TransportListener } from '../driver-ports.ts'
+import type { Ed25519PrivateKey } from '@libp2p/interface'
+import type { PeerId } from '#protocol/ids'
+
+export interface NetworkConfig {
+  readonly privateKey: Ed25519PrivateKey
+  readonly cluster: string
+  /** `host:port`; port 0 takes a free one. Whether it may be beyond loopback is decided before (INSECURE_LISTEN). */
+  readonly listen: string
+  /** Whether links may be cut by hand. */
+  readonly lab: boolean
+  readonly log: NetworkLog
+  /** For tests of idle links; see `networkLimits`. */
+  readonly keepAliveMs?: number
+  readonly socketIdleMs?: number
+}
+
+export interface Network {
+  readonly transport: Transport
+  readonly peerId: PeerId
+  /** Where this peer listens, as `host:port`, those that other machines can reach first. */
+  readonly addresses: readonly string[]
+  readonly lab?: Pick<LabFilter, 'drop' | 'dropped'>
+  /** Passes on what was sent (at most a second per link), then closes everything. The listener hears nothing more. */
+  stop(): Promise<void>
+}
+
+/** Starts listening. The listener is never called from within a call of the transport. Errors: PORT_IN_USE, CONFIG_INVALID. */
+export async function createTransport(config: NetworkConfig, listener: TransportListener): Promise<Network> {
+  const lab = config.lab ? new LabFilter(listener) : undefined
+  const refuses = (peer: PeerId): boolean => lab?.dropped.has(peer) ?? false
+  const node = await createMeshNode({ ...config, refuses })
+  const peerId = peerIdOf(config.privateKey)
+  const links = new Links(
+    { self: peerId, cluster: config.cluster },
+    { node, listener: lab ?? listener, refuses, log: config.log },
+  )
+  lab?.attach(links)
+  await links.start()
+  await startListening(node, config.listen)
+  return {
+    transport: lab ?? links,
+    peerId,
+    addresses: addressesOf(node),
+    ...(lab === undefined ? {} : { lab }),
+    stop: async () => {
+      await links.stop()
+      await node.stop()
+    },
+  }
+}

@@ -1,0 +1,127 @@
+import { createServer, connect } from 'node:net'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { createTransport } from './network.ts'
+import { utf8, textOf } from '#protocol/text'
+import type { AddressInfo, Socket } from 'node:net'
+import type { NetworkConfig, Network } from './network.ts'
+import type { DialTarget, LinkId, TransportListener } from '../driver-ports.ts'
+import type { PeerId } from '#protocol/ids'
+
+/** For tests: what a listener hears, as values that can be awaited and compared. */
+export type Heard =
+  | { readonly type: 'linkUp'; readonly link: LinkId; readonly peer: PeerId }
+  | { readonly type: 'linkDown'; readonly link: LinkId; readonly cause: 'closed' | 'broken'; readonly reason: string }
+  | { readonly type: 'control'; readonly link: LinkId; readonly text: string }
+  | { readonly type: 'data'; readonly link: LinkId; readonly frame: Uint8Array }
+  | { readonly type: 'dialFailed'; readonly target: DialTarget; readonly reason: string }
+
+export class RecordingListener implements TransportListener {
+  readonly heard: Heard[] = []
+  readonly #waiters = new Set<() => void>()
+
+  linkUp(link: LinkId, peer: PeerId): void {
+    this.#hear({ type: 'linkUp', link, peer })
+  }
+  linkDown(link: LinkId, cause: 'closed' | 'broken', reason: string): void {
+    this.#hear({ type: 'linkDown', link, cause, reason })
+  }
+  controlFrame(link: LinkId, frame: Uint8Array): void {
+    this.#hear({ type: 'control', link, text: textOf(frame) ?? '' })
+  }
+  dataFrame(link: LinkId, frame: Uint8Array): void {
+    this.#hear({ type: 'data', link, frame })
+  }
+  dialFailed(target: DialTarget, reason: string): void {
+    this.#hear({ type: 'dialFailed', target, reason })
+  }
+
+  all<T extends Heard['type']>(type: T): Extract<Heard, { type: T }>[] {
+    return this.heard.filter((fact): fact is Extract<Heard, { type: T }> => fact.type === type)
+  }
+
+  /** Resolves with the `count`th fact of this type; the test's own deadline is the limit. */
+  async nth<T extends Heard['type']>(type: T, count = 1): Promise<Extract<Heard, { type: T }>> {
+    for (;;) {
+      const fact = this.all(type)[count - 1]
+      if (fact !== undefined) return fact
+      await new Promise<void>((resolve) => this.#waiters.add(resolve))
+    }
+  }
+
+  #hear(fact: Heard): void {
+    this.heard.push(fact)
+    const waiters = [...this.#waiters]
+    this.#waiters.clear()
+    for (const wake of waiters) wake()
+  }
+}
+
+export interface TestPeer extends Network {
+  readonly listener: RecordingListener
+  readonly address: string
+  /** The link that is up, with its peer. */
+  readonly links: () => { readonly link: LinkId; readonly peer: PeerId }[]
+  say(link: LinkId, text: string): void
+}
+
+/** Starts peers on free loopback ports and stops them in the end (`afterEach(peers.stopAll)`). */
+export function testPeers(): {
+  start(config?: Partial<NetworkConfig>): Promise<TestPeer>
+  stopAll(): Promise<void>
+} {
+  const running: TestPeer[] = []
+  return {
+    async start(config = {}) {
+      const listener = new RecordingListener()
+      const privateKey = await generateKeyPair('Ed25519')
+      const defaults = { privateKey, cluster: 'orchard', listen: '127.0.0.1:0', lab: false, log: () => undefined }
+      const network = await createTransport({ ...defaults, ...config }, listener)
+      const peer: TestPeer = {
+        ...network,
+        listener,
+        address: network.addresses[0] ?? '',
+        links: () => {
+          const down = new Set(listener.all('linkDown').map((fact) => fact.link))
+          return listener.all('linkUp').filter((fact) => !down.has(fact.link))
+        },
+        say: (link, text) => network.transport.sendControl(link, utf8(text)),
+      }
+      running.push(peer)
+      return peer
+    },
+    async stopAll() {
+      await Promise.all(running.splice(0).map((peer) => peer.stop()))
+    },
+  }
+}
+
+/** A wire that a test can cut: TCP connections to `target` pass through it. */
+export async function startWire(target: string): Promise<{
+  readonly address: string
+  readonly reset: () => void
+  readonly end: () => void
+  /** Nothing more gets through on the connections of now, and nobody is told. */
+  readonly swallow: () => void
+  readonly stop: () => void
+}> {
+  const [host, port] = target.split(':')
+  const pairs: [Socket, Socket][] = []
+  const server = createServer((near) => {
+    const far = connect({ host: host ?? '', port: Number(port) })
+    near.pipe(far).pipe(near)
+    for (const socket of [near, far]) socket.on('error', () => undefined)
+    pairs.push([near, far])
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const each = (action: (socket: Socket) => void): void => pairs.flat().forEach(action)
+  return {
+    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    reset: () => each((socket) => socket.resetAndDestroy()),
+    end: () => each((socket) => socket.destroy()),
+    swallow: () => each((socket) => socket.unpipe().pause()),
+    stop: () => {
+      each((socket) => socket.destroy())
+      server.close()
+    },
+  }
+}
