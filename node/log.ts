@@ -9,7 +9,7 @@ export interface Log {
 
 /** JSON lines on stderr: stdout belongs to the one line that says where the peer listens. */
 export function createLog(name: string): Log {
-  const logger = pino({ base: { peer: name }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 2 }))
+  const logger = pino({ base: { self: name }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 2 }))
   return {
     info: (event, fields) => logger.info(fields, event),
     warn: (event, fields) => logger.warn(fields, event),

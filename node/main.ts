@@ -58,7 +58,8 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
     const network = await createTransport({ privateKey, cluster, listen, lab, log: log.info }, listener)
     stops.push(() => network.stop())
     const http = config.advertiseHttp ?? gateway.url
-    const driver = await bootPeer({
+    const nameOf = (peer: PeerId): string => driver.peer.membership.nameOf(peer)
+    const driver: PeerDriver = await bootPeer({
       self: peerId,
       epoch,
       cluster,
@@ -72,7 +73,7 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
       random: processRandom,
       onStorageFailed: (error) => failed.resolve(error),
       onMemberChanged: ({ peer, from, to, incarnation, by, reason }) => {
-        log.info('member changed', { peer, from, to, incarnation, by, reason })
+        log.info('member changed', { member: nameOf(peer), from, to, incarnation, by: nameOf(by), reason })
       },
       onBadFrame: (peer, what) => log.warn('frame not understood', { peer, what }),
     })
