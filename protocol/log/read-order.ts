@@ -1,6 +1,6 @@
 import type { Hlc } from './hybrid-clock.ts'
 import { compareHlc } from './hybrid-clock.ts'
-import type { Link, VectorKey, VersionVector } from './version-vector.ts'
+import { type Link, type VectorKey, type VersionVector, writerOfKey, type WriterHash } from './version-vector.ts'
 
 /** A feed that is known here, as one reader sees it. */
 export interface FeedToRead {
@@ -21,7 +21,9 @@ export interface FeedToRead {
  *
  * 1. A feed that the reader's vector covers goes on there: its predecessors were read when it was begun.
  * 2. Any other waits until its predecessor was read, or passed over, up to the link; and that one for its own.
- * 3. Records of a predecessor beyond the link are ordinary records: they wait for nothing, and nothing for them.
+ * 3. It also waits while the vector covers a feed of the same writer that is not known here: that one may go on from it,
+ *    and so imply it, which only its opening can tell (P5: a peer that does not have everything yet waits).
+ * 4. Records of a predecessor beyond the link are ordinary records: they wait for nothing, and nothing for them.
  */
 export interface ReadView<Feed extends FeedToRead> {
   readonly feeds: ReadonlyMap<VectorKey, Feed>
@@ -30,8 +32,12 @@ export interface ReadView<Feed extends FeedToRead> {
 }
 
 /** The feeds with records beyond the reader's position that may be read now. */
-export const readableFeeds = <Feed extends FeedToRead>(view: ReadView<Feed>): Feed[] =>
-  [...view.feeds.values()].filter((feed) => feed.position < feed.nextOffset && mayBeRead(feed, view))
+export function readableFeeds<Feed extends FeedToRead>(view: ReadView<Feed>): Feed[] {
+  const unread = [...view.feeds.values()].filter((feed) => feed.position < feed.nextOffset)
+  if (unread.every(({ key }) => view.positions.has(key))) return unread
+  const unclear = writersOfUnknownFeeds(view)
+  return unread.filter((feed) => mayBeRead(feed, view, unclear))
+}
 
 /** Which of the readable feeds comes next. Equal times, which different writers may give, go by key. */
 export function nextFeed<Feed extends FeedToRead>(readable: readonly Feed[]): Feed | undefined {
@@ -56,15 +62,25 @@ export function startsBySince(feed: FeedToRead, { feeds, positions }: ReadView<F
   return true
 }
 
-function mayBeRead(feed: FeedToRead, { feeds, positions }: ReadView<FeedToRead>): boolean {
+function writersOfUnknownFeeds({ feeds, positions }: ReadView<FeedToRead>): ReadonlySet<WriterHash> {
+  const writers = new Set<WriterHash>()
+  for (const key of positions.keys()) if (!feeds.has(key)) writers.add(writerOfKey(key))
+  return writers
+}
+
+function mayBeRead(
+  feed: FeedToRead,
+  { feeds, positions }: ReadView<FeedToRead>,
+  unclear: ReadonlySet<WriterHash>,
+): boolean {
   let at = feed
   for (let steps = 0; steps <= feeds.size; steps++) {
+    if (positions.has(at.key)) return true
+    if (unclear.has(writerOfKey(at.key))) return false
     // Below offset 0 there is nothing to wait for.
-    if (positions.has(at.key) || at.link === undefined || at.link.nextOffset === 0) return true
+    if (at.link === undefined || at.link.nextOffset === 0) return true
     const predecessor = feeds.get(at.link.predecessor)
-    const position = predecessor?.position ?? positions.get(at.link.predecessor) ?? -1
-    if (position < at.link.nextOffset) return false
-    if (predecessor === undefined) return true
+    if (predecessor === undefined || predecessor.position < at.link.nextOffset) return false
     at = predecessor
   }
   return false

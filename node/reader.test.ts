@@ -1,0 +1,451 @@
+// Goal: a reader gives every record once, predecessors first, and its cursors go on anywhere.
+// Method: writers make real batches; a shelf holds as much of them as the test says, like a peer that replicates.
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { ReadChunk, Reader, ReadFrom } from '#gateway/broker'
+import { MeshError } from '#protocol/errors'
+import type { Epoch, PeerId, TopicId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
+import { type EncodedBatch, encodeBatch, encodeOpeningBatch, readBatchHeader } from '#protocol/log/batch'
+import { decodeCursor } from '#protocol/log/cursor'
+import { type FeedId, feedKeyOf, type Head, type Opening, type Predecessor } from '#protocol/log/feed'
+import { encodeRecords } from '#protocol/log/record'
+import { textOf, utf8 } from '#protocol/text'
+import type { TopicName } from '#protocol/topic-name'
+import { nodeDigests } from './node-digests.ts'
+import { openReader, type ReadSource } from './reader.ts'
+
+const topic = 'orders' as TopicName
+const topicId = '00112233445566778899aabbccddeeff' as TopicId
+
+/** One run of a writer. */
+class Writer {
+  readonly feed: FeedId
+  readonly opening: Opening
+  readonly batches: EncodedBatch[]
+
+  constructor(writer: string, epoch: number, predecessor?: Predecessor, openedMs = 0) {
+    this.feed = { topicId, writer: writer as PeerId, epoch: epoch.toString(16).padStart(16, '0') as Epoch }
+    const { writer: peer } = this.feed
+    this.opening = { topic, generation: 0, writer: peer, epoch: this.feed.epoch, ...(predecessor && { predecessor }) }
+    this.batches = [encodeOpeningBatch(this.opening, { ms: openedMs, counter: 0 }, nodeDigests)]
+  }
+
+  /** One batch of these records. */
+  write(ms: number, ...values: string[]): this {
+    const { nextOffset: baseOffset, hash: previousHash } = this.head
+    const recordSets = [encodeRecords(values.map((value) => ({ value: utf8(value), headers: {} })))]
+    this.batches.push(encodeBatch({ baseOffset, hlc: { ms, counter: 0 }, previousHash, recordSets }, nodeDigests))
+    return this
+  }
+
+  get head(): Head {
+    return (this.batches.at(-1) as EncodedBatch).head
+  }
+
+  /** The next run of the same writer, whose disk has the first `batches` batches. */
+  restarted(epoch: number, batches = this.batches.length): Writer {
+    const { head } = this.batches[batches - 1] as EncodedBatch
+    return new Writer(this.feed.writer, epoch, { epoch: this.feed.epoch, ...head })
+  }
+}
+
+/** What one peer holds of the topic. */
+class Shelf implements ReadSource {
+  readonly #held = new Map<string, { writer: Writer; batches: number; keptFrom: number; damaged: boolean }>()
+  readonly #listeners = new Set<() => void>()
+  reads = 0
+
+  /** From now on it holds the first `batches` batches of the writer. */
+  hold(writer: Writer, batches = writer.batches.length, state = { keptFrom: 0, damaged: false }): this {
+    this.#held.set(feedKeyOf(writer.feed), { writer, batches, ...state })
+    for (const listener of this.#listeners) listener()
+    return this
+  }
+
+  get listeners(): number {
+    return this.#listeners.size
+  }
+
+  feeds() {
+    return [...this.#held.values()].map(({ writer, batches, keptFrom }) => {
+      const head = (writer.batches[batches - 1] as EncodedBatch).head
+      return { feed: writer.feed, opening: writer.opening, head, keptFrom }
+    })
+  }
+
+  async read(feed: FeedId, position: number, bytesMax: number): Promise<readonly Uint8Array[]> {
+    this.reads++
+    await Promise.resolve()
+    const held = this.#held.get(feedKeyOf(feed))
+    if (held === undefined || held.damaged) throw new MeshError('STORAGE_FAILED')
+    const found: Uint8Array[] = []
+    let bytes = 0
+    for (const batch of held.writer.batches.slice(0, held.batches)) {
+      if (batch.head.nextOffset <= Math.max(position, held.keptFrom)) continue
+      if (found.length > 0 && bytes + batch.bytes.length > bytesMax) break
+      found.push(batch.bytes)
+      bytes += batch.bytes.length
+    }
+    return found
+  }
+
+  onAdvance(_: TopicId, listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+}
+
+const open = (source: ReadSource, from: ReadFrom = { type: 'earliest' }, wallMs = 1_000): Reader =>
+  openReader({ source, topic, topicId, from, digests: nodeDigests, wallMs })
+
+const goOn = (source: ReadSource, cursor: string): Reader => open(source, { type: 'cursor', cursor })
+
+const valuesOf = (chunk: ReadChunk): (string | undefined)[] => chunk.records.map(({ record }) => textOf(record.value))
+
+const rest = async (reader: Reader): Promise<(string | undefined)[]> => valuesOf(await reader.next(1_000))
+
+const entriesOf = (cursor: string): number => {
+  const state = decodeCursor(cursor, topicId, nodeDigests)
+  return typeof state === 'string' ? -1 : state.entries.length
+}
+
+/** Two writers that take turns; oak restarted once and kept all it had. */
+function orders() {
+  const oak = new Writer('oak', 1).write(10, 'a0', 'a1', 'a2').write(40, 'a3')
+  const again = oak.restarted(2).write(60, 'a4', 'a5').write(80, 'a6')
+  const elm = new Writer('elm', 7).write(20, 'b0').write(30, 'b1', 'b2').write(70, 'b3')
+  return { oak, again, elm, all: ['a0', 'a1', 'a2', 'b0', 'b1', 'b2', 'a3', 'a4', 'a5', 'b3', 'a6'] }
+}
+
+test('records come by time of their batches, and say whose they are', async () => {
+  const { oak, again, elm, all } = orders()
+  const chunk = await open(new Shelf().hold(again).hold(elm).hold(oak)).next(100)
+  expect(valuesOf(chunk)).toEqual(all)
+  expect(chunk.upToDate).toBe(true)
+  expect(chunk.gaps).toBeUndefined()
+  expect(chunk.records[7]?.record).toMatchObject({
+    id: 'oak.0000000000000002.4',
+    topic: 'orders',
+    feed: 'oak.0000000000000002',
+    offset: 4,
+    timeMs: 60,
+  })
+})
+
+test('from the cursor after any record, another peer gives exactly the rest', async () => {
+  const { oak, again, elm, all } = orders()
+  const { records, cursor } = await open(new Shelf().hold(oak).hold(again).hold(elm)).next(100)
+  const elsewhere = new Shelf().hold(elm).hold(again).hold(oak)
+  for (const [index, record] of records.entries()) {
+    expect(await rest(goOn(elsewhere, record.cursor))).toEqual(all.slice(index + 1))
+  }
+  expect(cursor).toBe(records.at(-1)?.cursor)
+})
+
+test('chunks of any size give the same records as one large chunk', async () => {
+  const { oak, again, elm, all } = orders()
+  for (const limit of [1, 2, 3, 5]) {
+    const reader = open(new Shelf().hold(oak).hold(again).hold(elm))
+    const read: (string | undefined)[] = []
+    for (let upToDate = false; !upToDate;) {
+      const chunk = await reader.next(limit)
+      expect(chunk.records.length).toBeLessThanOrEqual(limit)
+      expect(reader.cursor).toBe(chunk.cursor)
+      read.push(...valuesOf(chunk))
+      upToDate = chunk.upToDate
+    }
+    expect(read).toEqual(all)
+  }
+})
+
+test('a successor that arrives before its predecessor is complete waits for it', async () => {
+  const { oak, again } = orders()
+  const shelf = new Shelf().hold(again)
+  const reader = open(shelf)
+  expect(await rest(reader)).toEqual([])
+  shelf.hold(oak, 2)
+  expect(await rest(reader)).toEqual(['a0', 'a1', 'a2'])
+  shelf.hold(oak)
+  expect(await rest(reader)).toEqual(['a3', 'a4', 'a5', 'a6'])
+})
+
+test('a successor waits for all generations before it, also when the one between wrote nothing', async () => {
+  const first = new Writer('oak', 1).write(10, 'a0')
+  const silent = first.restarted(2)
+  const third = silent.restarted(3).write(30, 'a1')
+  const shelf = new Shelf().hold(third).hold(silent)
+  const reader = open(shelf)
+  expect(await rest(reader)).toEqual([])
+  shelf.hold(first)
+  const chunk = await reader.next(10)
+  expect(valuesOf(chunk)).toEqual(['a0', 'a1'])
+  expect(entriesOf(chunk.cursor)).toBe(1)
+})
+
+test('what others hold of a predecessor beyond the link is delivered too, and kept in the cursor', async () => {
+  const before = new Writer('oak', 1).write(10, 'a0').write(20, 'lost by oak')
+  const after = before.restarted(2, 2).write(30, 'a1')
+  const shelf = new Shelf().hold(before, 2).hold(after)
+  const reader = open(shelf)
+  expect(await rest(reader)).toEqual(['a0', 'a1'])
+  expect(entriesOf(reader.cursor)).toBe(1)
+  shelf.hold(before)
+  expect(await rest(reader)).toEqual(['lost by oak'])
+  expect(entriesOf(reader.cursor)).toBe(2)
+  expect(await rest(goOn(shelf, reader.cursor))).toEqual([])
+})
+
+test('latest gives only what comes later: new records of known feeds, new runs, and feeds that appear', async () => {
+  const { oak, again, elm } = orders()
+  const ash = new Writer('ash', 9).write(50, 'old').write(1_001, 'new')
+  const shelf = new Shelf().hold(oak)
+  const reader = open(shelf, { type: 'latest' })
+  expect(await rest(reader)).toEqual([])
+  shelf.hold(again)
+  expect(await rest(reader)).toEqual(['a4', 'a5', 'a6'])
+  // Elm and ash were not known here when the read began: only what is later than that counts.
+  shelf.hold(elm).hold(ash)
+  expect(await rest(reader)).toEqual(['new'])
+})
+
+test('the cursor of latest means the same at a peer that knows other feeds', async () => {
+  const { oak, again, elm } = orders()
+  const { cursor } = open(new Shelf().hold(oak, 2), { type: 'latest' })
+  expect(await rest(goOn(new Shelf().hold(elm).hold(oak).hold(again), cursor))).toEqual(['a3', 'a4', 'a5', 'a6'])
+})
+
+test('entries of feeds that a peer does not know survive a read there', async () => {
+  const { oak, again, elm } = orders()
+  const { cursor } = await open(new Shelf().hold(elm)).next(2)
+  const onlyOak = await goOn(new Shelf().hold(oak).hold(again), cursor).next(100)
+  expect(valuesOf(onlyOak)).toEqual(['a0', 'a1', 'a2', 'a3', 'a4', 'a5', 'a6'])
+  expect(await rest(goOn(new Shelf().hold(oak).hold(again).hold(elm), onlyOak.cursor))).toEqual(['b2', 'b3'])
+})
+
+test('a peer that does not know the latest run yet gives nothing of the runs before it a second time', async () => {
+  const { oak, again, elm } = orders()
+  const { cursor } = await open(new Shelf().hold(oak).hold(again)).next(5)
+  expect(entriesOf(cursor)).toBe(1)
+  const shelf = new Shelf().hold(oak).hold(elm)
+  const reader = goOn(shelf, cursor)
+  // Of oak's first run it cannot tell here what the cursor implies: only the opening of the second says so.
+  expect(await rest(reader)).toEqual(['b0', 'b1', 'b2', 'b3'])
+  shelf.hold(again)
+  expect(await rest(reader)).toEqual(['a5', 'a6'])
+})
+
+test('at a peer that is behind the cursor a reader waits', async () => {
+  const { oak, elm } = orders()
+  const { cursor } = await open(new Shelf().hold(oak).hold(elm)).next(100)
+  const behind = new Shelf().hold(oak, 2).hold(elm, 1)
+  const reader = goOn(behind, cursor)
+  expect(await rest(reader)).toEqual([])
+  oak.write(90, 'a4')
+  behind.hold(oak)
+  expect(await rest(reader)).toEqual(['a4'])
+})
+
+test.each([
+  ['at the end of what is held', 4],
+  ['inside a batch', 1],
+  ['at the end of a batch', 3],
+])('a cursor of another history is refused: %s', async (_, records) => {
+  const ours = new Writer('oak', 1, undefined, 1).write(10, 'a0', 'a1', 'a2').write(40, 'a3')
+  const theirs = new Writer('oak', 1, undefined, 2).write(10, 'x0', 'x1', 'x2').write(40, 'x3')
+  const { cursor } = await open(new Shelf().hold(theirs)).next(records)
+  // The histories part with the time of the opening batch, so no hash of one is in the other.
+  const read = async () => goOn(new Shelf().hold(ours), cursor).next(10)
+  await expect(read()).rejects.toMatchObject({ code: 'CURSOR_INVALID' })
+})
+
+test('a damaged cursor and one of another topic are refused when the reader opens', () => {
+  const shelf = new Shelf().hold(orders().oak)
+  const { cursor } = open(shelf)
+  const other = 'ffeeddccbbaa99887766554433221100' as TopicId
+  const atOther = () =>
+    openReader({
+      source: shelf,
+      topic,
+      topicId: other,
+      from: { type: 'cursor', cursor },
+      digests: nodeDigests,
+      wallMs: 0,
+    })
+  expect(atOther).toThrow('another topic')
+  expect(() => goOn(shelf, cursor.slice(0, -1))).toThrow('damaged')
+})
+
+test('records that are not kept any more are told as lost, and the cursor moves past them', async () => {
+  const { oak, elm } = orders()
+  const { cursor } = await open(new Shelf().hold(oak).hold(elm)).next(1)
+  const trimmed = new Shelf()
+    .hold(oak, 3, { keptFrom: 3, damaged: false })
+    .hold(elm, 4, { keptFrom: 4, damaged: false })
+  const chunk = await goOn(trimmed, cursor).next(10)
+  expect(valuesOf(chunk)).toEqual(['a3'])
+  // Elm is in no cursor yet: it starts at what is kept, and misses nothing that it was owed.
+  expect(chunk.gaps).toEqual([{ type: 'lost', feed: 'oak.0000000000000001', from: 1, to: 3 }])
+  expect(await rest(goOn(new Shelf().hold(oak), chunk.cursor))).toEqual([])
+})
+
+test('a feed of which nothing is kept is told as lost to its end', async () => {
+  const { oak } = orders()
+  const { cursor } = await open(new Shelf().hold(oak)).next(1)
+  const reader = goOn(new Shelf().hold(oak, 3, { keptFrom: 4, damaged: false }), cursor)
+  const chunk = await reader.next(10)
+  expect(chunk.gaps).toEqual([{ type: 'lost', feed: 'oak.0000000000000001', from: 1, to: 4 }])
+  expect(chunk.upToDate).toBe(true)
+})
+
+test('a damaged feed is late, told once: others go on, and after its repair nothing is missing', async () => {
+  const { oak, elm } = orders()
+  const shelf = new Shelf().hold(oak, 3, { keptFrom: 0, damaged: true }).hold(elm)
+  const reader = open(shelf)
+  const chunk = await reader.next(10)
+  expect(valuesOf(chunk)).toEqual(['b0', 'b1', 'b2', 'b3'])
+  expect(chunk.gaps).toEqual([{ type: 'late', feed: 'oak.0000000000000001', from: 0 }])
+  const woken = reader.more(new AbortController().signal)
+  shelf.hold(elm.write(90, 'b4'))
+  await woken
+  const next = await reader.next(10)
+  expect(valuesOf(next)).toEqual(['b4'])
+  expect(next.gaps).toBeUndefined()
+  const repaired = reader.more(new AbortController().signal)
+  shelf.hold(oak)
+  await repaired
+  expect(await rest(reader)).toEqual(['a0', 'a1', 'a2', 'a3'])
+})
+
+test('more waits for the topic to advance or for the signal, and leaves no listener behind', async () => {
+  const { oak, elm } = orders()
+  const shelf = new Shelf().hold(elm)
+  const reader = open(shelf)
+  const never = new AbortController().signal
+  await reader.more(never)
+  expect(shelf.listeners).toBe(0)
+  await reader.next(10)
+  const advanced = reader.more(never)
+  expect(shelf.listeners).toBe(1)
+  shelf.hold(oak)
+  await advanced
+  expect(await rest(reader)).toEqual(['a0', 'a1', 'a2', 'a3'])
+  const stop = new AbortController()
+  const stopped = reader.more(stop.signal)
+  stop.abort()
+  await stopped
+  expect(shelf.listeners).toBe(0)
+})
+
+test('what arrives between next and more is not slept through', async () => {
+  const { oak, elm } = orders()
+  const shelf = new Shelf().hold(elm)
+  const reader = open(shelf)
+  await reader.next(10)
+  shelf.hold(oak)
+  await reader.more(new AbortController().signal)
+  expect(shelf.listeners).toBe(0)
+})
+
+test('a chunk is bounded in bytes, whatever its records', async () => {
+  const oak = new Writer('oak', 1)
+  const large = 'x'.repeat(900_000)
+  for (let i = 1; i <= 8; i++) oak.write(i, large)
+  const { records, upToDate } = await open(new Shelf().hold(oak)).next(1_000)
+  expect(records.length).toBe(Math.ceil(limits.pageBytesMax / large.length))
+  expect(upToDate).toBe(false)
+})
+
+test('with many feeds of large batches, what was let go is fetched again and nothing is lost', async () => {
+  const shelf = new Shelf()
+  for (let feed = 0; feed < 20; feed++) {
+    const writer = new Writer(`peer${feed}`, feed)
+    for (let batch = 0; batch < 3; batch++) writer.write(1 + batch * 20 + feed, `${batch}`.repeat(100_000))
+    shelf.hold(writer)
+  }
+  const reader = open(shelf)
+  const times: number[] = []
+  const gaps: unknown[] = []
+  for (let upToDate = false; !upToDate;) {
+    const chunk = await reader.next(7)
+    times.push(...chunk.records.map(({ record }) => record.timeMs))
+    gaps.push(...(chunk.gaps ?? []))
+    upToDate = chunk.upToDate
+  }
+  expect(times).toEqual(Array.from({ length: 60 }, (_, index) => index + 1))
+  expect(gaps).toEqual([])
+  // Batches were let go, so memory is bounded; each was fetched at most twice, so work is not squared.
+  expect(shelf.reads).toBeGreaterThan(60)
+  expect(shelf.reads).toBeLessThanOrEqual(2 * 60)
+})
+
+test('whatever arrives when, and wherever the reader goes on, each record comes once and in its writer’s order', async () => {
+  const arrivals = fc.array(fc.record({ at: fc.nat(1), feed: fc.nat(5), limit: fc.integer({ min: 1, max: 4 }) }), {
+    maxLength: 40,
+  })
+  await fc.assert(
+    fc.asyncProperty(arrivals, fc.array(fc.nat(3), { minLength: 6, maxLength: 6 }), async (steps, kept) => {
+      const writers = family(kept)
+      const shelves = [new Shelf(), new Shelf()] as const
+      const held = shelves.map(() => writers.map(() => 0))
+      const read: string[] = []
+      let cursor = open(shelves[0]).cursor
+      const readAt = async (at: number, limit: number) => {
+        const chunk = await goOn(shelves[at] as Shelf, cursor).next(limit)
+        read.push(...chunk.records.map(({ record }) => record.id))
+        cursor = chunk.cursor
+      }
+      for (const { at, feed, limit } of steps) {
+        const writer = writers[feed] as Writer
+        const batches = Math.min(((held[at] as number[])[feed] ?? 0) + 1, writer.batches.length)
+        ;(held[at] as number[])[feed] = batches
+        shelves[at]?.hold(writer, batches)
+        await readAt(at, limit)
+      }
+      for (const writer of writers) shelves[1].hold(writer)
+      await readAt(1, 1_000)
+      expect(read.toSorted()).toEqual(writers.flatMap(idsOf).toSorted())
+      for (const writer of writers) expectOrder(read, writer, writers)
+    }),
+    { numRuns: 100 },
+  )
+})
+
+/** Three runs each of oak and elm; each disk has lost all but some batches of the run before. */
+function family(kept: readonly number[]): Writer[] {
+  return ['oak', 'elm'].flatMap((name, n) => {
+    const runs = [new Writer(name, 1)]
+    for (const run of [1, 2, 3]) {
+      const writer = runs.at(-1) as Writer
+      for (let batch = 0; batch < 3; batch++) writer.write(run * 100 + batch * 7 + n * 3, `${run}.${batch}`, 'more')
+      if (run < 3) runs.push(writer.restarted(run + 1, 1 + (kept[n * 3 + run - 1] ?? 0)))
+    }
+    return runs
+  })
+}
+
+const idsOf = ({ feed, batches, head }: Writer): string[] => {
+  const first = batches[0]?.head.nextOffset ?? 0
+  return Array.from({ length: head.nextOffset - first }, (_, i) => `${feed.writer}.${feed.epoch}.${first + i}`)
+}
+
+/** The feed's records came in order, and after those of its predecessor up to the link. */
+function expectOrder(read: readonly string[], writer: Writer, all: readonly Writer[]): void {
+  const places = idsOf(writer).map((id) => read.indexOf(id))
+  expect(places).toEqual(places.toSorted((a, b) => a - b))
+  const link = writer.opening.predecessor
+  const before = all.find(({ feed }) => feed.writer === writer.feed.writer && feed.epoch === link?.epoch)
+  if (link === undefined || before === undefined) return
+  const linked = idsOf(before).slice(0, link.nextOffset - (before.batches[0]?.head.nextOffset ?? 0))
+  for (const id of linked) expect(read.indexOf(id)).toBeLessThan(places[0] ?? Infinity)
+}
+
+test('the fixture writes feeds as peers do', () => {
+  const { again } = orders()
+  const headers = again.batches.map(({ bytes }) => readBatchHeader(bytes))
+  expect(headers).toMatchObject([
+    { opening: true, baseOffset: 4, count: 0 },
+    { opening: false, baseOffset: 4, count: 2 },
+    { opening: false, baseOffset: 6, count: 1 },
+  ])
+})
