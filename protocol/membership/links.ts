@@ -3,7 +3,6 @@ import type { Millis } from '#protocol/machine'
 
 interface Link {
   readonly sinceMs: Millis
-  heardAtMs: Millis
   /** When we last told this peer what is believed of it. */
   toldAtMs: Millis
   /** When we last sent it our full state. */
@@ -14,7 +13,7 @@ interface Link {
 
 const roundTripsMax = 64
 
-/** Whom we can send to, when we heard of them last, and how long a ping takes. */
+/** Whom we can send to, and how long a ping takes. */
 export class Links {
   readonly #links = new Map<PeerId, Link>()
   readonly #roundTrips: { readonly peer: PeerId; readonly rttMs: Millis; readonly atMs: Millis }[] = []
@@ -37,7 +36,7 @@ export class Links {
 
   up(peer: PeerId, nowMs: Millis): void {
     const never = Number.NEGATIVE_INFINITY
-    const link = { heardAtMs: nowMs, toldAtMs: nowMs, stateSentAtMs: never, ping: undefined, rttMs: undefined }
+    const link = { toldAtMs: nowMs, stateSentAtMs: never, ping: undefined, rttMs: undefined }
     this.#links.set(peer, { sinceMs: nowMs, ...link })
   }
 

@@ -33,6 +33,11 @@ export class Registry {
     return this.#entries.get(peer)
   }
 
+  /** Its name, or its id while we know no better. */
+  nameOf(peer: PeerId): string {
+    return this.#entries.get(peer)?.facts.name ?? peer
+  }
+
   entries(): readonly RegistryEntry[] {
     return [...this.#entries.values()]
   }

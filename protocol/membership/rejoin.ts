@@ -10,6 +10,7 @@ interface Dial {
   phase: 'dialing' | 'waiting' | 'linked'
   /** When the phase ends by itself: a dial is given up, a wait is over. */
   dueMs: Millis
+  /** When the last dial began, or the link came up. */
   startedMs: Millis
   /** Dials since a link to it last stood. */
   attempts: number
@@ -61,8 +62,8 @@ export class Rejoin {
     const { config } = this.#deps
     const dial = this.#dialOf({ type: 'member', peer }, turn)
     if (dial.phase === 'dialing') return
-    const linkStood = dial.phase !== 'linked' || turn.nowMs - dial.startedMs >= config.dialBackoffMsMax
-    if (linkStood) dial.attempts = 0
+    const hasFlapped = dial.phase === 'linked' && turn.nowMs - dial.startedMs < config.dialBackoffMsMax
+    if (!hasFlapped) dial.attempts = 0
     if (options.left === true) this.#wait(dial, this.#jittered(config.dialBackoffMsMax), turn)
     else if (dial.attempts > 0) this.#wait(dial, this.#backoffMs(dial.attempts), turn)
     else this.#start(dial, turn)

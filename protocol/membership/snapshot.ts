@@ -1,67 +1,49 @@
 import type { PeerId } from '#protocol/ids'
 import type { Millis } from '#protocol/machine'
-import type { Dissemination } from './dissemination.ts'
+import type { GossipView, LinkView, MemberView } from '#protocol/views'
+import type { Beliefs } from './beliefs.ts'
 import type { Links } from './links.ts'
-import type { Member, MemberTable } from './member.ts'
-import type { MemberState } from './messages.ts'
+import type { Member } from './member.ts'
 import type { Probes } from './probe.ts'
-import type { Registry } from './registry.ts'
 import type { Rejoin } from './rejoin.ts'
 
-/** A change of state as it was seen here. */
-export interface StateChange {
-  readonly atMs: Millis
-  readonly peer: PeerId
-  readonly from: MemberState | 'unknown'
-  readonly to: MemberState
-  readonly incarnation: number
-  readonly by: PeerId
-  readonly reason: string
-}
-
-/** The last state changes, oldest first. */
-export class History {
-  readonly #changes: StateChange[] = []
-  readonly #lengthMax = 256
-
-  record(change: StateChange): void {
-    this.#changes.push(change)
-    if (this.#changes.length > this.#lengthMax) this.#changes.shift()
-  }
-
-  snapshot(): readonly StateChange[] {
-    return this.#changes
-  }
-}
-
-export interface Believed {
-  readonly self: PeerId
-  readonly members: MemberTable
-  readonly registry: Registry
+export interface SnapshotParts {
+  readonly beliefs: Beliefs
   readonly links: Links
   readonly probes: Probes
-  readonly dissemination: Dissemination
   readonly rejoin: Rejoin
-  readonly history: History
   readonly mergedAtMs: ReadonlyMap<PeerId, Millis>
+  readonly merged: boolean
+}
+
+type MissingLink = Pick<LinkView, 'sinceMs' | 'nextDialInMs' | 'dialAttempts' | 'lastError'>
+
+export interface MembershipSnapshot extends GossipView {
+  /** Links that are up. */
+  readonly links: readonly Pick<LinkView, 'peer' | 'name' | 'sinceMs' | 'rttMs'>[]
+  /** Links that are missing: whether each is being dialed, or when it will be. `target` is an address or a peer id. */
+  readonly dials: readonly (MissingLink & {
+    readonly target: string
+    readonly type: 'seed' | 'member'
+    readonly state: 'down' | 'dialing'
+  })[]
+  readonly registryVersion: string
   readonly merged: boolean
   readonly rejected: number
 }
 
-export type MembershipSnapshot = ReturnType<typeof snapshotOf>
-
-/** Everything membership believes (P8) as plain values; times are relative to `nowMs`. Shows members by name. */
-export function snapshotOf(believed: Believed, nowMs: Millis) {
-  const { self, members, registry, links, probes, dissemination, history, mergedAtMs } = believed
-  const nameOf = (peer: PeerId): string => registry.get(peer)?.facts.name ?? peer
+/** Everything membership believes (P8) as plain values; times are relative to `nowMs`. */
+export function snapshotOf(parts: SnapshotParts, nowMs: Millis): MembershipSnapshot {
+  const { beliefs, links, probes, mergedAtMs, merged } = parts
+  const { self, registry, dissemination, history, rejected, incarnation } = beliefs
+  const nameOf = (peer: PeerId): string => registry.nameOf(peer)
   return {
-    self: { id: self as string, name: nameOf(self), incarnation: members.get(self)?.incarnation ?? 0 },
-    members: [...members.values()].map((member) => memberView(believed, member, nameOf, nowMs)),
+    self: { id: self, name: nameOf(self), incarnation },
+    members: [...beliefs.members.values()].map((member) => memberView(parts, member, nowMs)),
     rumors: dissemination.snapshot().flatMap(({ peer, sendsLeft }) => {
-      const member = members.get(peer)
-      if (member === undefined) return []
-      const { incarnation, status } = member
-      return [{ about: nameOf(peer), state: status.type as string, incarnation, sendsLeft }]
+      const update = beliefs.updateOf(peer)
+      if (update === undefined) return []
+      return [{ about: nameOf(peer), state: update.state, incarnation: update.incarnation, sendsLeft }]
     }),
     probes: probes.snapshot().map(({ target, phase, startedMs }) => {
       return { peer: nameOf(target), phase, sinceMs: nowMs - startedMs }
@@ -70,42 +52,32 @@ export function snapshotOf(believed: Believed, nowMs: Millis) {
       return { peer: nameOf(peer), rttMs, agoMs: nowMs - atMs }
     }),
     pushPulls: [...mergedAtMs].map(([peer, atMs]) => ({ peer: nameOf(peer), agoMs: nowMs - atMs })),
-    events: history.snapshot().map(({ atMs, peer, by, ...change }) => {
-      return { agoMs: nowMs - atMs, peer: peer as string, name: nameOf(peer), by: nameOf(by), ...change }
+    events: history.snapshot().map(({ atMs, by, ...change }) => {
+      return { ...change, agoMs: nowMs - atMs, name: nameOf(change.peer), by: nameOf(by) }
     }),
-    links: links.peers().flatMap((peer) => {
-      const link = links.get(peer)
-      if (link === undefined) return []
-      const { sinceMs, rttMs } = link
-      return [{ peer: peer as string, name: nameOf(peer), sinceMs: nowMs - sinceMs, ...(rttMs !== undefined && { rttMs }) }]
-    }),
-    dials: dialViews(believed, nowMs),
+    links: links.peers().map((peer) => linkView(parts, peer, nowMs)),
+    dials: dialViews(parts, nowMs),
     registryVersion: registry.version,
-    merged: believed.merged,
-    /** Updates and messages of others that were refused: absurd, over a bound, or about nobody we know. */
-    rejected: believed.rejected,
+    merged,
+    rejected,
   }
 }
 
-function memberView(
-  { self, registry, links }: Believed,
-  member: Member,
-  nameOf: (peer: PeerId) => string,
-  nowMs: Millis,
-) {
+function memberView({ beliefs, links }: SnapshotParts, member: Member, nowMs: Millis): MemberView {
+  const { self, registry } = beliefs
   const { peer, status, incarnation, reason } = member
   const facts = registry.get(peer)?.facts
   const rttMs = links.get(peer)?.rttMs
   return {
-    id: peer as string,
-    name: nameOf(peer),
+    id: peer,
+    name: registry.nameOf(peer),
     self: peer === self,
     state: status.type,
     incarnation,
     sinceMs: nowMs - member.sinceMs,
     reason,
     ...(status.type === 'suspect' && {
-      suspectedBy: [...status.accusers].map(nameOf),
+      suspectedBy: [...status.accusers].map((accuser) => registry.nameOf(accuser)),
       deadInMs: Math.max(0, status.deadAtMs - nowMs),
     }),
     http: facts?.http ?? '',
@@ -116,20 +88,24 @@ function memberView(
   }
 }
 
-/** Links that are missing: whether each is being dialed, or when it will be. */
-function dialViews({ rejoin }: Believed, nowMs: Millis) {
+function linkView({ beliefs, links }: SnapshotParts, peer: PeerId, nowMs: Millis): MembershipSnapshot['links'][number] {
+  const { sinceMs = nowMs, rttMs } = links.get(peer) ?? {}
+  const name = beliefs.registry.nameOf(peer)
+  return { peer, name, sinceMs: nowMs - sinceMs, ...(rttMs !== undefined && { rttMs }) }
+}
+
+function dialViews({ rejoin }: SnapshotParts, nowMs: Millis): MembershipSnapshot['dials'] {
   return rejoin.snapshot().flatMap(({ target, phase, dueMs, startedMs, attempts, lastError }) => {
     if (phase === 'linked') return []
-    return [
-      {
-        target: target.type === 'seed' ? target.address : (target.peer as string),
-        type: target.type,
-        state: phase === 'dialing' ? ('dialing' as const) : ('down' as const),
-        sinceMs: nowMs - startedMs,
-        dialAttempts: attempts,
-        ...(phase === 'waiting' && { nextDialInMs: Math.max(0, dueMs - nowMs) }),
-        ...(lastError !== undefined && { lastError }),
-      },
-    ]
+    const view = {
+      target: target.type === 'seed' ? target.address : target.peer,
+      type: target.type,
+      state: phase === 'dialing' ? ('dialing' as const) : ('down' as const),
+      sinceMs: nowMs - startedMs,
+      dialAttempts: attempts,
+      ...(phase === 'waiting' && { nextDialInMs: Math.max(0, dueMs - nowMs) }),
+      ...(lastError !== undefined && { lastError }),
+    }
+    return [view]
   })
 }

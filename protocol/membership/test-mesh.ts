@@ -37,9 +37,13 @@ export class TestMesh {
     const self = peerOf(name)
     const registry = this.#hosts.get(self)?.registry ?? []
     const random = new SeededRandom(this.#hosts.size + this.nowMs + 1)
-    const seedAddresses = seeds.map((seed) => `${seed}:7400`)
     const machine = new Membership({
-      ...{ self, facts: factsOf(name), registry, seeds: seedAddresses, random, config: this.#config },
+      self,
+      facts: factsOf(name),
+      registry,
+      seeds: seeds.map((seed) => `${seed}:7400`),
+      random,
+      config: this.#config,
       ...this.#options,
       ...options,
     })
