@@ -27,25 +27,25 @@ const name = z
  * (`GRAPEVINE_ADVERTISE_HTTP`); its description is the help text. Flags win over the environment, both over defaults.
  */
 export const nodeConfigSchema = z.object({
-  name: name.describe('name of the peer, unique in the mesh (default: the host name)').default(hostLabel),
-  data: z.string().min(1).describe('directory for identity and logs (default: ./data/<name>)').optional(),
-  storage: z
-    .enum(['level', 'memory'])
-    .describe('engine: level keeps records on disk, memory forgets them')
-    .default('level'),
-  listen: address.describe('host:port for other peers').default('127.0.0.1:7400'),
-  http: address.describe('host:port for clients').default('127.0.0.1:8400'),
-  join: list.describe('host:port or DNS names of peers to join, comma-separated').default([]),
-  cluster: name.describe('id of the cluster: peers of another cluster are refused').default('grapevine'),
-  advertise: address.describe('host:port under which other peers reach this one, if not --listen').optional(),
+  name: name.default(hostLabel).describe('name of the peer, unique in the mesh (default: the host name)'),
+  data: z.string().min(1).optional().describe('directory for identity and logs (default: ./data/<name>)'),
+  storage: z.enum(['level', 'memory']).default('level').describe('level keeps records on disk, memory forgets them'),
+  listen: address.default('127.0.0.1:7400').describe('host:port for other peers'),
+  http: address.default('127.0.0.1:8400').describe('host:port for clients'),
+  join: list.default([]).describe('host:port or DNS names of peers to join, comma-separated'),
+  cluster: name.default('grapevine').describe('id of the cluster: peers of another cluster are refused'),
+  advertise: address.optional().describe('host:port under which other peers reach this one, if not --listen'),
   advertiseHttp: z
     .url({ protocol: /^https?$/ })
-    .describe('URL under which clients reach this peer, if not --http')
-    .optional(),
-  zone: z.string().max(64).describe('place of this peer, such as a site or an availability zone').default(''),
-  profile: z.enum(['lan', 'wan', 'local']).describe('timing of failure detection: local is the fastest').default('lan'),
-  lab: flag.describe('allow clients to cut links of this peer').default(false),
-  insecure: flag.describe('listen beyond loopback although nothing checks who connects').default(false),
+    .optional()
+    .describe('URL under which clients reach this peer, if not --http'),
+  zone: z.string().max(64).default('').describe('place of this peer, such as a site or an availability zone'),
+  profile: z
+    .enum(['lan', 'wan', 'local'])
+    .default('lan')
+    .describe('timing of failure detection: lan, wan or local (the fastest)'),
+  lab: flag.default(false).describe('allow clients to cut links of this peer'),
+  insecure: flag.default(false).describe('listen beyond loopback although nothing checks who connects'),
 })
 
 export type NodeConfig = Omit<z.infer<typeof nodeConfigSchema>, 'data'> & { readonly data: string }

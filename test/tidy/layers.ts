@@ -26,7 +26,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   storage: layer(['protocol', 'protocol/log'], ['classic-level', 'abstract-level', 'node:*']),
   gateway: layer(publicProtocol, ['hono', '@hono/*', 'ws', 'zod']),
   client: layer(publicProtocol),
-  cli: layer(['client', 'protocol'], ['commander', 'node:*']),
+  cli: layer(['client', 'protocol', 'cli/peer.ts'], ['commander', 'node:*']),
   node: layer(
     [...allOfProtocol, 'storage', 'gateway'],
     ['libp2p', '@libp2p/*', '@multiformats/multiaddr', 'pino', 'zod', 'node:*'],

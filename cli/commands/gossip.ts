@@ -1,0 +1,81 @@
+import { Command } from 'commander'
+import { pause } from '#client/backoff'
+import type { GossipEvent, GossipView } from '#protocol/views'
+import { connectTo, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
+import { memberColumns } from '../member-columns.ts'
+import { durationText, jsonLine, tableText, type Column } from '../output.ts'
+import { styled, write, type OutputStream } from '../terminal.ts'
+
+const help = `
+Shows members with who suspects them and why, the last changes of state, rumors
+that are still being spread with their remaining sends, probes under way, round
+trips, and the last full exchange (push-pull) with each peer.
+
+Examples:
+  $ grapevine gossip
+  $ grapevine gossip --watch --server http://127.0.0.1:8402`
+
+const watchMs = 1_000
+const eventsShown = 12
+
+export function gossipCommand(context: Context): Command {
+  return withClientOptions(new Command('gossip'))
+    .description('what a peer believes of the others, and why')
+    .option('-w, --watch', 'show it anew each second until Ctrl-C')
+    .addHelpText('after', help)
+    .action(async (options: ClientOptions & { readonly watch?: boolean }) => {
+      const { terminal } = context
+      await using mesh = await connectTo(context, options.server)
+      const format = formatOf(context, options)
+      do {
+        const view = await mesh.gossip({ signal: terminal.stop })
+        const clear = options.watch === true && terminal.stdout.isTTY === true ? '\u001b[2J\u001b[H' : ''
+        await write(terminal, format === 'json' ? jsonLine(view) : clear + gossipText(terminal.stdout, view))
+      } while (options.watch === true && (await nextTurn(terminal.stop)))
+    })
+}
+
+const nextTurn = (stop: AbortSignal): Promise<boolean> =>
+  pause(watchMs, stop).then(
+    () => true,
+    () => false,
+  )
+
+export function gossipText(stream: OutputStream, view: GossipView): string {
+  const section = <Row>(title: string, rows: readonly Row[], columns: readonly Column<Row>[]): string =>
+    `\n${styled(stream, 'bold', title)}\n${rows.length === 0 ? 'none\n' : tableText(stream, rows, columns)}`
+  return [
+    `${view.self.name} (${view.self.id}), incarnation ${view.self.incarnation}\n`,
+    section('Members', view.members, memberColumns),
+    section('Last changes', view.events.slice(-eventsShown), eventColumns),
+    section('Rumors being spread', view.rumors, [
+      { title: 'about', of: (rumor) => rumor.about },
+      { title: 'state', of: (rumor) => rumor.state },
+      { title: 'incarnation', of: (rumor) => rumor.incarnation },
+      { title: 'sends left', of: (rumor) => rumor.sendsLeft },
+    ]),
+    section('Probes under way', view.probes, [
+      { title: 'peer', of: (probe) => probe.peer },
+      { title: 'phase', of: (probe) => probe.phase },
+      { title: 'since', of: (probe) => durationText(probe.sinceMs) },
+    ]),
+    section('Round trips', view.roundTrips, [
+      { title: 'peer', of: (trip) => trip.peer },
+      { title: 'rtt', of: (trip) => durationText(trip.rttMs) },
+      { title: 'ago', of: (trip) => durationText(trip.agoMs) },
+    ]),
+    section('Full exchanges (push-pull)', view.pushPulls, [
+      { title: 'peer', of: (exchange) => exchange.peer },
+      { title: 'ago', of: (exchange) => durationText(exchange.agoMs) },
+    ]),
+  ].join('')
+}
+
+const eventColumns: readonly Column<GossipEvent>[] = [
+  { title: 'ago', of: (event) => durationText(event.agoMs) },
+  { title: 'member', of: (event) => event.name },
+  { title: 'change', of: (event) => `${event.from} → ${event.to}` },
+  { title: 'incarnation', of: (event) => event.incarnation },
+  { title: 'by', of: (event) => event.by },
+  { title: 'why', of: (event) => event.reason },
+]

@@ -1,0 +1,165 @@
+import { buffer } from 'node:stream/consumers'
+import { Command, Option } from 'commander'
+import type { Mesh } from '#client/mesh'
+import type { Ack, PublishOptions } from '#client/publish'
+import type { OutgoingRecord } from '#client/record'
+import { parseAckLevel } from '#protocol/ack-level'
+import { MeshError } from '#protocol/errors'
+import { collected, connectTo, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { lineBatches } from '../lines.ts'
+import { counted, jsonLine } from '../output.ts'
+import { Progress } from '../progress.ts'
+import { say, warn, write, type Terminal } from '../terminal.ts'
+
+const help = `
+Without a value the whole of stdin is one record. With --lines each line is one,
+empty lines too, sent as they come.
+
+Exit code 3: stored at the peer that answered, but the ack level was not reached
+within --wait. Do not publish again: the mesh goes on copying.
+GRAPEVINE_OUTCOME_UNKNOWN: the answer was lost; the records may be stored or not.
+
+Examples:
+  $ grapevine pub orders 'ten pears' --key customer-7
+  $ grapevine pub orders --ack majority --content-type application/json < order.json
+  $ journalctl --follow | grapevine pub logs --lines`
+
+interface PubOptions extends ClientOptions {
+  readonly lines?: true
+  readonly ack: string
+  readonly wait?: string
+  readonly key?: string
+  readonly header?: readonly string[]
+  readonly contentType?: string
+}
+
+export function pubCommand(context: Context): Command {
+  return withClientOptions(new Command('pub'))
+    .description('publish records to a topic')
+    .argument('<topic>', 'dot-separated tokens, such as orders.eu')
+    .argument('[value]', 'the record; - or nothing: stdin')
+    .option('-l, --lines', 'one record per line of stdin')
+    .option('-a, --ack <level>', 'wait until it is on disk at: local, n:K, majority or all', 'local')
+    .option('-w, --wait <duration>', 'how long to wait for that, such as 300ms or 2s (at most 60s)')
+    .option('-k, --key <text>', 'key of the records')
+    .addOption(new Option('-H, --header <name=value>', 'header of the records; repeat for more').argParser(collected))
+    .option('--content-type <type>', 'default: text/plain, or application/octet-stream if not UTF-8')
+    .addHelpText('after', help)
+    .action(async (topic: string, value: string | undefined, options: PubOptions) => {
+      if (parseAckLevel(options.ack) === undefined) throw new MeshError('ACK_LEVEL_INVALID', `--ack ${options.ack}`)
+      const recordOf = recordMaker(options)
+      await using mesh = await connectTo(context, options.server)
+      const call = { context, mesh, topic, options, recordOf }
+      await (options.lines === true ? publishLines(call) : publishOne(call, value))
+    })
+}
+
+interface Call {
+  readonly context: Context
+  readonly mesh: Mesh
+  readonly topic: string
+  readonly options: PubOptions
+  readonly recordOf: (value: Uint8Array | string) => OutgoingRecord
+}
+
+async function publishOne(call: Call, given: string | undefined): Promise<void> {
+  const { context, mesh, topic, options, recordOf } = call
+  const value = given === undefined || given === '-' ? await stdinOf(context.terminal) : given
+  const { ids, ...rest } = await mesh.publishMany(topic, [recordOf(value)], publishOptions(call))
+  const published = { id: ids[0], topic, ...rest }
+  tellLevel(context, rest)
+  const text = formatOf(context, options) === 'json' ? jsonLine(published) : `${published.id}  ${ackText(rest)}\n`
+  await write(context.terminal, text)
+}
+
+async function publishLines(call: Call): Promise<void> {
+  const { context, mesh, topic, options, recordOf } = call
+  const { terminal } = context
+  const progress = new Progress(terminal)
+  let records = 0
+  let last: { first: string; last: string; cursor: string; ack: Ack } | undefined
+  for await (const batch of lineBatches(terminal.stdin)) {
+    const published = await mesh
+      .publishMany(topic, batch.map(recordOf), publishOptions(call))
+      .catch((error: unknown) => {
+        progress.end()
+        say(terminal, whereItBroke(records, batch.length, error))
+        throw error
+      })
+    const { ids, cursor, ...ack } = published
+    records += ids.length
+    last = { first: last?.first ?? (ids[0] as string), last: ids.at(-1) as string, cursor, ack: worse(last?.ack, ack) }
+    progress.show(`${counted(records, 'record')} published`)
+  }
+  progress.end()
+  if (last !== undefined) tellLevel(context, last.ack)
+  const summary = `${counted(records, 'record')} published to ${topic}${last === undefined ? '' : `  ${ackText(last.ack)}`}\n`
+  await write(terminal, formatOf(context, options) === 'json' ? jsonLine({ topic, records, ...last }) : summary)
+}
+
+/** A script that publishes again must know from which line on. */
+function whereItBroke(records: number, batch: number, error: unknown): string {
+  const unknown = error instanceof MeshError && error.code === 'OUTCOME_UNKNOWN'
+  const fate = unknown ? 'may be stored or not' : 'are not stored'
+  return `${records === 0 ? 'No line' : `Lines 1 to ${records}`} published; lines ${records + 1} to ${records + batch} ${fate}.`
+}
+
+/** Of several acks, the one that promises less. */
+const worse = (a: Ack | undefined, b: Ack): Ack => (a !== undefined && a.copies < b.copies ? a : b)
+
+const ackText = (ack: Ack): string =>
+  `ack ${ack.level}: ${ack.reached ? 'reached' : 'not reached'}, on ${counted(ack.copies, 'disk')} (${ack.peers.join(', ')})`
+
+function tellLevel(context: Context, ack: Ack): void {
+  if (ack.reached) return
+  context.exitCode = exitCodes.degraded
+  warn(
+    context.terminal,
+    `stored, but ack=${ack.level} was not reached in time. The mesh goes on copying; do not publish again.`,
+  )
+}
+
+const publishOptions = ({ context, options }: Call): PublishOptions => ({
+  ack: options.ack,
+  signal: context.terminal.stop,
+  ...(options.wait === undefined ? {} : { wait: options.wait }),
+})
+
+function stdinOf(terminal: Terminal): Promise<Uint8Array> {
+  if (terminal.stdin.isTTY === true) say(terminal, 'Type the record; Ctrl-D ends it.')
+  return buffer(terminal.stdin)
+}
+
+function recordMaker(options: PubOptions): Call['recordOf'] {
+  const { key, contentType } = options
+  const headers = headersOf(options.header ?? [])
+  const common = {
+    ...(key === undefined ? {} : { key }),
+    ...(headers === undefined ? {} : { headers }),
+    ...(contentType === undefined ? {} : { contentType }),
+  }
+  return (value) => ({ ...common, value: typeof value === 'string' ? value : (utf8TextOf(value) ?? value) })
+}
+
+function headersOf(texts: readonly string[]): Record<string, string> | undefined {
+  if (texts.length === 0) return undefined
+  return Object.fromEntries(
+    texts.map((text) => {
+      const at = text.indexOf('=')
+      if (at < 1) throw new MeshError('USAGE', `--header ${text} must be name=value`)
+      return [text.slice(0, at), text.slice(at + 1)]
+    }),
+  )
+}
+
+// A byte order mark stays: what is read back must be the same bytes.
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function utf8TextOf(bytes: Uint8Array): string | undefined {
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,36 @@
+import { connect, type Mesh } from '#client/mesh'
+import { MeshError } from '#protocol/errors'
+import type { MemberView } from '#protocol/views'
+import { connectTo, type Context } from './context.ts'
+
+/** A member with its own gateway, or why that does not answer. */
+export interface MemberGateway {
+  readonly member: MemberView
+  readonly mesh?: Mesh
+  readonly error?: MeshError
+}
+
+/** A gateway on the same network answers in milliseconds; one that does not would hold up everybody. */
+const answerMsMax = 3_000
+
+/** Every member that one peer knows, asked at its own gateway; members that have left are not waited for. */
+export async function everyMember(context: Context, servers: readonly string[]): Promise<MemberGateway[]> {
+  const mesh = await connectTo(context, servers)
+  const members = await mesh.members({ signal: context.terminal.stop })
+  mesh.close()
+  const present = members.filter((member) => member.state !== 'left')
+  return Promise.all(present.map((member) => gatewayOf(member, context.terminal.stop)))
+}
+
+async function gatewayOf(member: MemberView, signal: AbortSignal): Promise<MemberGateway> {
+  try {
+    const mesh = await connect({ servers: [member.http], signal, answerMsMax })
+    const self = await mesh.self({ signal })
+    if (self.peerId === member.id) return { member, mesh }
+    // A port that another peer has taken since would be counted twice.
+    return { member, error: new MeshError('UNAVAILABLE', `${member.http} is now ${self.name}`) }
+  } catch (error) {
+    if (!(error instanceof MeshError)) throw error
+    return { member, error }
+  }
+}

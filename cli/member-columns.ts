@@ -1,0 +1,28 @@
+import type { MemberView } from '#protocol/views'
+import { durationText, type Column } from './output.ts'
+import type { Style } from './terminal.ts'
+
+const stateStyles: Readonly<Record<MemberView['state'], Style>> = {
+  alive: 'green',
+  suspect: 'yellow',
+  dead: 'red',
+  left: 'dim',
+}
+
+export const memberColumns: readonly Column<MemberView>[] = [
+  { title: 'name', of: (member) => (member.self ? `${member.name} *` : member.name), style: () => 'bold' },
+  { title: 'state', of: (member) => member.state, style: (member) => stateStyles[member.state] },
+  { title: 'since', of: (member) => durationText(member.sinceMs) },
+  { title: 'incarnation', of: (member) => member.incarnation },
+  { title: 'rtt', of: (member) => (member.rttMs === undefined ? '-' : durationText(member.rttMs)) },
+  { title: 'http', of: (member) => member.http },
+  { title: 'peers at', of: (member) => member.addresses.join(' ') },
+  { title: 'why', of: whyText },
+]
+
+/** `no answer to 3 indirect probes, says elm, dead in 2.0s` */
+function whyText(member: MemberView): string {
+  const accusers = member.suspectedBy?.length ? `says ${member.suspectedBy.join(', ')}` : undefined
+  const deadline = member.deadInMs === undefined ? undefined : `dead in ${durationText(member.deadInMs)}`
+  return [member.reason, accusers, deadline].filter((part) => part !== undefined).join(', ')
+}
