@@ -1,0 +1,123 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { connect, type Mesh } from '#client/mesh'
+
+const cli = fileURLToPath(new URL('../../cli/grapevine.js', import.meta.url))
+const logLinesMax = 200
+
+export interface PeerOptions {
+  readonly name: string
+  readonly data: string
+  readonly join?: readonly string[]
+  /** Ports to take again after a restart; free ones at first. */
+  readonly listen?: string
+  readonly http?: string
+}
+
+/** A real peer in a process of its own, started by the command that people use. Loopback, free ports, lab mode. */
+export class ProcessPeer implements AsyncDisposable {
+  readonly options: PeerOptions
+  readonly name: string
+  readonly listen: string
+  readonly http: string
+  readonly peerId: string
+  /** A client that knows this peer only. */
+  readonly client: Mesh
+  readonly #process: ChildProcess
+  readonly #log: string[]
+
+  private constructor(
+    options: PeerOptions,
+    started: { name: string; peerId: string; listen: string[]; http: string },
+    parts: { process: ChildProcess; log: string[]; client: Mesh },
+  ) {
+    this.options = options
+    this.name = started.name
+    this.peerId = started.peerId
+    this.listen = started.listen[0] ?? ''
+    this.http = started.http
+    this.client = parts.client
+    this.#process = parts.process
+    this.#log = parts.log
+  }
+
+  static async start(options: PeerOptions): Promise<ProcessPeer> {
+    const { name, data, join = [], listen = '127.0.0.1:0', http = '127.0.0.1:0' } = options
+    const flags = ['--name', name, '--data', data, '--listen', listen, '--http', http, '--profile', 'local', '--lab']
+    const joins = join.length === 0 ? [] : ['--join', join.join(',')]
+    const child = spawn(process.execPath, [cli, 'peer', ...flags, ...joins], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const log: string[] = []
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      log.push(line)
+      if (log.length > logLinesMax) log.shift()
+    })
+    const firstLine = once(createInterface({ input: child.stdout }), 'line') as Promise<[string]>
+    const ended = once(child, 'exit').then(() => undefined)
+    const line = await Promise.race([firstLine, ended])
+    if (line === undefined) throw new Error(`${name} did not start:\n${log.join('\n')}`)
+    const started = JSON.parse(line[0]) as { name: string; peerId: string; listen: string[]; http: string }
+    const client = await connect({ servers: [started.http] })
+    return new ProcessPeer(options, started, { process: child, log, client })
+  }
+
+  /** The same directory and ports, in a new process. It finds the others by what it remembers. */
+  restart(): Promise<ProcessPeer> {
+    const { listen, http } = this
+    return ProcessPeer.start({ ...this.options, join: [], listen, http: http.replace(/^http:\/\//, '') })
+  }
+
+  /** Sends the signal and waits for the end: the exit code, or the signal that ended it. */
+  async end(signal: NodeJS.Signals): Promise<number | string | null> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return this.#process.exitCode
+    const exit = once(this.#process, 'exit') as Promise<[number | null, string | null]>
+    this.#process.kill(signal)
+    const [code, by] = await exit
+    return by ?? code
+  }
+
+  get log(): string {
+    return this.#log.join('\n')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.client.close()
+    await this.end('SIGKILL')
+  }
+}
+
+/** Starts peers that know each other: the first is whom the others join. Resolves when all see all alive. */
+export async function startMesh(directory: string, names: readonly string[]): Promise<ProcessPeer[]> {
+  const peers: ProcessPeer[] = []
+  for (const name of names) {
+    const join = peers.slice(0, 1).map(({ listen }) => listen)
+    peers.push(await ProcessPeer.start({ name, data: `${directory}/${name}`, join }))
+  }
+  await eventually('all see all alive', async () => {
+    for (const peer of peers) if (!(await sees(peer, names, 'alive'))) return false
+    return true
+  })
+  return peers
+}
+
+/** Does this peer believe that all these members are in that state? */
+export async function sees(peer: ProcessPeer, names: readonly string[], state: string): Promise<boolean> {
+  const members = await peer.client.members()
+  return names.every((name) => members.some((member) => member.name === name && member.state === state))
+}
+
+/** Asks again until it is true. Fails with `what`, and the last error, when `deadlineMs` is over. */
+export async function eventually(what: string, isTrue: () => Promise<boolean>, deadlineMs = 30_000): Promise<void> {
+  const deadline = performance.now() + deadlineMs
+  let last: unknown
+  for (;;) {
+    try {
+      if (await isTrue()) return
+    } catch (error) {
+      last = error
+    }
+    if (performance.now() > deadline) throw new Error(`not within ${deadlineMs} ms: ${what}`, { cause: last })
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+}

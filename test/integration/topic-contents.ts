@@ -1,0 +1,36 @@
+import type { ProcessPeer } from './process-peer.ts'
+
+/** Everything that one peer serves of a topic from the earliest on, page by page, as `id value`. */
+export async function readAll(peer: ProcessPeer, topic: string): Promise<string[]> {
+  const lines: string[] = []
+  let from = 'earliest'
+  for (;;) {
+    const { records, cursor, upToDate } = await peer.client.read(topic, { from, limit: 1_000 })
+    for (const record of records) lines.push(`${record.id} ${record.text()}`)
+    if (upToDate) return lines
+    from = cursor
+  }
+}
+
+/** Offsets of one writer in the order in which a peer serves them, across its boots. */
+export function offsetsOf(lines: readonly string[], writer: string): number[] {
+  return lines
+    .filter((line) => line.startsWith(`${writer}.`))
+    .map((line) => Number(line.split(' ', 1)[0]?.split('.')[2]))
+}
+
+/** The same heads and hashes at every peer, as each says of itself. */
+export async function headsOf(peer: ProcessPeer, topic: string): Promise<string> {
+  const { replicas } = await peer.client.status(topic)
+  const own = replicas.find(({ name }) => name === peer.name)
+  return (own?.feeds ?? [])
+    .map(({ feed, nextOffset, hash }) => `${feed} ${nextOffset} ${hash}`)
+    .toSorted()
+    .join('\n')
+}
+
+export async function isConverged(peers: readonly ProcessPeer[], topic: string): Promise<boolean> {
+  for (const peer of peers) if (!(await peer.client.status(topic)).converged) return false
+  const heads = await Promise.all(peers.map((peer) => headsOf(peer, topic)))
+  return new Set(heads).size === 1
+}
