@@ -100,6 +100,12 @@ describe('an injected violation is reported', () => {
       'await sleep(100)',
       'a test awaits a condition, it does not sleep: await sleep(',
     ],
+    [
+      'testsDoNotSleep',
+      'node/peer.test.ts',
+      "import { setTimeout as pause } from 'node:timers/promises'",
+      'a test awaits a condition, it does not sleep: setTimeout as pause',
+    ],
     ['nothingIsSwitchedOff', 'node/peer.test.ts', "test.only('a', () => {})", 'test.only: every test runs, or goes'],
     [
       'nothingIsSwitchedOff',
@@ -160,6 +166,7 @@ describe('what is right is not reported', () => {
     ['layersHold', 'test/sim/main.ts', "import { a } from '#node/peer'\nimport 'anything'"],
     ['protocolIsPure', 'protocol/log/clock.ts', "// Promise nothing: a Date is 'async'.\nconst text = 'await Date'"],
     ['layersHold', 'cli/main.ts', "const { peer } = await import('./peer.ts')"],
+    ['layersHold', 'node/version.ts', "import text from '../package.json' with { type: 'json' }"],
     ['layersHold', 'gateway/server.ts', "import { createServer } from 'node:http'"],
     ['protocolIsPure', 'protocol/log/clock.test.ts', 'const now = Date.now()'],
     [
@@ -167,6 +174,7 @@ describe('what is right is not reported', () => {
       'node/peer.test.ts',
       'await eventually(() => peer.ready)\nnetwork.delay(20)\nexpect(() => setTimeout(stop, 1)).toThrow()',
     ],
+    ['testsDoNotSleep', 'node/peer.test.ts', "import { setImmediate as turn } from 'node:timers/promises'"],
     ['testsDoNotSleep', 'test/integration/eventually.ts', 'setTimeout(poll, 20)'],
     ['nothingIsSwitchedOff', 'test/netns/loss.test.ts', "test.skipIf(!root)('needs root', () => {})"],
     ['marksHaveOwners', 'node/peer.ts', '// TODO(#12): say so'],
