@@ -1,9 +1,10 @@
 import { once } from 'node:events'
-import { ControlWriter, DataWriter, FrameReader, endOf } from './framed-stream.ts'
-import { networkLimits } from './libp2p-node.ts'
+import { FrameReader, endOf } from './frame-reader.ts'
+import { ControlWriter, DataWriter } from './frame-writers.ts'
+import { networkLimits } from './network-limits.ts'
 import { assert } from '#protocol/assert'
 import { limits } from '#protocol/limits'
-import type { StreamEnd } from './framed-stream.ts'
+import type { StreamEnd } from './frame-reader.ts'
 import type { LinkId, TransportListener } from '../driver-ports.ts'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { PeerId } from '#protocol/ids'
@@ -139,3 +140,5 @@ export async function closeConnection(connection: Connection): Promise<void> {
     connection.abort(error as Error)
   }
 }
+
+export const peerOf = (connection: Connection): PeerId => connection.remotePeer.toString() as PeerId

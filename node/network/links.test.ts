@@ -1,9 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { generateKeyPair } from '@libp2p/crypto/keys'
-import { peerIdOf } from '../identity.ts'
-import { startWire, testPeers } from './test-peers.ts'
+import { keysInOrder, startWire, testPeers } from './test-peers.ts'
 import { limits } from '#protocol/limits'
-import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { TestPeer } from './test-peers.ts'
 
 // Goal: one link per pair of peers, whoever dials, and one word about its end. Method: real libp2p on loopback.
@@ -18,12 +15,6 @@ async function linked(): Promise<{ oak: TestPeer; elm: TestPeer }> {
   oak.transport.dial(seed(elm.address))
   await Promise.all([oak.listener.nth('linkUp'), elm.listener.nth('linkUp')])
   return { oak, elm }
-}
-
-/** Which of two peers opens the streams depends on their ids. */
-async function keysInOrder(): Promise<[Ed25519PrivateKey, Ed25519PrivateKey]> {
-  const [a, b] = await Promise.all([generateKeyPair('Ed25519'), generateKeyPair('Ed25519')])
-  return peerIdOf(a) < peerIdOf(b) ? [a, b] : [b, a]
 }
 
 const linkOf = (peer: TestPeer): number => peer.links()[0]?.link ?? -1
@@ -204,6 +195,19 @@ describe('a dial fails with a reason', () => {
   })
 })
 
+test('a connection that carries no link is closed after a while, the link stays', async () => {
+  const spareClosed = Promise.withResolvers<void>()
+  const log = (event: string) => event === 'spare connection closed' && spareClosed.resolve()
+  const timing = { linkSetupMs: 200 }
+  const [oak, elm] = await Promise.all([peers.start({ timing, log }), peers.start({ timing })])
+  oak.transport.dial(seed(elm.address))
+  await oak.listener.nth('linkUp')
+  oak.transport.dial(seed(elm.address))
+  await spareClosed.promise
+  oak.say(linkOf(oak), 'still here')
+  expect(await elm.listener.nth('control')).toMatchObject({ text: 'still here' })
+})
+
 test('a name with several addresses is dialed until one answers', async () => {
   // localhost is 127.0.0.1 and, where there is IPv6, ::1, where nobody listens.
   const [oak, elm] = await Promise.all([peers.start(), peers.start()])
@@ -222,11 +226,11 @@ test('a taken port is named', async () => {
 test('an idle link outlives the inactivity limit of its socket, thanks to the pings of yamux', async () => {
   const quick = { socketIdleMs: 400 }
   const [oak, elm, ash] = await Promise.all([
-    peers.start({ ...quick, keepAliveMs: 50 }),
-    peers.start({ ...quick, keepAliveMs: 50 }),
-    peers.start({ ...quick, keepAliveMs: 60_000 }),
+    peers.start({ timing: { ...quick, keepAliveMs: 50 } }),
+    peers.start({ timing: { ...quick, keepAliveMs: 50 } }),
+    peers.start({ timing: { ...quick, keepAliveMs: 60_000 } }),
   ])
-  const fir = await peers.start({ ...quick, keepAliveMs: 60_000 })
+  const fir = await peers.start({ timing: { ...quick, keepAliveMs: 60_000 } })
   oak.transport.dial(seed(elm.address))
   await Promise.all([oak.listener.nth('linkUp'), elm.listener.nth('linkUp')])
   ash.transport.dial(seed(fir.address))

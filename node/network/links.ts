@@ -1,12 +1,12 @@
 import { dialReasonOf } from './dial-reason.ts'
-import { multiaddrsOf, networkLimits } from './libp2p-node.ts'
-import { Link, closeConnection, linkStreamOf } from './link.ts'
-import { unreachable } from '#protocol/assert'
+import { Dialer } from './dialer.ts'
+import { Link, closeConnection, linkStreamOf, peerOf } from './link.ts'
+import { networkLimits } from './network-limits.ts'
+import type { LinkTable } from './dialer.ts'
 import type { LinkStream, StreamKind } from './link.ts'
 import type { MeshNode } from './libp2p-node.ts'
 import type { DialTarget, LinkId, Transport, TransportListener } from '../driver-ports.ts'
 import type { Connection, Stream } from '@libp2p/interface'
-import type { Multiaddr } from '@multiformats/multiaddr'
 import type { PeerId } from '#protocol/ids'
 
 export type NetworkLog = (event: string, fields: Readonly<Record<string, unknown>>) => void
@@ -15,6 +15,8 @@ export interface LinksConfig {
   readonly self: PeerId
   /** Part of each protocol id: peers of another cluster find nothing to talk about. */
   readonly cluster: string
+  /** A connection that carries no link so long after it opened is closed. */
+  readonly linkSetupMs: number
 }
 
 export interface LinksDeps {
@@ -37,24 +39,27 @@ export interface LinksDeps {
  *    opener asks over the old connection, and replaces it if nobody answers.
  * 4. The listener is told of every link up once and down once, never from within a call of ours.
  */
-export class Links implements Transport {
-  readonly #self: PeerId
-  readonly #cluster: string
+export class Links implements Transport, LinkTable {
+  readonly #config: LinksConfig
   readonly #deps: LinksDeps
+  readonly #dialer: Dialer
   readonly #links = new Map<LinkId, Link>()
   readonly #linkOf = new Map<PeerId, Link>()
   readonly #opening = new Map<PeerId, Connection>()
   readonly #failed = new WeakSet<Connection>()
   readonly #arrived = new WeakMap<Connection, Partial<Record<StreamKind, LinkStream>>>()
   readonly #dialing = new Set<string>()
-  readonly #linkWaiters = new Set<{ readonly peer: PeerId; readonly linked: () => void }>()
-  #nextLinkId = 1
+  readonly #linkWaiters = new Set<{ readonly peer: PeerId; readonly run: () => void }>()
+  #newestLinkId = 0
   #stopped = false
 
   constructor(config: LinksConfig, deps: LinksDeps) {
-    this.#self = config.self
-    this.#cluster = config.cluster
+    this.#config = config
     this.#deps = deps
+    this.#dialer = new Dialer(
+      { ...config, controlProtocol: this.#protocol('control') },
+      { node: deps.node, links: this },
+    )
   }
 
   /** To be called before the node starts. */
@@ -86,14 +91,12 @@ export class Links implements Transport {
     if (this.#stopped || this.#dialing.has(key)) return
     if (target.type === 'member' && this.#linkOf.has(target.peer)) return
     this.#dialing.add(key)
-    void this.#dial(target)
-      .catch(dialReasonOf)
-      .then((reason) => {
-        this.#dialing.delete(key)
-        if (reason === undefined) return
-        this.#deps.log('dial failed', { target, reason })
-        this.#tell((listener) => listener.dialFailed(target, reason))
-      })
+    void this.#dialer.dial(target).then((reason) => {
+      this.#dialing.delete(key)
+      if (reason === undefined) return
+      this.#deps.log('dial failed', { target, reason })
+      this.#tell((listener) => listener.dialFailed(target, reason))
+    })
   }
 
   sendControl(link: LinkId, frame: Uint8Array): void {
@@ -108,56 +111,30 @@ export class Links implements Transport {
     this.#links.get(link)?.down({ cause: 'closed', reason })
   }
 
-  /** Why there is no link in the end, or undefined: then `linkUp` was told since the dial began. */
-  async #dial(target: DialTarget): Promise<string | undefined> {
-    const linkIdAtStart = this.#nextLinkId
-    const addresses = await addressesOf(target)
-    if (target.type === 'member' && target.peer === this.#self) return 'that is ourselves'
-    // `force`: a connection that is there but carries no link proves nothing.
-    const signal = AbortSignal.timeout(networkLimits.dialMs)
-    const connection = await this.#deps.node.dial(addresses, { signal, force: true })
-    const peer = peerOf(connection)
-    const link = this.#linkOf.get(peer)
-    if (link !== undefined) return link.id < linkIdAtStart ? `there is a link to ${peer} already` : undefined
-    const linked = this.#linkOver(connection)
-    const refused = this.#strangeness(connection).then((reason) => {
-      if (reason !== undefined) void closeConnection(connection)
-      return reason ?? linked
-    })
-    return Promise.race([linked, refused])
+  get newestLinkId(): LinkId {
+    return this.#newestLinkId
   }
 
-  /** Undefined for a peer of our cluster. Asked by the dialer, who can tell somebody; the other side just finds no link. */
-  async #strangeness(connection: Connection): Promise<string | undefined> {
-    const { node } = this.#deps
-    const signal = AbortSignal.timeout(networkLimits.answerMs)
-    const { protocols } = await node.services.identify.identify(connection, { signal })
-    if (protocols.includes(this.#protocol('control'))) return undefined
-    const clusters = protocols.flatMap((protocol) => /^\/grapevine\/([^/]+)\/control\//.exec(protocol)?.[1] ?? [])
-    if (clusters.length === 0) return 'that is not a Grapevine peer of this version'
-    return `that peer belongs to cluster ${clusters.join(', ')}, not to ${this.#cluster}`
+  linkIdOf(peer: PeerId): LinkId | undefined {
+    return this.#linkOf.get(peer)?.id
   }
 
-  /** Waits until there is a link to that peer, over whatever connection, or this one has closed. */
-  #linkOver(connection: Connection): Promise<string | undefined> {
-    const peer = peerOf(connection)
-    if (this.#linkOf.has(peer)) return Promise.resolve(undefined)
-    const { promise, resolve } = Promise.withResolvers<string | undefined>()
-    const onClose = (): void => resolve('the connection closed before its streams were open')
-    connection.addEventListener('close', onClose)
-    if (connection.status !== 'open') onClose()
-    const waiter = { peer, linked: () => resolve(undefined) }
+  onLinked(peer: PeerId, run: () => void): () => void {
+    const waiter = { peer, run }
     this.#linkWaiters.add(waiter)
-    return promise.finally(() => this.#linkWaiters.delete(waiter))
+    return () => this.#linkWaiters.delete(waiter)
   }
 
   #connectionOpened(connection: Connection): void {
-    setTimeout(() => this.#closeIfSpare(connection), networkLimits.linkSetupMs).unref()
-    if (this.#self < peerOf(connection)) void this.#openStreams(connection)
+    setTimeout(() => this.#closeIfSpare(connection), this.#config.linkSetupMs).unref()
+    if (this.#config.self < peerOf(connection)) void this.#openStreams(connection)
   }
 
   #closeIfSpare(connection: Connection): void {
-    if (this.#linkOf.get(peerOf(connection))?.connection !== connection) void closeConnection(connection)
+    const peer = peerOf(connection)
+    if (connection.status !== 'open' || this.#linkOf.get(peer)?.connection === connection) return
+    this.#deps.log('spare connection closed', { peer })
+    void closeConnection(connection)
   }
 
   async #openStreams(connection: Connection): Promise<void> {
@@ -197,7 +174,7 @@ export class Links implements Transport {
   }
 
   async #openStream(kind: StreamKind, connection: Connection): Promise<LinkStream> {
-    const signal = AbortSignal.timeout(networkLimits.linkSetupMs)
+    const signal = AbortSignal.timeout(this.#config.linkSetupMs)
     return linkStreamOf(kind, await connection.newStream(this.#protocol(kind), { signal }))
   }
 
@@ -210,7 +187,7 @@ export class Links implements Transport {
 
   #streamArrived(kind: StreamKind, stream: Stream, connection: Connection): void {
     const peer = peerOf(connection)
-    if (this.#stopped || this.#deps.refuses(peer) || this.#self < peer) {
+    if (this.#stopped || this.#deps.refuses(peer) || this.#config.self < peer) {
       stream.abort(new Error('no stream was expected'))
       return
     }
@@ -223,7 +200,7 @@ export class Links implements Transport {
 
   #up(connection: Connection, streams: Record<StreamKind, LinkStream>): void {
     if (this.#stopped) return
-    const id = this.#nextLinkId++
+    const id = ++this.#newestLinkId
     const peer = peerOf(connection)
     const link: Link = new Link({ id, peer, connection, ...streams }, (end) => {
       this.#links.delete(id)
@@ -233,7 +210,7 @@ export class Links implements Transport {
     })
     this.#links.set(id, link)
     this.#linkOf.set(peer, link)
-    for (const waiter of this.#linkWaiters) if (waiter.peer === peer) waiter.linked()
+    for (const waiter of this.#linkWaiters) if (waiter.peer === peer) waiter.run()
     this.#deps.log('link up', { link: id, peer, address: connection.remoteAddr.toString() })
     this.#tell((listener) => {
       listener.linkUp(id, peer)
@@ -249,21 +226,6 @@ export class Links implements Transport {
   }
 
   #protocol(kind: StreamKind): string {
-    return `/grapevine/${this.#cluster}/${kind}/1`
-  }
-}
-
-const peerOf = (connection: Connection): PeerId => connection.remotePeer.toString() as PeerId
-
-async function addressesOf(target: DialTarget): Promise<Multiaddr[]> {
-  switch (target.type) {
-    case 'seed':
-      return multiaddrsOf(target.address)
-    case 'member': {
-      const found = await Promise.all(target.addresses.map((address) => multiaddrsOf(address, target.peer)))
-      return found.flat()
-    }
-    default:
-      return unreachable(target)
+    return `/grapevine/${this.#config.cluster}/${kind}/1`
   }
 }

@@ -1,7 +1,10 @@
-import { addressesOf, createMeshNode, startListening } from './libp2p-node.ts'
+import { listenedAddresses } from './addresses.ts'
+import { createMeshNode, startListening } from './libp2p-node.ts'
 import { LabFilter } from './lab-filter.ts'
 import { Links } from './links.ts'
+import { networkLimits } from './network-limits.ts'
 import { peerIdOf } from '../identity.ts'
+import type { NetworkTiming } from './network-limits.ts'
 import type { NetworkLog } from './links.ts'
 import type { Transport, TransportListener } from '../driver-ports.ts'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
@@ -15,9 +18,7 @@ export interface NetworkConfig {
   /** Whether links may be cut by hand. */
   readonly lab: boolean
   readonly log: NetworkLog
-  /** For tests of idle links; see `networkLimits`. */
-  readonly keepAliveMs?: number
-  readonly socketIdleMs?: number
+  readonly timing?: Partial<NetworkTiming>
 }
 
 export interface Network {
@@ -37,7 +38,7 @@ export async function createTransport(config: NetworkConfig, listener: Transport
   const node = await createMeshNode({ ...config, refuses })
   const peerId = peerIdOf(config.privateKey)
   const links = new Links(
-    { self: peerId, cluster: config.cluster },
+    { self: peerId, cluster: config.cluster, linkSetupMs: config.timing?.linkSetupMs ?? networkLimits.linkSetupMs },
     { node, listener: lab ?? listener, refuses, log: config.log },
   )
   lab?.attach(links)
@@ -46,7 +47,7 @@ export async function createTransport(config: NetworkConfig, listener: Transport
   return {
     transport: lab ?? links,
     peerId,
-    addresses: addressesOf(node),
+    addresses: listenedAddresses(node),
     ...(lab === undefined ? {} : { lab }),
     stop: async () => {
       await links.stop()

@@ -1,7 +1,9 @@
 import { createServer, connect } from 'node:net'
 import { generateKeyPair } from '@libp2p/crypto/keys'
+import { peerIdOf } from '../identity.ts'
 import { createTransport } from './network.ts'
 import { utf8, textOf } from '#protocol/text'
+import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { AddressInfo, Socket } from 'node:net'
 import type { NetworkConfig, Network } from './network.ts'
 import type { DialTarget, LinkId, TransportListener } from '../driver-ports.ts'
@@ -93,6 +95,12 @@ export function testPeers(): {
       await Promise.all(running.splice(0).map((peer) => peer.stop()))
     },
   }
+}
+
+/** Two keys, that of the smaller peer id first: it opens the streams. */
+export async function keysInOrder(): Promise<[Ed25519PrivateKey, Ed25519PrivateKey]> {
+  const [a, b] = await Promise.all([generateKeyPair('Ed25519'), generateKeyPair('Ed25519')])
+  return peerIdOf(a) < peerIdOf(b) ? [a, b] : [b, a]
 }
 
 /** A wire that a test can cut: TCP connections to `target` pass through it. */

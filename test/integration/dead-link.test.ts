@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { afterEach, expect, test } from 'vitest'
-import { startWire, testPeers } from '#node/network/test-peers'
+import { keysInOrder, startWire, testPeers } from '#node/network/test-peers'
 import type { ChildProcess } from 'node:child_process'
 
 // Goal: the end of a process is told by its sockets at once; the end of a wire is found out when the other side dials
@@ -27,16 +27,17 @@ test('kill -9 of the other process takes the link down as closed, well within a 
   expect(performance.now() - killedAtMs).toBeLessThan(1_000)
 })
 
-test.each(['the one behind the wire', 'the other one'])(
-  'a link over a dead wire is replaced when %s dials again',
-  async (who) => {
-    const [oak, elm] = await Promise.all([peers.start(), peers.start()])
-    const wire = await startWire(elm.address)
-    oak.transport.dial({ type: 'seed', address: wire.address })
-    await Promise.all([oak.listener.nth('linkUp'), elm.listener.nth('linkUp')])
+test.each(['opens the streams', 'waits for them'])(
+  'a link over a dead wire is replaced when the side that %s dials again',
+  async (role) => {
+    const [smaller, larger] = await keysInOrder()
+    const quitter = await peers.start({ privateKey: role === 'opens the streams' ? smaller : larger })
+    const other = await peers.start({ privateKey: role === 'opens the streams' ? larger : smaller })
+    const wire = await startWire(other.address)
+    quitter.transport.dial({ type: 'seed', address: wire.address })
+    await Promise.all([quitter.listener.nth('linkUp'), other.listener.nth('linkUp')])
     wire.swallow()
     // One of them gives the link up, as it does with a member that it takes for dead; the other one is not told.
-    const [quitter, other] = who === 'the other one' ? [elm, oak] : [oak, elm]
     quitter.transport.close(quitter.links()[0]?.link ?? -1, 'no answer to probes')
     await quitter.listener.nth('linkDown')
     expect(other.links()).toHaveLength(1)

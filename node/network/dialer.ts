@@ -1,0 +1,82 @@
+import { addressesOf } from './addresses.ts'
+import { dialReasonOf } from './dial-reason.ts'
+import { closeConnection, peerOf } from './link.ts'
+import { networkLimits } from './network-limits.ts'
+import type { MeshNode } from './libp2p-node.ts'
+import type { DialTarget, LinkId } from '../driver-ports.ts'
+import type { Connection } from '@libp2p/interface'
+import type { PeerId } from '#protocol/ids'
+
+export interface DialerConfig {
+  readonly self: PeerId
+  readonly cluster: string
+  readonly controlProtocol: string
+}
+
+/** What a dial wants to know of the links, which come up by themselves once there is a connection. */
+export interface LinkTable {
+  /** Ids rise. */
+  readonly newestLinkId: LinkId
+  linkIdOf(peer: PeerId): LinkId | undefined
+  /** Runs at the next link with that peer, unless undone by the function that is returned. */
+  onLinked(peer: PeerId, run: () => void): () => void
+}
+
+/** From an address to a link, or to the reason why there is none. */
+export class Dialer {
+  readonly #config: DialerConfig
+  readonly #node: MeshNode
+  readonly #links: LinkTable
+
+  constructor(config: DialerConfig, deps: { readonly node: MeshNode; readonly links: LinkTable }) {
+    this.#config = config
+    this.#node = deps.node
+    this.#links = deps.links
+  }
+
+  /** Undefined: a link to whoever is there has come up since. Never rejects. */
+  async dial(target: DialTarget): Promise<string | undefined> {
+    try {
+      return await this.#dial(target)
+    } catch (error) {
+      return dialReasonOf(error)
+    }
+  }
+
+  async #dial(target: DialTarget): Promise<string | undefined> {
+    if (target.type === 'member' && target.peer === this.#config.self) return 'that is ourselves'
+    const newestAtStart = this.#links.newestLinkId
+    const addresses = await addressesOf(target)
+    // `force`: a connection that is there but carries no link proves nothing.
+    const signal = AbortSignal.timeout(networkLimits.dialMs)
+    const connection = await this.#node.dial(addresses, { signal, force: true })
+    const peer = peerOf(connection)
+    const link = this.#links.linkIdOf(peer)
+    if (link !== undefined) return link <= newestAtStart ? `there is a link to ${peer} already` : undefined
+    return Promise.race([this.#linkOver(connection), this.#refusal(connection)])
+  }
+
+  /** Waits until there is a link to that peer, over whatever connection, or this one has closed. */
+  async #linkOver(connection: Connection): Promise<string | undefined> {
+    const { promise, resolve } = Promise.withResolvers<string | undefined>()
+    const undo = this.#links.onLinked(peerOf(connection), () => resolve(undefined))
+    const onClose = (): void => resolve('the connection closed before its streams were open')
+    connection.addEventListener('close', onClose)
+    if (connection.status !== 'open') onClose()
+    return promise.finally(undo)
+  }
+
+  /**
+   * Settles only if the peer is none of ours. The dialer asks, since it can tell somebody; the other side leaves the
+   * connection alone meanwhile.
+   */
+  async #refusal(connection: Connection): Promise<string> {
+    const signal = AbortSignal.timeout(networkLimits.answerMs)
+    const { protocols } = await this.#node.services.identify.identify(connection, { signal })
+    if (protocols.includes(this.#config.controlProtocol)) return new Promise<never>(() => undefined)
+    void closeConnection(connection)
+    const clusters = protocols.flatMap((protocol) => /^\/grapevine\/([^/]+)\/control\//.exec(protocol)?.[1] ?? [])
+    if (clusters.length === 0) return 'that is not a Grapevine peer of this version'
+    return `that peer belongs to cluster ${clusters.join(', ')}, not to ${this.#config.cluster}`
+  }
+}
