@@ -209,12 +209,13 @@ function trimming(open: Open): void {
     expect(await read(again, orders, NOTHING)).toEqual([plums])
   })
 
-  test('a floor never sinks, nor does it during an append', async () => {
+  test('a floor never sinks, also when it moves during an append', async () => {
     const { store, reopen } = await started(open)
     const orders = new SampleFeed()
     await store.append([orders.open(), orders.batch('1 pear'), orders.batch('2 plums')])
-    const appending = store.append([orders.batch('3 figs')])
-    await Promise.all([store.trim(orders.id, 2), appending])
+    await Promise.all([store.trim(orders.id, 1), store.append([orders.batch('3 figs')])])
+    expect(await store.feeds()).toMatchObject([{ keptFrom: 1, head: orders.head }])
+    await Promise.all([store.append([orders.batch('4 limes')]), store.trim(orders.id, 2)])
     await store.trim(orders.id, 1)
     expect(await store.feeds()).toMatchObject([{ keptFrom: 2, head: orders.head }])
     expect(await (await reopened(store, reopen)).feeds()).toMatchObject([{ keptFrom: 2, head: orders.head }])

@@ -19,7 +19,7 @@ export const groupCommitDefaults: GroupCommitConfig = {
 export interface GroupCommitDeps {
   readonly store: Pick<FeedStore, 'append'>
   /** An append was rejected (fsyncgate: a retry may succeed and lose data). Told once; stop the peer without acking. */
-  onFailure(error: unknown): void
+  readonly onFailure: (error: unknown) => void
 }
 
 interface Waiting<T> {

@@ -56,7 +56,7 @@ export interface NumberedFeed {
 export interface RecoveryDeps {
   readonly db: LevelDatabase
   readonly digests: Digests
-  onWarning(warning: StoreWarning): void
+  readonly onWarning: (warning: StoreWarning) => void
 }
 
 interface DirectoryEntry {

@@ -33,7 +33,7 @@ export interface LevelStoreDeps {
   /** Any abstract-level database, opened, with keys and values as `view`. The store closes it. */
   readonly db: LevelDatabase
   readonly digests: Digests
-  onWarning(warning: StoreWarning): void
+  readonly onWarning: (warning: StoreWarning) => void
   /** Called once the database is closed. */
   readonly onClosed?: () => Promise<void>
 }

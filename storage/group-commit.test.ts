@@ -1,0 +1,193 @@
+import type { BatchToStore, MetaChange } from './feed-store.ts'
+import { GroupCommit, groupCommitDefaults } from './group-commit.ts'
+import { describe, expect, test } from 'vitest'
+import type { Epoch, Hash, PeerId, TopicId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
+import { utf8 } from '#protocol/text'
+
+// A disk whose appends are confirmed by hand shows what shares an fsync, and in which order.
+class ManualDisk {
+  readonly appends: string[][] = []
+  #underWay: PromiseWithResolvers<void> | undefined
+
+  append(batches: readonly BatchToStore[], changes: readonly MetaChange[] = []): Promise<void> {
+    expect(this.#underWay).toBeUndefined()
+    this.appends.push([...changes.map(([key]) => key), ...batches.map(nameOf)])
+    this.#underWay = Promise.withResolvers<void>()
+    return this.#underWay.promise
+  }
+
+  async finish(): Promise<void> {
+    this.#take().resolve()
+    await turn()
+  }
+
+  async fail(): Promise<void> {
+    this.#take().reject(new Error('EIO: fsync failed'))
+    await turn()
+  }
+
+  #take(): PromiseWithResolvers<void> {
+    const underWay = this.#underWay
+    this.#underWay = undefined
+    if (underWay === undefined) throw new Error('no append is under way')
+    return underWay
+  }
+}
+
+/** Lets all microtasks run. */
+const turn = () => new Promise<void>((resolve) => void setImmediate(resolve))
+
+const nameOf = ({ feed, head }: BatchToStore): string => `${feed.topicId}/${feed.writer} ${head.nextOffset}`
+
+const batch = (topic: string, nextOffset: number, bytes = 100, writer = 'oak'): BatchToStore => ({
+  feed: { topicId: topic as TopicId, writer: writer as PeerId, epoch: '00000000000000aa' as Epoch },
+  bytes: new Uint8Array(bytes),
+  head: { nextOffset, hash: '' as Hash },
+})
+
+function started() {
+  const disk = new ManualDisk()
+  const told: string[] = []
+  const failures: unknown[] = []
+  const commit = new GroupCommit(groupCommitDefaults, { store: disk, onFailure: (error) => void failures.push(error) })
+  const store = (one: BatchToStore) => commit.store(one, () => void told.push(nameOf(one)))
+  return { disk, told, failures, commit, store }
+}
+
+describe('group commit', () => {
+  test('batches made in one go share the first append; what arrives meanwhile shares the next', async () => {
+    const { disk, told, store } = started()
+    store(batch('orders', 1))
+    store(batch('orders', 2))
+    await turn()
+    store(batch('orders', 3))
+    store(batch('orders', 4))
+    await turn()
+    expect(disk.appends).toEqual([['orders/oak 1', 'orders/oak 2']])
+    expect(told).toEqual([])
+    await disk.finish()
+    expect(told).toEqual(['orders/oak 1', 'orders/oak 2'])
+    expect(disk.appends[1]).toEqual(['orders/oak 3', 'orders/oak 4'])
+  })
+
+  test('an append starts before the last one is told, and its callers may store again', async () => {
+    const { disk, commit, store } = started()
+    const seen: number[] = []
+    commit.store(batch('orders', 1), () => {
+      seen.push(disk.appends.length)
+      store(batch('orders', 3))
+    })
+    await turn()
+    store(batch('orders', 2))
+    await disk.finish()
+    expect(seen).toEqual([2])
+    await disk.finish()
+    expect(disk.appends).toEqual([['orders/oak 1'], ['orders/oak 2'], ['orders/oak 3']])
+  })
+
+  test('topics take turns, and each keeps its order', async () => {
+    const { disk, store } = started()
+    for (const nextOffset of [1, 2, 3]) store(batch('orders', nextOffset))
+    store(batch('stock', 1, 100, 'elm'))
+    store(batch('stock', 1))
+    await turn()
+    expect(disk.appends[0]).toEqual(['orders/oak 1', 'stock/elm 1', 'orders/oak 2', 'stock/oak 1', 'orders/oak 3'])
+  })
+
+  test('a busy topic cannot keep a quiet one out of the next append', async () => {
+    const { disk, store } = started()
+    const half = limits.commitBytesMax / 2
+    for (const nextOffset of [1, 2, 3, 4]) store(batch('orders', nextOffset, half))
+    store(batch('stock', 1, half))
+    await turn()
+    await disk.finish()
+    await disk.finish()
+    expect(disk.appends).toEqual([['orders/oak 1', 'stock/oak 1'], ['orders/oak 2', 'orders/oak 3'], ['orders/oak 4']])
+  })
+
+  test('an append takes at most so many batches', async () => {
+    const { disk, store } = started()
+    for (let nextOffset = 1; nextOffset <= limits.commitBatchesMax + 1; nextOffset++) store(batch('orders', nextOffset))
+    await turn()
+    await disk.finish()
+    expect(disk.appends.map((append) => append.length)).toEqual([limits.commitBatchesMax, 1])
+  })
+
+  test('an append takes at most so many bytes, but one batch however large', async () => {
+    const { disk, store } = started()
+    store(batch('orders', 1, limits.commitBytesMax + 1))
+    store(batch('orders', 2, limits.commitBytesMax))
+    store(batch('orders', 3, 1))
+    await turn()
+    await disk.finish()
+    await disk.finish()
+    expect(disk.appends).toEqual([['orders/oak 1'], ['orders/oak 2'], ['orders/oak 3']])
+  })
+
+  test('metadata rides on the next append, alone if need be, and comes before later batches', async () => {
+    const { disk, told, commit, store } = started()
+    commit.storeMeta(['clock', utf8('1')], () => void told.push('clock'))
+    await turn()
+    store(batch('orders', 1))
+    commit.storeMeta(['large', new Uint8Array(limits.commitBytesMax - 200)])
+    commit.storeMeta(['registry', new Uint8Array(300)], () => void told.push('registry'))
+    store(batch('orders', 2))
+    await disk.finish()
+    await disk.finish()
+    expect(disk.appends).toEqual([['clock'], ['large'], ['registry', 'orders/oak 1', 'orders/oak 2']])
+    expect(told).toEqual(['clock'])
+    await disk.finish()
+    expect(told).toEqual(['clock', 'registry', 'orders/oak 1', 'orders/oak 2'])
+  })
+
+  test('what waits is counted until it is on disk', async () => {
+    const { disk, commit, store } = started()
+    store(batch('orders', 1, 300))
+    await turn()
+    store(batch('orders', 2, 200))
+    commit.storeMeta(['clock', utf8('12')])
+    expect([commit.pendingBatches, commit.pendingBytes]).toEqual([2, 507])
+    await disk.finish()
+    expect([commit.pendingBatches, commit.pendingBytes]).toEqual([1, 207])
+    await disk.finish()
+    expect([commit.pendingBatches, commit.pendingBytes]).toEqual([0, 0])
+  })
+
+  test('a caller that goes on when it should have refused is stopped', () => {
+    const disk = new ManualDisk()
+    const commit = new GroupCommit({ pendingBytesMax: 250 }, { store: disk, onFailure: () => {} })
+    commit.store(batch('orders', 1), () => {})
+    commit.store(batch('orders', 2), () => {})
+    expect(() => commit.store(batch('orders', 3), () => {})).toThrow(/assertion failed/)
+  })
+
+  test('idle waits for everything, also for what is stored by those who are told', async () => {
+    const { disk, told, commit, store } = started()
+    await commit.idle()
+    commit.store(batch('orders', 1), () => store(batch('orders', 2)))
+    const idle = commit.idle().then(() => told.push('idle'))
+    await turn()
+    await disk.finish()
+    expect(told).toEqual([])
+    await disk.finish()
+    await idle
+    expect(told).toEqual(['orders/oak 2', 'idle'])
+  })
+
+  test('a failed append is told once; nothing is called back or written any more', async () => {
+    const { disk, told, failures, commit, store } = started()
+    store(batch('orders', 1))
+    await turn()
+    store(batch('orders', 2))
+    const idle = commit.idle()
+    await Promise.all([disk.fail(), expect(idle).rejects.toThrow('EIO')])
+    store(batch('orders', 3))
+    commit.storeMeta(['clock', utf8('1')])
+    await turn()
+    expect(disk.appends).toEqual([['orders/oak 1']])
+    expect(told).toEqual([])
+    expect(failures).toHaveLength(1)
+    await expect(commit.idle()).rejects.toThrow('EIO')
+  })
+})
