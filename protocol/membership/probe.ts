@@ -116,8 +116,9 @@ export class Probes {
     const ref = ++this.#ref
     if (!this.#ask(target, ref, turn)) return this.#answer(request, 'nack', turn)
     this.#relays.set(ref, request)
-    // As in memberlist, early enough for the nack to arrive before the requester gives up.
-    turn.setTimer({ type: 'relayOverdue', ref }, this.#deps.config.probeTimeoutMs * 0.8)
+    // Early enough for the nack to arrive before the requester gives up.
+    const { probeTimeoutMs, probeIntervalMs } = this.#deps.config
+    turn.setTimer({ type: 'relayOverdue', ref }, 0.8 * Math.min(probeTimeoutMs, probeIntervalMs - probeTimeoutMs))
   }
 
   /** A helper reached the target. An ack of the target itself has already counted as a frame. */

@@ -19,6 +19,7 @@ export class TestMesh {
   readonly dials: { from: PeerId; to: string; atMs: Millis }[] = []
   /** Pairs that are cut: frames vanish and dials time out, while links stay up. */
   isCut: (a: PeerId, b: PeerId) => boolean = () => false
+  loseDialAnswers = false
   readonly #config: MembershipConfig
   readonly #options: Partial<MembershipOptions>
   readonly #hosts = new Map<PeerId, Host>()
@@ -111,7 +112,7 @@ export class TestMesh {
     const startMs = this.nowMs
     while (!condition()) {
       if (this.nowMs - startMs >= withinMs) throw new Error(`not within ${withinMs} ms`)
-      this.run(5)
+      this.run(1)
     }
     return this.nowMs - startMs
   }
@@ -204,7 +205,7 @@ export class TestMesh {
     const address = (target.type === 'seed' ? target.address : target.addresses[0]) ?? ''
     this.dials.push({ from, to: address, atMs: this.nowMs })
     const to = peerOf(address.split(':')[0] ?? '')
-    if (this.isLinked(from, to)) return
+    if (this.isLinked(from, to) || this.loseDialAnswers) return
     if (this.isCut(from, to)) return this.#schedule(2_000, from, { type: 'dialFailed', target, reason: 'timed out' })
     const isListening = this.#hosts.get(to)?.machine !== undefined && to !== from
     if (!isListening) return this.#schedule(1, from, { type: 'dialFailed', target, reason: 'connection refused' })

@@ -1,0 +1,98 @@
+import { beforeEach, expect, test } from 'vitest'
+import type { PeerId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
+import type { MemberUpdate } from './messages.ts'
+import { factsOf, peerOf, rumor, TestMesh } from './test-mesh.ts'
+
+// Goal: what a wrong or hostile member says changes no more than it may. Method: elm says it to oak, and we look at oak.
+
+let mesh: TestMesh
+let oak: PeerId, elm: PeerId, ash: PeerId
+
+beforeEach(() => {
+  mesh = new TestMesh()
+  ;[oak, elm, ash] = mesh.startAll('oak', 'elm', 'ash') as [PeerId, PeerId, PeerId]
+  mesh.run(5_000)
+})
+
+const say = (...updates: MemberUpdate[]): void => mesh.inject(elm, oak, { type: 'gossip', updates })
+const rejected = (): number => mesh.machine(oak).snapshot(mesh.nowMs).rejected
+
+test.each([-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 32 + 2, Number.MAX_SAFE_INTEGER, 2 ** 53])(
+  'an incarnation of %d is refused',
+  (incarnation) => {
+    say(rumor(ash, 'dead', incarnation, elm), rumor(oak, 'dead', incarnation, elm))
+    expect(rejected()).toBe(2)
+    expect(mesh.view(oak, ash)).toMatchObject({ state: 'alive', incarnation: 1 })
+    expect(mesh.view(oak, oak)).toMatchObject({ state: 'alive', incarnation: 1 })
+  },
+)
+
+test('the greatest leap that is believed can still be refuted', () => {
+  say(rumor(oak, 'dead', 2 ** 32 + 1, elm))
+  expect(mesh.view(oak, oak)?.incarnation).toBe(2 ** 32 + 2)
+  expect(rejected()).toBe(0)
+})
+
+test('a rumor about nobody we know is refused unless it says who that is', () => {
+  const { facts: _, ...nameless } = rumor(peerOf('fir'), 'alive', 1, elm)
+  say(nameless)
+  expect([rejected(), mesh.state(oak, peerOf('fir'))]).toEqual([1, undefined])
+  say(rumor(peerOf('fir'), 'dead', 3, elm))
+  expect([rejected(), mesh.state(oak, peerOf('fir'))]).toEqual([1, 'dead'])
+})
+
+test('a message with too many updates is refused whole', () => {
+  const many = Array.from({ length: limits.updatesPerMessageMax + 1 }, (_, i) =>
+    rumor(peerOf(`peer${i}`), 'alive', 1, elm),
+  )
+  say(...many)
+  expect(rejected()).toBe(1)
+  expect(mesh.machine(oak).registryView().peers).toHaveLength(3)
+})
+
+test('members beyond the bound are refused', () => {
+  for (let i = 0; i < limits.membersMax; i += limits.updatesPerMessageMax) {
+    say(...Array.from({ length: limits.updatesPerMessageMax }, (_, j) => rumor(peerOf(`p${i + j}`), 'left', 1, elm)))
+  }
+  expect(mesh.machine(oak).registryView().peers).toHaveLength(limits.membersMax)
+  expect(rejected()).toBe(3)
+})
+
+test('an ack or nack that was not asked for, or comes from another than was asked, changes nothing', () => {
+  mesh.isCut = (a, b) => a === ash || b === ash
+  mesh.runUntil(
+    () =>
+      mesh
+        .machine(oak)
+        .snapshot(mesh.nowMs)
+        .probes.some(({ peer }) => peer === 'ash'),
+    3_000,
+  )
+  const before = mesh.machine(oak).snapshot(mesh.nowMs).probes
+  for (let ref = 0; ref < 50; ref++) mesh.inject(elm, oak, { type: 'ack', ref, updates: [] })
+  for (let ref = 0; ref < 50; ref++) mesh.inject(elm, oak, { type: 'nack', ref, updates: [] })
+  expect(mesh.machine(oak).snapshot(mesh.nowMs).probes).toEqual(before)
+})
+
+test('a frame that comes without a link is nobody’s', () => {
+  mesh.inject(peerOf('stranger'), oak, { type: 'gossip', updates: [rumor(ash, 'dead', 9, elm)] })
+  expect(mesh.view(oak, ash)).toMatchObject({ state: 'alive', incarnation: 1 })
+})
+
+test('asking for the full state again and again is not answered each time', () => {
+  mesh.run(5_000)
+  mesh.sent.length = 0
+  for (let i = 0; i < 20; i++) mesh.inject(elm, oak, { type: 'pushPull', members: [], reply: true, more: false })
+  expect(mesh.sent.filter(({ from, message }) => from === oak && message.type === 'pushPull')).toHaveLength(1)
+})
+
+test('what others say of our facts under a higher counter is answered with ours under a higher one', () => {
+  const lie = { ...factsOf('oak', 7), addresses: ['10.6.6.6:7400'] }
+  say({ ...rumor(oak, 'alive', 1, elm), facts: lie })
+  mesh.runUntil(
+    () => mesh.view(ash, oak)?.incarnation === 1 && mesh.registryOf(ash).some(({ facts }) => facts.counter === 8),
+    2_000,
+  )
+  expect(mesh.view(ash, oak)?.addresses).toEqual(['oak:7400'])
+})

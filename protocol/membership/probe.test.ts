@@ -1,0 +1,147 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import type { PeerId } from '#protocol/ids'
+import { membershipProfiles } from './config.ts'
+import { rumor, TestMesh } from './test-mesh.ts'
+
+// Goal: only silence accuses, and never our own slowness. Method: small meshes in which chosen frames vanish.
+
+describe('two members, and nobody else to ask', () => {
+  let mesh: TestMesh
+  let oak: PeerId, elm: PeerId
+
+  beforeEach(() => {
+    mesh = new TestMesh()
+    ;[oak, elm] = mesh.startAll('oak', 'elm') as [PeerId, PeerId]
+    mesh.run(5_000)
+    mesh.changes.length = 0
+  })
+
+  test('any frame is proof of life: a peer that is busy sending data is not suspected although its acks are late', () => {
+    mesh.isCut = () => true
+    for (let i = 0; i < 100; i++) {
+      mesh.run(300)
+      mesh.traffic(elm, oak)
+      mesh.traffic(oak, elm)
+    }
+    expect(mesh.changes).toEqual([])
+    mesh.runUntil(() => mesh.state(oak, elm) === 'suspect', 3_000)
+    expect(mesh.view(oak, elm)?.reason).toBe('no answer to a probe')
+  })
+
+  test('a killed process is suspected within a second: its link closes and its port refuses', () => {
+    mesh.kill(elm)
+    expect(mesh.runUntil(() => mesh.state(oak, elm) === 'suspect', 1_000)).toBeLessThan(300)
+    expect(mesh.view(oak, elm)?.reason).toBe('link closed by its process, no answer to a probe')
+    mesh.runUntil(() => mesh.state(oak, elm) === 'dead', 5_000)
+    expect(mesh.view(oak, elm)?.reason).toBe('link closed by its process, no answer to a probe, not refuted in 4 s')
+  })
+
+  test('a link that broke between living processes is dialed at once, and nobody is suspected', () => {
+    mesh.closeLink(oak, elm, 'broken')
+    mesh.run(50)
+    expect(mesh.isLinked(oak, elm)).toBe(true)
+    mesh.run(10_000)
+    expect(mesh.changes).toEqual([])
+  })
+
+  test('the round trip is measured by the ack of a ping', () => {
+    mesh.run(3_000)
+    expect(mesh.view(oak, elm)?.rttMs).toBe(2)
+    expect(mesh.machine(oak).snapshot(mesh.nowMs).roundTrips.at(-1)).toMatchObject({ peer: 'elm', rttMs: 2 })
+  })
+})
+
+describe('a blocked event loop', () => {
+  let mesh: TestMesh
+  let oak: PeerId, elm: PeerId, ash: PeerId
+
+  const begin = (timerLateMs: number): void => {
+    mesh = new TestMesh({ ...membershipProfiles.lan, timerLateMs })
+    ;[oak, elm, ash] = mesh.startAll('oak', 'elm', 'ash') as [PeerId, PeerId, PeerId]
+    mesh.run(5_000)
+    mesh.changes.length = 0
+  }
+
+  const blockDuringProbe = (): number => {
+    mesh.runUntil(() => mesh.machine(oak).snapshot(mesh.nowMs).probes.length > 0, 3_000)
+    mesh.pause(oak, 3_000)
+    mesh.run(3_500)
+    return mesh.changes.filter(({ at, by, to }) => at === oak && by === oak && to === 'suspect').length
+  }
+
+  test('discards the probes it could not hear the answers of', () => {
+    begin(membershipProfiles.lan.timerLateMs)
+    expect(blockDuringProbe()).toBe(0)
+  })
+
+  test('would accuse the innocent if a late timer counted', () => {
+    begin(Number.POSITIVE_INFINITY)
+    expect(blockDuringProbe()).toBe(1)
+  })
+
+  test('gives the refutations that wait in its sockets a chance before it calls a suspect dead', () => {
+    begin(membershipProfiles.lan.timerLateMs)
+    for (const peer of [oak, elm]) mesh.inject(ash, peer, { type: 'gossip', updates: [rumor(ash, 'suspect', 1, elm)] })
+    expect(mesh.state(oak, ash)).toBe('suspect')
+    mesh.pause(oak, 6_000)
+    mesh.run(10_000)
+    expect(mesh.changes.filter(({ at, to }) => at === oak && to === 'dead')).toEqual([])
+    expect(mesh.view(oak, ash)).toMatchObject({ state: 'alive', incarnation: 2 })
+  })
+})
+
+test('a helper that cannot reach the target says so, and the probe ends before its time', () => {
+  const mesh = new TestMesh()
+  const [oak, elm, ash] = mesh.startAll('oak', 'elm', 'ash') as [PeerId, PeerId, PeerId]
+  mesh.run(5_000)
+  mesh.sent.length = 0
+  mesh.kill(ash)
+  expect(mesh.runUntil(() => mesh.allSee([oak, elm], [ash], 'suspect'), 1_000)).toBeLessThan(300)
+  const types = mesh.sent.map(({ from, message }) => `${from} ${message.type}`)
+  expect(types).toEqual(expect.arrayContaining(['oak pingRequest', 'elm nack']))
+  expect(mesh.view(oak, ash)?.reason).toBe('link closed by its process, no answer to 1 indirect probe')
+})
+
+test('who is accused hears it from whoever hears from it, even when every rumor missed it', () => {
+  const mesh = new TestMesh()
+  const [oak, elm] = mesh.startAll('oak', 'elm') as [PeerId, PeerId]
+  mesh.run(5_000)
+  // The accusation is told as often as it may be while nothing arrives, and then elm is heard again.
+  mesh.isCut = () => true
+  mesh.runUntil(() => mesh.allSee([oak], [elm], 'suspect') && mesh.machine(oak).snapshot(0).rumors.length === 0, 6_000)
+  mesh.isCut = () => false
+  mesh.changes.length = 0
+  mesh.runUntil(() => mesh.state(oak, elm) === 'alive', 2_500)
+  expect(mesh.changes.filter(({ to }) => to === 'dead')).toEqual([])
+  expect(mesh.view(oak, elm)).toMatchObject({ incarnation: 2, reason: 'refuted with incarnation 2' })
+})
+
+test('a member that hangs behind an open link after its death was announced is let go, so that it can be dialed', () => {
+  const mesh = new TestMesh()
+  const [oak, elm] = mesh.startAll('oak', 'elm') as [PeerId, PeerId]
+  mesh.run(5_000)
+  mesh.pause(elm, 100_000)
+  mesh.runUntil(() => mesh.state(oak, elm) === 'dead', 10_000)
+  mesh.runUntil(() => mesh.isLinked(oak, elm), 20_000)
+  mesh.runUntil(() => !mesh.isLinked(oak, elm), 20_000)
+  mesh.run(100_000)
+  mesh.runUntil(() => mesh.allSee([oak, elm], [oak, elm], 'alive'), 10_000)
+})
+
+test('what membership believes can be read: probes, rumors, full exchanges and the reasons of every change', () => {
+  const mesh = new TestMesh()
+  const [oak, elm, ash] = mesh.startAll('oak', 'elm', 'ash') as [PeerId, PeerId, PeerId]
+  mesh.run(5_000)
+  mesh.kill(ash)
+  mesh.runUntil(() => mesh.state(oak, ash) === 'suspect', 1_000)
+  const { events, rumors, pushPulls, dials, links, self } = mesh.machine(oak).snapshot(mesh.nowMs)
+  expect(self).toEqual({ id: oak, name: 'oak', incarnation: 1 })
+  expect(rumors).toContainEqual({ about: 'ash', state: 'suspect', incarnation: 1, sendsLeft: 4 })
+  expect(pushPulls.map(({ peer }) => peer)).toEqual(expect.arrayContaining(['elm', 'ash']))
+  expect(links).toMatchObject([{ peer: elm, name: 'elm' }])
+  expect(dials).toMatchObject([{ target: ash, type: 'member', state: 'down', lastError: 'connection refused' }])
+  const changesOf = (name: string): string[] =>
+    events.filter((event) => event.name === name).map(({ from, to }) => `${from} ${to}`)
+  expect(changesOf('ash')).toEqual(['unknown alive', 'alive suspect'])
+  expect(events.at(-1)?.reason).toMatch(/^link closed by its process/)
+})

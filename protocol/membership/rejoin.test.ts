@@ -1,0 +1,127 @@
+import { describe, expect, test } from 'vitest'
+import type { PeerId } from '#protocol/ids'
+import { membershipProfiles } from './config.ts'
+import { Rejoin } from './rejoin.ts'
+import { TestMesh } from './test-mesh.ts'
+
+// Goal: the mesh always re-merges, and nobody is dialed in a tight loop. Method: count dials over hours of virtual time.
+
+const { dialBackoffMsMin, dialBackoffMsMax } = membershipProfiles.lan
+
+const gapsOf = (mesh: TestMesh, from: PeerId, to: string): number[] => {
+  const times = mesh.dials.filter((dial) => dial.from === from && dial.to === `${to}:7400`).map(({ atMs }) => atMs)
+  return times.slice(1).map((atMs, index) => atMs - (times[index] ?? 0))
+}
+
+describe('a member that is gone', () => {
+  test('is dialed for ever, ever more slowly up to the cap, and never in step', () => {
+    const mesh = new TestMesh()
+    const [oak, elm] = mesh.startAll('oak', 'elm') as [PeerId, PeerId]
+    mesh.run(10_000)
+    mesh.kill(elm)
+    mesh.dials.length = 0
+    mesh.run(3_600_000)
+    const gaps = gapsOf(mesh, oak, 'elm')
+    expect(gaps.length).toBeGreaterThan(3_600_000 / dialBackoffMsMax)
+    expect(gaps[0]).toBeLessThanOrEqual(dialBackoffMsMin + 1)
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(dialBackoffMsMax + 1)
+    expect(new Set(gaps.slice(-20)).size).toBeGreaterThan(10)
+  })
+
+  test('is found again at an address it told long ago, by a peer that restarted meanwhile', () => {
+    const mesh = new TestMesh()
+    const [oak, elm] = mesh.startAll('oak', 'elm') as [PeerId, PeerId]
+    mesh.run(10_000)
+    mesh.kill(oak)
+    mesh.kill(elm)
+    mesh.run(3_600_000)
+    mesh.start('oak')
+    expect(mesh.view(oak, elm)).toMatchObject({ state: 'dead', reason: 'not heard of since this peer started' })
+    mesh.run(3_600_000)
+    mesh.start('elm')
+    mesh.runUntil(() => mesh.allSee([oak, elm], [oak, elm], 'alive'), dialBackoffMsMax + 1_000)
+  })
+
+  test('stays gone without re-join: this is what the rule is for', () => {
+    class NoRejoin extends Rejoin {
+      override memberMissing(): void {}
+      override dialFailed(): void {}
+    }
+    const mesh = new TestMesh(undefined, { createRejoin: (deps) => new NoRejoin(deps) })
+    const [oak, elm, ash, fir] = mesh.startAll('oak', 'elm', 'ash', 'fir') as [PeerId, PeerId, PeerId, PeerId]
+    mesh.run(10_000)
+    mesh.isCut = (a, b) => (a === oak || a === elm) !== (b === oak || b === elm)
+    mesh.run(60_000)
+    mesh.isCut = () => false
+    mesh.run(600_000)
+    expect(mesh.allSee([oak, elm], [ash, fir], 'dead')).toBe(true)
+  })
+})
+
+test('a peer that accepts links and drops them at once is not dialed in a tight loop', () => {
+  const mesh = new TestMesh()
+  const [oak, elm] = mesh.startAll('oak', 'elm') as [PeerId, PeerId]
+  mesh.run(10_000)
+  mesh.dials.length = 0
+  const untilMs = mesh.nowMs + 60_000
+  while (mesh.nowMs < untilMs) {
+    mesh.run(5)
+    mesh.closeLink(oak, elm, 'closed')
+  }
+  const perSecond = mesh.dials.filter(({ from }) => from === oak).length / 60
+  expect(perSecond).toBeLessThan(1_000 / dialBackoffMsMin)
+})
+
+describe('seeds', () => {
+  test('are dialed until one is there, and then left alone', () => {
+    const mesh = new TestMesh()
+    const oak = mesh.start('oak', ['elm', 'ash'])
+    mesh.run(60_000)
+    expect(gapsOf(mesh, oak, 'elm').length).toBeGreaterThan(10)
+    mesh.start('elm')
+    mesh.start('ash')
+    mesh.run(60_000)
+    mesh.dials.length = 0
+    mesh.run(600_000)
+    expect(mesh.dials).toEqual([])
+  })
+
+  test('that are missing are asked rarely while we are in a mesh', () => {
+    const mesh = new TestMesh()
+    mesh.start('elm')
+    const oak = mesh.start('oak', ['elm', 'ash'])
+    mesh.run(60_000)
+    mesh.dials.length = 0
+    mesh.run(600_000)
+    const asked = mesh.dials.filter(({ from, to }) => from === oak && to === 'ash:7400').length
+    expect(asked).toBeGreaterThanOrEqual(600_000 / membershipProfiles.lan.pushPullIntervalMs - 1)
+    expect(asked).toBeLessThan(50)
+  })
+
+  test('are asked again when no link is left: the seed may be another peer by now', () => {
+    const mesh = new TestMesh()
+    const [oak, elm] = mesh.startAll('elm', 'oak').toReversed() as [PeerId, PeerId]
+    mesh.run(30_000)
+    mesh.dials.length = 0
+    mesh.kill(elm)
+    mesh.run(10)
+    expect(mesh.dials.filter(({ from, to }) => from === oak && to === 'elm:7400')).toHaveLength(2)
+  })
+
+  test('that are our own address are not dialed', () => {
+    const mesh = new TestMesh()
+    mesh.start('oak', ['oak'])
+    mesh.run(60_000)
+    expect(mesh.dials).toEqual([])
+  })
+})
+
+test('a dial whose end is never told counts as failed, so re-join cannot hang on it', () => {
+  const mesh = new TestMesh()
+  const oak = mesh.start('oak', ['elm'])
+  mesh.loseDialAnswers = true
+  mesh.run(120_000)
+  expect(gapsOf(mesh, oak, 'elm').length).toBeGreaterThanOrEqual(
+    120_000 / (membershipProfiles.lan.dialTimeoutMs + dialBackoffMsMax) - 1,
+  )
+})
