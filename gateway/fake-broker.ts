@@ -11,6 +11,7 @@ import type {
   ReadChunk,
   Reader,
   ReadFrom,
+  ReadGap,
   RecordId,
   StoredRecord,
 } from './broker.ts'
@@ -34,6 +35,8 @@ export class FakeBroker implements Broker {
   /** Thrown by whatever is asked next. */
   failure: Error | undefined
   readonly published: PublishRequest[] = []
+  /** What the next chunks say is missing, one after the other. */
+  readonly gaps: (readonly ReadGap[])[] = []
   readonly #topics = new Map<TopicName, StoredRecord[]>()
   readonly #waiters = new Set<() => void>()
   #draining = false
@@ -166,6 +169,15 @@ export class FakeBroker implements Broker {
     return { topic, topicId: 'bb'.repeat(16), records: this.#recordsOf(topic).length, feeds: 1 }
   }
 
+  /** Readers look again, as when another topic's news came with theirs. */
+  stir(): void {
+    this.#wake()
+  }
+
+  get waitingReaders(): number {
+    return this.#waiters.size
+  }
+
   #wake(): void {
     for (const waiter of this.#waiters) waiter()
   }
@@ -196,7 +208,9 @@ class FakeReader implements Reader {
       this.#position++
       return { record, cursor: this.cursor }
     })
-    return { records, cursor: this.cursor, upToDate: this.#position === this.#records.length }
+    const gaps = this.#broker.gaps.shift()
+    const upToDate = this.#position === this.#records.length
+    return { records, cursor: this.cursor, upToDate, ...(gaps && { gaps }) }
   }
 
   more(signal: AbortSignal): Promise<void> {

@@ -1,0 +1,273 @@
+// Everything but publishing and reading: topics, one record, the mesh, the lab, health, and the errors of all routes.
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { errorCatalogue, MeshError } from '#protocol/errors'
+import { utf8 } from '#protocol/text'
+import type { TopicName } from '#protocol/topic-name'
+import { createGateway } from './app.ts'
+import { gatewayDefaults } from './config.ts'
+import { FakeBroker } from './fake-broker.ts'
+import { LiveReads } from './live-reads.ts'
+
+function gateway({ lab = false } = {}) {
+  const broker = new FakeBroker()
+  const dropped: string[] = []
+  if (lab) {
+    broker.lab = {
+      drop: (names) => {
+        const stranger = names.find((name) => name !== 'elm')
+        if (stranger !== undefined) throw new MeshError('MEMBER_NOT_FOUND', `${stranger} is no member.`)
+        dropped.push(...names)
+        return dropped
+      },
+      heal: () => void dropped.splice(0),
+      dropped: () => dropped,
+    }
+  }
+  const liveReads = new LiveReads(8)
+  const reported: unknown[] = []
+  const reportError = (error: unknown) => void reported.push(error)
+  const app = createGateway({ broker, config: gatewayDefaults, liveReads, reportError })
+  /** `GET /path`, with what comes back: status, and the body as JSON if it is that. */
+  const ask = async (request: string, body?: string, headers: Record<string, string> = {}) => {
+    const [method = '', path = ''] = request.split(' ')
+    const answer = await app.request(path, { method, headers, ...(body !== undefined && { body }) })
+    const type = answer.headers.get('content-type') ?? ''
+    return {
+      status: answer.status,
+      type,
+      headers: answer.headers,
+      body: type.includes('json') ? ((await answer.json()) as unknown) : await answer.text(),
+    }
+  }
+  return { broker, liveReads, reported, ask }
+}
+
+// Topics ------------------------------------------------------------------------------------------------------------------
+
+test('PUT makes a topic known: 201, and 200 when it was', async () => {
+  const { ask } = gateway()
+  const orders = { topic: 'orders', topicId: 'bb'.repeat(16), records: 0, feeds: 1 }
+  expect(await ask('PUT /v1/topics/orders')).toMatchObject({ status: 201, body: orders })
+  expect(await ask('PUT /v1/topics/orders', '{}')).toMatchObject({ status: 200, body: orders })
+  expect(await ask('GET /v1/topics/orders')).toMatchObject({ status: 200, body: orders })
+})
+
+test('topics are listed by name, all or those that match', async () => {
+  const { ask } = gateway()
+  for (const topic of ['orders', 'orders.eu', 'orders.eu.paid', 'logs']) await ask(`PUT /v1/topics/${topic}`)
+  const names = async (query: string) =>
+    ((await ask(`GET /v1/topics${query}`)).body as { topics: { topic: string }[] }).topics.map(({ topic }) => topic)
+  expect(await names('')).toEqual(['logs', 'orders', 'orders.eu', 'orders.eu.paid'])
+  expect(await names('?match=orders.*')).toEqual(['orders.eu'])
+  expect(await names('?match=orders.**')).toEqual(['orders.eu', 'orders.eu.paid'])
+  expect(await names('?match=stock')).toEqual([])
+})
+
+test('the status of a topic is what each replica holds of it', async () => {
+  const { broker, ask } = gateway()
+  broker.append('orders' as TopicName, { headers: {}, value: utf8('pears') })
+  expect(await ask('GET /v1/topics/orders/status')).toMatchObject({
+    status: 200,
+    body: {
+      topic: 'orders',
+      records: 1,
+      converged: true,
+      replicas: [{ name: 'oak', lag: 0, feeds: [{ nextOffset: 1 }] }],
+    },
+  })
+})
+
+// One record --------------------------------------------------------------------------------------------------------------
+
+const first = '/v1/topics/orders/records/oak-id.0123456789abcdef.0'
+
+test('one record is JSON unless bytes are asked for', async () => {
+  const { broker, ask } = gateway()
+  const headers = { 'content-type': 'text/html; charset=utf-8', 'trace-id': 'ä1', 'bad name': 'x', 'bad-value': 'a\nb' }
+  broker.append('orders' as TopicName, { key: utf8('pears'), headers, value: utf8('<b>pears</b>') })
+  const browser = 'text/html,application/xhtml+xml,*/*;q=0.8'
+  for (const accept of ['application/json', '*/*', browser, 'text/html']) {
+    const { type, body } = await ask(`GET ${first}`, undefined, { accept })
+    expect([type, body]).toMatchObject([
+      'application/json',
+      { key: 'pears', value: '<b>pears</b>', headers: { 'trace-id': 'ä1' } },
+    ])
+  }
+  const raw = await ask(`GET ${first}`, undefined, { accept: 'application/octet-stream' })
+  expect(raw).toMatchObject({ status: 200, type: 'text/html; charset=utf-8', body: '<b>pears</b>' })
+  expect(raw.headers.get('record-key')).toBe('pears')
+  // As UTF-8, one byte to a character; what is no HTTP header is left out.
+  expect(raw.headers.get('record-header-trace-id')).toBe('\u00c3\u00a41')
+  expect([...raw.headers.keys()].filter((name) => name.startsWith('record-header'))).toEqual(['record-header-trace-id'])
+})
+
+test('content of others cannot act as a page of this origin', async () => {
+  const { broker, ask } = gateway()
+  broker.append('orders' as TopicName, { headers: { 'content-type': 'text/html' }, value: utf8('<script>') })
+  const { headers } = await ask(`GET ${first}`, undefined, { accept: 'application/octet-stream' })
+  expect(headers.get('content-security-policy')).toMatch(/^sandbox;/)
+  expect(headers.get('x-content-type-options')).toBe('nosniff')
+})
+
+test('who holds a record is told by name', async () => {
+  const { broker, ask } = gateway()
+  broker.append('orders' as TopicName, { headers: {}, value: utf8('pears') })
+  const oak = { peer: 'oak-id', name: 'oak', holds: true, current: true }
+  expect(await ask(`GET ${first}/replication`)).toMatchObject({
+    status: 200,
+    body: { copies: 1, peers: [oak], home: ['oak'] },
+  })
+})
+
+// The mesh, the lab and health ----------------------------------------------------------------------------------------------
+
+test('the mesh shows itself', async () => {
+  const { ask } = gateway()
+  expect(await ask('GET /v1/mesh/self')).toMatchObject({ status: 200, body: { name: 'oak', cluster: 'grapevine' } })
+  const members = [{ name: 'oak' }, { name: 'elm' }, { name: 'ash', state: 'dead' }]
+  expect(await ask('GET /v1/mesh/members')).toMatchObject({ status: 200, body: { members } })
+  expect(await ask('GET /v1/mesh/members/ash-id')).toMatchObject({ status: 200, body: { name: 'ash' } })
+  expect(await ask('GET /v1/mesh/members/elm')).toMatchObject({ status: 200, body: { id: 'elm-id' } })
+  expect(await ask('GET /v1/mesh/gossip')).toMatchObject({ status: 200, body: { self: { name: 'oak' }, members } })
+  expect(await ask('GET /v1/mesh/links')).toMatchObject({
+    status: 200,
+    body: { links: [{ name: 'elm', state: 'up' }] },
+  })
+})
+
+test('of members with one name the living one is meant', async () => {
+  const { broker, ask } = gateway()
+  const [oak, elm, ash] = broker.members()
+  broker.members = () => [{ ...ash, name: 'elm' }, elm, oak] as ReturnType<FakeBroker['members']>
+  expect(await ask('GET /v1/mesh/members/elm')).toMatchObject({ body: { id: 'elm-id', state: 'alive' } })
+})
+
+test('the lab cuts, tells and heals', async () => {
+  const { ask } = gateway({ lab: true })
+  expect(await ask('GET /v1/lab/partition')).toMatchObject({ status: 200, body: { dropped: [] } })
+  expect(await ask('PUT /v1/lab/partition', '{"drop":["elm"]}')).toMatchObject({
+    status: 200,
+    body: { dropped: ['elm'] },
+  })
+  expect(await ask('GET /v1/lab/partition')).toMatchObject({ status: 200, body: { dropped: ['elm'] } })
+  expect(await ask('DELETE /v1/lab/partition')).toMatchObject({ status: 200, body: { dropped: [] } })
+})
+
+test('without --lab there is no lab', async () => {
+  const { ask } = gateway()
+  for (const method of ['GET', 'PUT', 'DELETE']) {
+    expect(await ask(`${method} /v1/lab/partition`, method === 'PUT' ? '{"drop":["elm"]}' : undefined)).toMatchObject({
+      status: 403,
+      body: { code: 'LAB_DISABLED' },
+    })
+  }
+})
+
+test('a peer is healthy while it runs and ready until it drains', async () => {
+  const { liveReads, ask } = gateway()
+  expect(await ask('GET /healthz')).toMatchObject({ status: 200, body: { status: 'ok' } })
+  expect(await ask('GET /readyz')).toMatchObject({ status: 200, body: { status: 'ready' } })
+  expect(await ask('GET /version')).toMatchObject({ status: 200, body: { name: 'grapevine', version: '0.1.0' } })
+  liveReads.drain()
+  expect(await ask('GET /healthz')).toMatchObject({ status: 200 })
+  expect(await ask('GET /readyz')).toMatchObject({ status: 503, body: { code: 'DRAINING' } })
+})
+
+test.each([
+  ['starting', 'UNAVAILABLE'],
+  ['draining', 'DRAINING'],
+])('a broker that is %s is not ready: %s', async (reason, code) => {
+  const { broker, ask } = gateway()
+  broker.ready = () => ({ ready: false, reason })
+  expect(await ask('GET /readyz')).toMatchObject({ status: 503, body: { code, detail: `This peer is ${reason}.` } })
+})
+
+// Errors --------------------------------------------------------------------------------------------------------------------
+
+test.each([
+  ['TOPIC_NAME_INVALID', '%zz', 'PUT /v1/topics/%zz'],
+  ['TOPIC_NAME_INVALID', 'order s', 'GET /v1/topics?match=order%20s'],
+  ['TOPIC_NAME_INVALID', 'a.**.b', 'GET /v1/topics?match=a.**.b'],
+  ['BAD_REQUEST', 'matches', 'GET /v1/topics?matches=a'],
+  ['BAD_REQUEST', 'replicas is not known', 'PUT /v1/topics/orders', '{"replicas":3}'],
+  ['BAD_REQUEST', 'the body is not valid', 'PUT /v1/topics/orders', '[]'],
+  ['BAD_JSON', 'JSON', 'PUT /v1/topics/orders', '{'],
+  ['BODY_TOO_LARGE', '1048576', 'PUT /v1/topics/orders', ' '.repeat(1024 * 1024 + 1)],
+  ['TOPIC_NOT_FOUND', 'orders', 'GET /v1/topics/orders'],
+  ['TOPIC_NOT_FOUND', 'orders', 'GET /v1/topics/orders/status'],
+  ['RECORD_ID_INVALID', 'oak', 'GET /v1/topics/orders/records/oak'],
+  ['RECORD_ID_INVALID', '0', 'GET /v1/topics/orders/records/oak.0123456789abcdef.-1'],
+  ['RECORD_ID_INVALID', '0', 'GET /v1/topics/orders/records/oak.0123456789abcdef.01'],
+  ['RECORD_ID_INVALID', '0', 'GET /v1/topics/orders/records/oak.0123456789abcdef.9007199254740992'],
+  ['RECORD_ID_INVALID', '0', 'GET /v1/topics/orders/records/oak.0123456789ABCDEF.0'],
+  ['RECORD_ID_INVALID', '0', 'GET /v1/topics/orders/records/oak.0123456789abcdef.0.0/replication'],
+  ['RECORD_NOT_FOUND', 'oak-id.0123456789abcdef.0', `GET ${first}`],
+  ['RECORD_NOT_FOUND', 'oak-id.0123456789abcdef.0', `GET ${first}/replication`],
+  ['MEMBER_NOT_FOUND', 'yew', 'GET /v1/mesh/members/yew'],
+  ['MEMBER_NOT_FOUND', 'yew', 'PUT /v1/lab/partition', '{"drop":["yew"]}'],
+  ['BAD_REQUEST', 'drop', 'PUT /v1/lab/partition', '{}'],
+  ['BAD_REQUEST', 'drop', 'PUT /v1/lab/partition', '{"drop":[]}'],
+  ['BAD_REQUEST', 'drop.0', 'PUT /v1/lab/partition', '{"drop":[7]}'],
+  ['BAD_REQUEST', 'cut', 'PUT /v1/lab/partition', '{"drop":["elm"],"cut":1}'],
+  ['ROUTE_NOT_FOUND', '/v2/topics', 'GET /v2/topics'],
+  ['ROUTE_NOT_FOUND', '/v1/topics/', 'GET /v1/topics/'],
+  ['ROUTE_NOT_FOUND', '//', 'GET //'],
+] as const)('%s, about %s: %s', async (code, detail, request, body?: string) => {
+  const { ask } = gateway({ lab: true })
+  const { status, title, retryable, hint } = errorCatalogue[code]
+  const answer = await ask(request, body)
+  expect(answer).toMatchObject({ status, type: 'application/problem+json' })
+  expect(answer.body).toMatchObject({
+    type: `urn:grapevine:error:${code}`,
+    title,
+    status,
+    code,
+    retryable,
+    hint,
+    peer: 'oak',
+    detail: expect.stringContaining(detail),
+  })
+})
+
+test('a method that a resource does not have is a 405 which lists those it has', async () => {
+  const { ask } = gateway()
+  const answer = await ask('PATCH /v1/topics/orders/records')
+  expect(answer).toMatchObject({ status: 405, type: 'application/problem+json', body: { code: 'METHOD_NOT_ALLOWED' } })
+  expect(answer.headers.get('allow')).toBe('HEAD, GET, POST')
+  expect((await ask('POST /healthz')).headers.get('allow')).toBe('HEAD, GET')
+})
+
+test('a surprise is told to the operator in full and to the client not at all', async () => {
+  const { broker, reported, ask } = gateway()
+  broker.failure = new TypeError('cannot read properties of undefined (reading secrets)')
+  const answer = await ask('GET /v1/mesh/members')
+  expect(answer).toMatchObject({ status: 500, body: { code: 'INTERNAL', detail: 'The peer made a mistake' } })
+  expect(JSON.stringify(answer.body)).not.toMatch(/secrets|\.ts/)
+  expect(reported).toEqual([broker.failure])
+})
+
+test('an error that only start-up should meet is a surprise in an answer', async () => {
+  const { broker, reported, ask } = gateway()
+  broker.failure = new MeshError('DATA_LOCKED')
+  expect(await ask('GET /v1/mesh/members')).toMatchObject({ status: 500, body: { code: 'INTERNAL' } })
+  expect(reported).toEqual([broker.failure])
+})
+
+test('facts of an error stand beside the fields of a problem and cannot take their place', async () => {
+  const { broker, ask } = gateway()
+  broker.failure = new MeshError('OVERLOADED', 'Full.', { facts: { pendingBytes: 7, status: 200, code: 'FINE' } })
+  expect(await ask('GET /v1/mesh/members')).toMatchObject({
+    status: 503,
+    body: { pendingBytes: 7, status: 503, code: 'OVERLOADED' },
+  })
+})
+
+test('the README lists each code that HTTP can answer with, and says of it what the catalogue says', () => {
+  const readme = readFileSync(new URL('README.md', import.meta.url), 'utf8')
+  const rows = Object.entries(errorCatalogue)
+    .filter(([, { status }]) => status !== 0)
+    .toSorted(([a, { status: one }], [b, { status: other }]) => one - other || (a < b ? -1 : 1))
+    .map(([code, { status, retryable, title }]) => `| ${status} | \`${code}\` | ${retryable ? 'yes' : ''} | ${title} |`)
+  expect(readme.split('\n').filter((line) => /^\| \d{3} \|/.test(line))).toEqual(rows)
+})

@@ -1,0 +1,301 @@
+// What only a real socket shows: ports, pacing, resuming, draining, and requests that are none.
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { afterEach, expect, test } from 'vitest'
+import { utf8 } from '#protocol/text'
+import type { TopicName } from '#protocol/topic-name'
+import type { PublishResult, ReadChunk, Reader } from './broker.ts'
+import { gatewayDefaults, type GatewayConfig } from './config.ts'
+import { FakeBroker } from './fake-broker.ts'
+import { startGateway, type GatewayServer } from './server.ts'
+
+const orders = 'orders' as TopicName
+const ends: (() => Promise<void> | void)[] = []
+
+afterEach(async () => {
+  for (const end of ends.splice(0).toReversed()) await end()
+})
+
+async function start(config: Partial<GatewayConfig> = {}, broker = new FakeBroker()) {
+  const reported: unknown[] = []
+  const reportError = (error: unknown) => void reported.push(error)
+  const gateway = await startGateway({
+    broker,
+    config: { ...gatewayDefaults, port: 0, drainMs: 500, ...config },
+    reportError,
+  })
+  ends.push(() => gateway.stop())
+  return { broker, gateway, reported, records: `${gateway.url}/v1/topics/orders/records` }
+}
+
+function publish(broker: FakeBroker, ...values: string[]) {
+  const records = values.map((value) => ({ headers: { 'content-type': 'text/plain' }, value: utf8(value) }))
+  return broker.publish({ topic: orders, records, ack: { type: 'local' }, waitMs: 0 })
+}
+
+/** Opens a stream; `until` reads on until its text matches. */
+async function stream(url: string, headers: Record<string, string> = {}) {
+  const client = new AbortController()
+  ends.push(() => client.abort())
+  const answer = await fetch(url, { headers: { accept: 'text/event-stream', ...headers }, signal: client.signal })
+  const reader = (answer.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()).getReader()
+  let text = ''
+  const until = async (pattern: RegExp): Promise<string> => {
+    while (!pattern.test(text)) {
+      const { done, value } = await reader.read()
+      if (done) throw new Error(`the stream ended before ${pattern}: ${text}`)
+      text += value
+    }
+    return text
+  }
+  const ended = async (): Promise<boolean> => {
+    while (!(await reader.read()).done);
+    return true
+  }
+  return { client, until, ended }
+}
+
+// Listening ----------------------------------------------------------------------------------------------------------------
+
+test('port 0 is a free port, and the address that clients need is told', async () => {
+  const { gateway } = await start()
+  expect(gateway.port).toBeGreaterThan(0)
+  expect(gateway.url).toBe(`http://127.0.0.1:${gateway.port}`)
+  expect((await fetch(`${gateway.url}/healthz`)).status).toBe(200)
+})
+
+test('a port in use is named', async () => {
+  const { gateway } = await start()
+  await expect(start({ port: gateway.port })).rejects.toMatchObject({
+    code: 'PORT_IN_USE',
+    message: `127.0.0.1:${gateway.port} is in use.`,
+  })
+})
+
+test('an address of another machine is a mistake in the configuration', async () => {
+  // RFC 5737: for documentation, so nobody has it.
+  await expect(start({ host: '192.0.2.1' })).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+})
+
+// Publishing and streaming --------------------------------------------------------------------------------------------------
+
+test('key, headers and content type of a record travel as HTTP headers, both ways', async () => {
+  const { gateway, records } = await start()
+  const headers = { 'content-type': 'text/csv', 'record-key': 'pears', 'record-header-trace': 'a1' }
+  const published = await fetch(records, { method: 'POST', body: '3,crates', headers })
+  expect(published.status).toBe(201)
+  const { id } = (await published.json()) as { id: string }
+  const raw = await fetch(`${records}/${id}`, { headers: { accept: 'application/octet-stream' } })
+  expect(Object.fromEntries(raw.headers)).toMatchObject(headers)
+  expect(await raw.text()).toBe('3,crates')
+  expect(gateway.port).toBeGreaterThan(0)
+})
+
+test('a chunked body without end is cut off at the bound', async () => {
+  const { gateway, broker } = await start()
+  const socket = connect(gateway.port)
+  socket.write('POST /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\ntransfer-encoding: chunked\r\n\r\n')
+  const chunk = `10000\r\n${'x'.repeat(0x10000)}\r\n`
+  const writing = setInterval(() => socket.write(chunk), 0)
+  const [answer] = (await once(socket, 'data')) as [Buffer]
+  clearInterval(writing)
+  socket.destroy()
+  expect(answer.toString()).toMatch(/^HTTP\/1.1 413 /)
+  expect(broker.published).toEqual([])
+})
+
+test('a client that comes back with Last-Event-ID misses nothing and sees nothing twice', async () => {
+  const { broker, records } = await start()
+  await publish(broker, 'pears', 'plums')
+  const first = await stream(`${records}?from=earliest`)
+  expect(await first.until(/after-2/)).toMatch(/pears.*plums/s)
+  first.client.abort()
+  await publish(broker, 'figs')
+  const second = await stream(`${records}?from=earliest`, { 'last-event-id': 'after-2' })
+  const text = await second.until(/event: caught-up/)
+  expect(text).toContain('figs')
+  expect(text).not.toMatch(/pears|plums/)
+})
+
+test('a cursor as long as cursors get fits into the head of a request', async () => {
+  const { broker, records } = await start()
+  await publish(broker, 'pears')
+  const cursor = 'x'.repeat(190_000)
+  const answer = await fetch(`${records}?from=${cursor}`)
+  // Read, and found to be no cursor of the fake.
+  expect(await answer.json()).toMatchObject({ code: 'CURSOR_INVALID' })
+})
+
+/** Has always more to tell, and counts how much was asked of it. */
+class EndlessBroker extends FakeBroker {
+  recordsRead = 0
+
+  override async open(): Promise<Reader> {
+    const record = this.append(orders, {
+      headers: { 'content-type': 'text/plain' },
+      value: utf8('x'.repeat(16 * 1024)),
+    })
+    const next = async (limit: number): Promise<ReadChunk> => {
+      this.recordsRead += limit
+      const records = Array.from({ length: limit }, () => ({ record, cursor: 'after-1' }))
+      return { records, cursor: 'after-1', upToDate: false }
+    }
+    return { cursor: 'after-0', next, more: () => Promise.resolve() }
+  }
+}
+
+test('a client that does not read stops its reader, and goes on when it does', async () => {
+  const { broker, gateway } = await start({ streamRecordsPerRead: 4 }, new EndlessBroker())
+  const socket = connect(gateway.port)
+  ends.push(() => void socket.destroy())
+  await publish(broker, 'pears')
+  socket.write('GET /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\naccept: text/event-stream\r\n\r\n')
+  await once(socket, 'readable')
+  const endless = broker as EndlessBroker
+  // As long as the reader runs, each answer to another client finds it further on.
+  let before = -1
+  for (let same = 0; same < 20; same = endless.recordsRead === before ? same + 1 : 0) {
+    before = endless.recordsRead
+    await fetch(`${gateway.url}/healthz`)
+  }
+  // What the two sockets' kernel buffers take, plus one read.
+  expect(endless.recordsRead * 16 * 1024).toBeLessThan(32 * 1024 * 1024)
+  socket.resume()
+  while (endless.recordsRead === before) await once(socket, 'data')
+})
+
+test('a client that goes away ends its read', async () => {
+  const { broker, records } = await start()
+  await publish(broker, 'pears')
+  const { client, until } = await stream(records)
+  await until(/caught-up/)
+  expect(broker.waitingReaders).toBe(1)
+  client.abort()
+  while (broker.waitingReaders > 0) await fetch(records)
+})
+
+// Stopping ----------------------------------------------------------------------------------------------------------------
+
+class SlowBroker extends FakeBroker {
+  readonly asked = Promise.withResolvers<void>()
+  readonly settled = Promise.withResolvers<void>()
+
+  override async publish(...request: Parameters<FakeBroker['publish']>): Promise<PublishResult> {
+    this.asked.resolve()
+    await this.settled.promise
+    return super.publish(...request)
+  }
+}
+
+test('a stop says bye to streams, lets a publish finish and takes no new connection', async () => {
+  const broker = new SlowBroker()
+  const { gateway, records } = await start({ drainMs: 10_000 }, broker)
+  await broker.createTopic(orders)
+  const { until, ended } = await stream(records)
+  await until(/caught-up/)
+  const published = fetch(records, { method: 'POST', body: 'pears' })
+  await broker.asked.promise
+  const stopped = gateway.stop()
+  expect(await until(/\n\nevent: bye\n.*\n\n/s)).toMatch(/"reason":"draining","alternatives":\["http:\/\/elm:8400"\]/)
+  expect(await ended()).toBe(true)
+  await expect(fetch(records)).rejects.toThrow()
+  broker.settled.resolve()
+  expect((await published).status).toBe(201)
+  await stopped
+  // And once more does no harm.
+  await gateway.stop()
+})
+
+test('a stop cuts what is not done when its time is up', async () => {
+  const broker = new SlowBroker()
+  const { gateway, records } = await start({ drainMs: 20 }, broker)
+  const published = fetch(records, { method: 'POST', body: 'pears' })
+  const cut = expect(published).rejects.toThrow()
+  await broker.asked.promise
+  await gateway.stop()
+  await cut
+})
+
+test('a stop does not wait for a client that does not read', async () => {
+  const { broker, gateway } = await start({ drainMs: 20 }, new EndlessBroker())
+  await publish(broker, 'pears')
+  const socket = connect(gateway.port)
+  ends.push(() => void socket.destroy())
+  socket.write('GET /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\naccept: text/event-stream\r\n\r\n')
+  await once(socket, 'readable')
+  await gateway.stop()
+})
+
+// Requests that are none ------------------------------------------------------------------------------------------------------
+
+/** Everything that comes back on one connection until it is closed or silent for good (`connection: close`). */
+async function exchange({ port }: GatewayServer, request: string): Promise<string> {
+  const socket: Socket = connect(port)
+  let text = ''
+  socket.on('data', (bytes) => (text += bytes.toString()))
+  socket.on('error', () => {})
+  socket.write(request)
+  await once(socket, 'close')
+  return text
+}
+
+const close = 'host: oak\r\nconnection: close'
+
+test.each([
+  ['an empty path segment', `GET // HTTP/1.1\r\n${close}\r\n\r\n`, 404, 'ROUTE_NOT_FOUND'],
+  ['a target that is no URL', `GET http://[ HTTP/1.1\r\n${close}\r\n\r\n`, 400, 'BAD_REQUEST'],
+  ['a target without a slash', `GET pears HTTP/1.1\r\n${close}\r\n\r\n`, 400, 'BAD_REQUEST'],
+  ['a backslash', `GET /v1\\topics HTTP/1.1\r\n${close}\r\n\r\n`, 400, 'BAD_REQUEST'],
+  ['a host that is none', 'GET / HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n', 400, 'BAD_REQUEST'],
+  ['an asterisk', `OPTIONS * HTTP/1.1\r\n${close}\r\n\r\n`, 400, 'BAD_REQUEST'],
+  ['no HTTP at all', 'pears\r\n\r\n', 400, 'BAD_REQUEST'],
+  ['a TLS hello', '\u0016\u0003\u0001\u0000\u00a5\u0001', 400, 'BAD_REQUEST'],
+  ['an endless head', `GET / HTTP/1.1\r\nx: ${'x'.repeat(300_000)}`, 400, 'BAD_REQUEST'],
+  [
+    'two lengths',
+    `POST /v1/topics/orders/records HTTP/1.1\r\n${close}\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx`,
+    400,
+    'BAD_REQUEST',
+  ],
+  [
+    'a length and chunks',
+    `POST /v1/topics/orders/records HTTP/1.1\r\n${close}\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`,
+    400,
+    'BAD_REQUEST',
+  ],
+  [
+    'an upgrade to nowhere',
+    'GET /v1/nowhere HTTP/1.1\r\nhost: oak\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n',
+    404,
+    'ROUTE_NOT_FOUND',
+  ],
+] as const)('%s is answered with a problem', async (_, request, status, code) => {
+  const { gateway, broker, reported } = await start()
+  const answer = await exchange(gateway, request)
+  const [head = '', body = ''] = answer.split('\r\n\r\n')
+  expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} .*content-type: application/problem\\+json`, 'is'))
+  expect(JSON.parse(body)).toMatchObject({ status, code, peer: 'oak' })
+  expect((await fetch(`${gateway.url}/healthz`)).status).toBe(200)
+  expect([broker.published, reported]).toEqual([[], []])
+})
+
+test('a client that resets its connection in the middle of anything harms nobody', async () => {
+  const { gateway, broker, reported } = await start()
+  await publish(broker, 'pears')
+  const beginnings = [
+    'POST /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\ncontent-length: 99\r\n\r\nhalf',
+    'POST /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n',
+    'GET /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\naccept: text/event-stream\r\n\r\n',
+    'GET /v1/topics/orders/records?from=latest&wait=60s HTTP/1.1\r\nhost: oak\r\n\r\n',
+    'GET /v1/nowhere HTTP/1.1\r\nhost: oak\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n',
+  ]
+  for (const beginning of beginnings) {
+    const socket = connect(gateway.port)
+    await new Promise<void>((resolve) => void socket.write(beginning, () => resolve()))
+    // An answer to another client proves that the beginning has been read.
+    await fetch(`${gateway.url}/healthz`)
+    socket.resetAndDestroy()
+  }
+  while (broker.waitingReaders > 0) await fetch(`${gateway.url}/healthz`)
+  expect([broker.published.length, reported]).toEqual([1, []])
+})
