@@ -77,8 +77,9 @@ export async function recover(deps: RecoveryDeps): Promise<Recovered> {
   const directory = await readDirectory(deps)
   const heads = await readHeads(deps)
   const floors = await readFloors(deps, directory)
-  if (!heads.complete) deps.onWarning({ type: 'headsDamaged' })
-  const seen = heads.complete ? await headsOnDisk(deps, heads.latest, floors) : new Set<FeedNumber>()
+  const complete = heads.complete && [...directory.keys()].every((number) => heads.latest.has(number))
+  if (!complete) deps.onWarning({ type: 'headsDamaged' })
+  const seen = complete ? await headsOnDisk(deps, heads.latest, floors) : new Set<FeedNumber>()
   const feeds = new Map<FeedKey, NumberedFeed>()
   const lost: FeedNumber[] = []
   for (const [number, entry] of directory) {

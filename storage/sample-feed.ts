@@ -1,7 +1,7 @@
 import type { Epoch, PeerId } from '#protocol/ids'
 import type { FeedId, Head, Opening, Predecessor } from '#protocol/log/feed'
 import { type EncodedBatch, encodeBatch, encodeOpeningBatch } from '#protocol/log/batch'
-import type { BatchToStore } from './feed-store.ts'
+import type { BatchToStore, StoredFeed } from './feed-store.ts'
 import type { Digests } from '#protocol/digests'
 import { assert } from '#protocol/assert'
 import { encodeRecords } from '#protocol/log/record'
@@ -47,6 +47,12 @@ export class SampleFeed {
 
   open(): BatchToStore {
     return { ...this.#advance(encodeOpeningBatch(this.opening, this.#nextHlc(), this.#digests)), opening: this.opening }
+  }
+
+  /** Goes on from what a store holds of this feed. */
+  resume({ head, hlcMs }: Pick<StoredFeed, 'head' | 'hlcMs'>): void {
+    this.#head = head
+    this.#hlcMs = hlcMs
   }
 
   /** One batch with a record for each value. */
