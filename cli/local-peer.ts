@@ -68,7 +68,9 @@ export class LocalPeer {
   async failure(): Promise<MeshError> {
     const { code, signal } = await this.ended
     const log = await text(createReadStream(this.logPath, { start: this.#logStart, end: this.#logStart + logReadMax }))
-    const reason = log.split('\n').findLast((line) => line.startsWith('GRAPEVINE_')) ?? `exit code ${code ?? signal}`
+    const reason =
+      log.split('\n').findLast((line) => line.startsWith('GRAPEVINE_')) ??
+      (signal === null ? `exit code ${code}` : `ended by ${signal}`)
     return new MeshError('PEER_EXITED', `${this.name}: ${reason} (${this.logPath})`)
   }
 

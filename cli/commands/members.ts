@@ -4,7 +4,8 @@ import { memberColumns } from '../member-columns.ts'
 import { writeRows } from '../output.ts'
 
 const help = `
-States: alive · suspect (does not answer, may still refute) · dead · left (said good-bye). * is the peer that answers.
+States: alive, suspect (does not answer and may still refute), dead, left (said
+good-bye). * is the peer that answers.
 
 Examples:
   $ grapevine members

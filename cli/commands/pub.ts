@@ -47,7 +47,9 @@ export function pubCommand(context: Context): Command {
     .option('--content-type <type>', 'default: text/plain, or application/octet-stream if not UTF-8')
     .addHelpText('after', help)
     .action(async (topic: string, value: string | undefined, options: PubOptions) => {
-      if (parseAckLevel(options.ack) === undefined) throw new MeshError('ACK_LEVEL_INVALID', `--ack ${options.ack}`)
+      if (parseAckLevel(options.ack) === undefined) {
+        throw new MeshError('USAGE', `--ack ${options.ack} must be local, n:K, majority or all`)
+      }
       const recordOf = recordMaker(options)
       await using mesh = await connectTo(context, options.server)
       const call = { context, mesh, topic, options, recordOf }

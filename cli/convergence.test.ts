@@ -1,0 +1,37 @@
+// What "converged" means: the same heads, hash by hash, at every peer.
+import { expect, test } from 'vitest'
+import { compareHoldings, type Head } from './convergence.ts'
+
+const head = (feed: string, nextOffset: number, hash = `${feed}#${nextOffset}`): Head => ({ feed, nextOffset, hash })
+
+const compare = (holdings: Record<string, Head[] | undefined>) =>
+  compareHoldings(Object.entries(holdings).map(([peer, heads]) => ({ peer, heads }))).map(
+    ({ peer, agreement, records, lag }) => `${peer} ${agreement} ${records} -${lag}`,
+  )
+
+test('peers with the same heads are equal, in whatever order they list them', () => {
+  const heads = [head('oak', 3), head('elm', 2)]
+  expect(compare({ oak: heads, elm: heads.toReversed() })).toEqual(['oak equal 5 -0', 'elm equal 5 -0'])
+})
+
+test('lag counts what any other peer has, over all feeds, so both sides of a split are behind', () => {
+  const sides = { oak: [head('oak', 9), head('elm', 2)], elm: [head('oak', 4), head('elm', 6)], ash: [head('elm', 6)] }
+  expect(compare(sides)).toEqual(['oak behind 11 -4', 'elm behind 10 -5', 'ash behind 6 -9'])
+})
+
+test('as many records with another hash are not the same bytes', () => {
+  const damaged = { oak: [head('oak', 3)], elm: [head('oak', 3)], ash: [head('oak', 3, 'damaged')] }
+  expect(compare(damaged)).toEqual(['oak equal 3 -0', 'elm equal 3 -0', 'ash differs 3 -0'])
+})
+
+test('a feed that has only been opened counts, though it has no records to lack', () => {
+  expect(compare({ oak: [head('oak', 0)], elm: [] })).toEqual(['oak equal 0 -0', 'elm differs 0 -0'])
+})
+
+test('a peer that does not answer is not taken for one that holds nothing', () => {
+  expect(compare({ oak: [head('oak', 3)], elm: undefined, ash: [] })).toEqual([
+    'oak equal 3 -0',
+    'elm unreachable 0 -0',
+    'ash behind 0 -3',
+  ])
+})
