@@ -11,6 +11,8 @@ export class Host implements Transport {
   readonly life: Life
   readonly #network: SimNetwork
   readonly #links = new Map<LinkId, { readonly link: Link; readonly end: End }>()
+  /** Addresses. Each dial ends once, in a link or in a failure. */
+  readonly #dialing = new Set<string>()
   #listener: TransportListener | undefined
   #lastLinkId = 0
 
@@ -28,9 +30,13 @@ export class Host implements Transport {
 
   listen(listener: TransportListener): void {
     this.#listener = listener
+    this.#network.listening(this)
   }
 
   dial(target: DialTarget): void {
+    if (this.#dialing.has(addressIn(target))) return
+    if (target.type === 'member' && this.linkWith(target.peer)?.state === 'up') return
+    this.#dialing.add(addressIn(target))
     this.#network.dial(this, target)
   }
 
@@ -47,6 +53,10 @@ export class Host implements Transport {
   close(id: LinkId, reason: string): void {
     const at = this.#links.get(id)
     at?.link.close(at.end, reason)
+  }
+
+  get lastLinkId(): LinkId {
+    return this.#lastLinkId
   }
 
   takeLinkId(): LinkId {
@@ -78,6 +88,7 @@ export class Host implements Transport {
 
   linkUp(link: Link, end: End): void {
     this.add(link)
+    this.#dialing.delete(link.otherEnd(end).host.address)
     this.life.do(() => this.listener.linkUp(end.id, link.otherEnd(end).host.peer))
   }
 
@@ -92,6 +103,12 @@ export class Host implements Transport {
   }
 
   dialFailed(target: DialTarget, reason: string): void {
-    this.life.do(() => this.listener.dialFailed(target, reason))
+    this.life.do(() => {
+      if (this.#dialing.delete(addressIn(target))) this.listener.dialFailed(target, reason)
+    })
   }
 }
+
+/** A simulated peer has one address. */
+export const addressIn = (target: DialTarget): string =>
+  target.type === 'seed' ? target.address : (target.addresses[0] ?? '')

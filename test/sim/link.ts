@@ -1,6 +1,7 @@
 import { limits } from '#protocol/limits'
 import { Pipe } from './pipe.ts'
 import type { LinkId } from '#node/driver-ports'
+import type { PeerId } from '#protocol/ids'
 import type { Host } from './host.ts'
 import type { Path } from './pipe.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -14,7 +15,17 @@ export interface End {
   state: 'opening' | 'up' | 'down'
 }
 
+/** What goes over the wire, for those who watch. */
+export interface WireTap {
+  dataSent(from: End, frame: Uint8Array): void
+  controlHeard(at: End, from: PeerId, frame: Uint8Array): void
+  dataHeard(at: End, from: PeerId, frame: Uint8Array): void
+  linkUp(at: End, peer: PeerId): void
+  linkDown(at: End, peer: PeerId, reason: string): void
+}
+
 export interface LinkDeps {
+  readonly tap: WireTap | undefined
   readonly scheduler: Scheduler
   readonly pathOf: (from: Host, to: Host) => Path
   readonly tcpTimeoutMs: number
@@ -64,14 +75,21 @@ export class Link {
 
   sendControl(from: End, frame: Uint8Array): void {
     if (from.state !== 'up') return
-    this.#send(from, from.control, frame.slice(), (to, bytes) => to.host.listener.controlFrame(to.id, bytes))
+    this.#send(from, from.control, frame.slice(), (to, bytes) => {
+      this.#deps.tap?.controlHeard(to, from.host.peer, bytes)
+      to.host.listener.controlFrame(to.id, bytes)
+    })
     if (from.control.unreadBytes > limits.controlBacklogBytesMax) this.lose(from, 'control backlog over its bound')
   }
 
   sendData(from: End, parts: readonly Uint8Array[], written: () => void): void {
     if (from.state !== 'up') return
     const frame = new Uint8Array(Buffer.concat(parts))
-    this.#send(from, from.data, frame, (to, bytes) => to.host.listener.dataFrame(to.id, bytes))
+    this.#deps.tap?.dataSent(from, frame)
+    this.#send(from, from.data, frame, (to, bytes) => {
+      this.#deps.tap?.dataHeard(to, from.host.peer, bytes)
+      to.host.listener.dataFrame(to.id, bytes)
+    })
     from.data.onceWritten(() => from.host.life.do(() => from.state === 'up' && written()))
   }
 
@@ -119,6 +137,7 @@ export class Link {
 
   #up(end: End): void {
     end.state = 'up'
+    this.#deps.tap?.linkUp(end, this.otherEnd(end).host.peer)
     end.host.linkUp(this, end)
   }
 
@@ -126,6 +145,7 @@ export class Link {
     if (end.state === 'down') return
     const wasUp = end.state === 'up'
     end.state = 'down'
+    if (wasUp) this.#deps.tap?.linkDown(end, this.otherEnd(end).host.peer, reason)
     end.host.linkDown(end, { wasUp, cause, reason })
   }
 

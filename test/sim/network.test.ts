@@ -23,18 +23,23 @@ interface Peer {
 
 function world(seed = 1) {
   const scheduler = new Scheduler()
-  const network = new SimNetwork(scheduler, [oak, elm], new Dice(seed, 'network'), {
-    latencyMsMin: 1,
-    latencyMsMax: 20,
-    bytesPerMs: 100_000,
-    slowPaths: 0,
-    dialFaults: 0,
-    dialTimeoutMs: 3_000,
-    tcpTimeoutMs: 15_000,
-  })
+  const network = new SimNetwork(
+    [oak, elm],
+    new Dice(seed, 'network'),
+    {
+      latencyMsMin: 1,
+      latencyMsMax: 20,
+      bytesPerMs: 100_000,
+      slowPaths: 0,
+      dialFaults: 0,
+      dialTimeoutMs: 3_000,
+      tcpTimeoutMs: 15_000,
+    },
+    { scheduler },
+  )
   const boot = (id: PeerId): Peer => {
     const life = new Life(scheduler)
-    const peer: Peer = { host: network.boot(id, life), life, seen: [], link: 0 }
+    const peer: Peer = { host: network.attach(id, life), life, seen: [], link: 0 }
     peer.host.listen(listenerOf(peer))
     return peer
   }

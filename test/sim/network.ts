@@ -1,11 +1,11 @@
-import { Host } from './host.ts'
+import { addressIn, Host } from './host.ts'
 import { Link } from './link.ts'
 import { Path } from './pipe.ts'
 import type { DialTarget } from '#node/driver-ports'
 import type { PeerId } from '#protocol/ids'
 import type { Dice } from './dice.ts'
 import type { Life } from './life.ts'
-import type { LinkDeps } from './link.ts'
+import type { LinkDeps, WireTap } from './link.ts'
 import type { Scheduler } from './scheduler.ts'
 
 export interface NetworkOptions {
@@ -32,26 +32,34 @@ export class SimNetwork {
   readonly #paths = new Map<string, Path>()
   readonly #linkDeps: LinkDeps
 
-  constructor(scheduler: Scheduler, peers: readonly PeerId[], dice: Dice, options: NetworkOptions) {
+  constructor(
+    peers: readonly PeerId[],
+    dice: Dice,
+    options: NetworkOptions,
+    deps: { readonly scheduler: Scheduler; readonly tap?: WireTap },
+  ) {
+    const { scheduler, tap } = deps
     this.#scheduler = scheduler
     this.#peers = peers
     this.#dice = dice
     this.#options = options
     this.#linkDeps = {
       scheduler,
+      tap,
       pathOf: (from, to) => this.path(from.peer, to.peer),
       tcpTimeoutMs: options.tcpTimeoutMs,
       openTimeoutMs: options.dialTimeoutMs,
     }
   }
 
-  /** A process starts to listen at its peer's address. */
-  boot(peer: PeerId, life: Life): Host {
-    const address = addressOf(peer)
-    const host = new Host(this, { peer, address, life })
-    this.#running.set(address, host)
+  /** A process of that peer: it can dial, and be dialed once it listens. */
+  attach(peer: PeerId, life: Life): Host {
     for (const path of this.#pathsOf(peer)) path.heal(withoutPower(peer))
-    return host
+    return new Host(this, { peer, address: addressOf(peer), life })
+  }
+
+  listening(host: Host): void {
+    this.#running.set(host.address, host)
   }
 
   /** `exit`: its kernel closes the connections. `powerCut`: silence until the machine is back. */
@@ -83,21 +91,28 @@ export class SimNetwork {
     link.lose(end, 'reset by the network')
   }
 
+  /** As `node/network`: ends in a new link or in `dialFailed`, once; the host forgets the second end. */
   dial(host: Host, target: DialTarget): void {
-    const address = target.type === 'seed' ? target.address : (target.addresses[0] ?? '')
+    const address = addressIn(target)
     const peer = peerAt(address)
-    if (peer === host.peer) return this.soon(() => host.dialFailed(target, 'that is this peer itself'))
+    const fail = (reason: string, afterMs = 0): void =>
+      this.#scheduler.after(afterMs, () => host.dialFailed(target, reason))
+    if (peer === host.peer) return fail('that is ourselves')
     const there = this.path(host.peer, peer)
     const back = this.path(peer, host.peer)
+    const lastLinkId = host.lastLinkId
+    // TCP and TLS: two round trips.
     this.#scheduler.after(2 * (there.delayMs() + back.delayMs()), () => {
-      const other = this.#running.get(address)
-      const fail = (reason: string, afterMs = 0): void =>
-        this.#scheduler.after(afterMs, () => host.dialFailed(target, reason))
       if (host.life.over) return
-      if (there.isCut || back.isCut) fail('timed out', this.#options.dialTimeoutMs)
-      else if (other === undefined) fail('connection refused')
-      else if (this.#dice.chance(this.#options.dialFaults)) fail('connection reset')
-      else this.#connected(host, other, target)
+      const other = this.#running.get(address)
+      if (there.isCut || back.isCut) return fail('timed out', this.#options.dialTimeoutMs)
+      if (other === undefined) return fail('connection refused')
+      if (this.#dice.chance(this.#options.dialFaults)) return fail('connection reset')
+      const known = host.linkWith(peer)
+      if (known?.state === 'up' && known.id <= lastLinkId) fail('there is a link already')
+      else fail('no streams were opened', this.#options.dialTimeoutMs)
+      if (host.peer < peer) this.#connected(host, other)
+      else this.#connected(other, host)
     })
   }
 
@@ -105,18 +120,28 @@ export class SimNetwork {
     this.#scheduler.after(0, run)
   }
 
-  /** Both sides may have dialed: the peer with the smaller id opens the streams, on one connection. */
-  #connected(dialer: Host, other: Host, target: DialTarget): void {
-    const [opener, acceptor] = dialer.peer < other.peer ? [dialer, other] : [other, dialer]
+  /**
+   * Whoever dialed, the peer with the smaller id opens the streams, on one connection. When it has a link already, it
+   * asks over that one whether the other side still knows it, and replaces it if not.
+   */
+  #connected(opener: Host, acceptor: Host): void {
     opener.life.do(() => {
-      if (opener.linkWith(acceptor.peer) !== undefined) return
-      const link = new Link(this.#linkDeps, opener, acceptor)
-      opener.add(link)
-      link.open()
+      const known = opener.linkWith(acceptor.peer)
+      if (known === undefined) return this.#open(opener, acceptor)
+      const roundTripMs =
+        this.path(opener.peer, acceptor.peer).delayMs() + this.path(acceptor.peer, opener.peer).delayMs()
+      this.#scheduler.after(roundTripMs, () => {
+        if (known.state !== 'up' || acceptor.linkWith(opener.peer) !== undefined || acceptor.life.over) return
+        opener.dropLinksWith(acceptor.peer, 'no answer over it')
+        opener.life.do(() => this.#open(opener, acceptor))
+      })
     })
-    this.#scheduler.after(this.#options.dialTimeoutMs, () => {
-      if (dialer.linkWith(other.peer)?.state !== 'up') dialer.dialFailed(target, 'no streams were opened')
-    })
+  }
+
+  #open(opener: Host, acceptor: Host): void {
+    const link = new Link(this.#linkDeps, opener, acceptor)
+    opener.add(link)
+    link.open()
   }
 
   #newPath(): Path {

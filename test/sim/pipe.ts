@@ -131,8 +131,8 @@ export class Pipe {
     if (this.#path.isCut) return this.#stall()
     this.#stalledSinceMs = undefined
     const { arrive } = this.#frames.shift() as Frame
-    arrive()
     if (this.#frames.length > 0) this.#awaitFirst()
+    arrive()
   }
 
   #stall(): void {

@@ -9,6 +9,9 @@ interface Event {
 
 const isBefore = (a: Event, b: Event): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order)
 
+/** So many events in one moment are a loop that will never end. */
+const eventsAtOnceMax = 100_000
+
 /**
  * Virtual time. One heap of events, keyed by time and then by the order in which they were asked for; nothing else may
  * cause anything to happen. After each event every promise reaction that it caused runs before the next one, so a run
@@ -18,6 +21,7 @@ export class Scheduler {
   readonly #heap: Event[] = []
   #nowMs: Millis = 0
   #order = 0
+  #eventsAtOnce = 0
 
   get nowMs(): Millis {
     return this.#nowMs
@@ -41,6 +45,8 @@ export class Scheduler {
       const next = this.#heap[0]
       if (next === undefined || next.atMs > untilMs) break
       this.#pop()
+      this.#eventsAtOnce = next.atMs === this.#nowMs ? this.#eventsAtOnce + 1 : 0
+      if (this.#eventsAtOnce > eventsAtOnceMax) throw new Error(`time stands still at ${this.#nowMs} ms`)
       this.#nowMs = next.atMs
       this.eventCount++
       next.run()

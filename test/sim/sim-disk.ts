@@ -23,14 +23,18 @@ interface Write {
 /** The last writes that a damaged log may lose. */
 const undoableWritesMax = 32
 
-/**
- * What is on the platters of one machine: survives its processes. Everything here is fsynced. `lost` names the batches
- * that this disk once confirmed and then lost, as `feedKey@nextOffset`: damage, not a crash.
- */
+/** Records of a feed that this disk once confirmed and then lost: damage, not a crash. Half-open. */
+interface LostRange {
+  readonly feed: FeedKey
+  readonly from: number
+  readonly to: number
+}
+
+/** What is on the platters of one machine; it survives its processes. Everything here is fsynced. */
 export class SimDisk {
   readonly feeds = new Map<FeedKey, DiskFeed>()
   readonly meta = new Map<string, Uint8Array>()
-  readonly lost = new Set<string>()
+  readonly #lost: LostRange[] = []
   readonly #writes: Write[] = []
 
   apply(batches: readonly BatchToStore[], meta: readonly MetaChange[]): void {
@@ -52,13 +56,17 @@ export class SimDisk {
     return count
   }
 
-  /** Is the record at `offset` of the feed here, or was it and got lost by damage? */
-  fateOf(feed: FeedKey, offset: number): 'held' | 'damaged' | 'absent' {
-    const batches = this.feeds.get(feed)?.batches ?? []
-    if ((batches.at(-1)?.head.nextOffset ?? 0) > offset) return 'held'
-    return [...this.lost].some((batch) => batch.startsWith(`${feed}@`) && Number(batch.split('@')[1]) > offset)
-      ? 'damaged'
-      : 'absent'
+  holds(feed: FeedKey, offset: number): boolean {
+    return (this.feeds.get(feed)?.batches.at(-1)?.head.nextOffset ?? 0) > offset
+  }
+
+  /** Was the record here, confirmed, and then lost by damage? It may be back since. */
+  hasLost(feed: FeedKey, offset: number): boolean {
+    return this.#lost.some((range) => range.feed === feed && range.from <= offset && offset < range.to)
+  }
+
+  get isDamaged(): boolean {
+    return this.#lost.length > 0
   }
 
   #append(batch: BatchToStore): void {
@@ -78,7 +86,8 @@ export class SimDisk {
     const key = feedKeyOf(batch.feed)
     const stored = this.feeds.get(key) as DiskFeed
     stored.batches.pop()
-    this.lost.add(`${key}@${batch.head.nextOffset}`)
+    const from = stored.batches.at(-1)?.head.nextOffset ?? batch.head.nextOffset
+    this.#lost.push({ feed: key, from, to: batch.head.nextOffset })
     if (stored.batches.length === 0) this.feeds.delete(key)
   }
 

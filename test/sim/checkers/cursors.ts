@@ -1,0 +1,62 @@
+import { feedKeyOf } from '#protocol/log/feed'
+import { valuesOf } from './anomaly.ts'
+import { placeText } from '../history.ts'
+import type { FeedKey } from '#protocol/log/feed'
+import type { History, Reading } from '../history.ts'
+import type { SimDisk } from '../sim-disk.ts'
+import type { Anomaly } from './anomaly.ts'
+
+/**
+ * P4 and P5 for readers that keep their cursor and take it from peer to peer: the records of each feed come in order,
+ * each once, without holes; no feed begins before its predecessor was read up to the link; a reader from the earliest
+ * has in the end read everything there is, and the values are those of the log. `disk` is any one after convergence;
+ * `damaged` says that records may have been read which no disk has any more.
+ */
+export function checkCursors(history: History, disk: SimDisk, damaged: boolean): readonly Anomaly[] {
+  return history.readings.flatMap((reading) =>
+    [...orderFaults(reading, disk), ...contentFaults(reading, disk, damaged)].map((fault) => ({
+      checker: 'cursors',
+      detail: `reader ${reading.name} of ${reading.topic} from ${reading.from}: ${fault}`,
+    })),
+  )
+}
+
+function* orderFaults({ records, from }: Reading, disk: SimDisk): Generator<string> {
+  const next = new Map<FeedKey, number>()
+  for (const { place, at } of records) {
+    const { feed, offset } = place
+    const expected = next.get(feed) ?? firstOffset(disk, feed, from)
+    next.set(feed, offset + 1)
+    if (expected !== undefined && offset > expected) yield `skips from ${expected} to ${placeText(place)} at ${at}`
+    if (expected !== undefined && offset < expected) yield `reads ${placeText(place)} again at ${at}`
+    const link = disk.feeds.get(feed)?.opening.predecessor
+    const stored = disk.feeds.get(feed)
+    if (link === undefined || stored === undefined) continue
+    const read = next.get(feedKeyOf({ ...stored.feed, epoch: link.epoch }))
+    const isLate = from === 'earliest' ? (read ?? 0) < link.nextOffset : read !== undefined && read < link.nextOffset
+    if (isLate && expected === offset && offset === link.nextOffset) {
+      yield `reads ${placeText(place)} at ${at} with its predecessor read up to ${read ?? 0} of ${link.nextOffset}`
+    }
+  }
+}
+
+const firstOffset = (disk: SimDisk, feed: FeedKey, from: Reading['from']): number | undefined =>
+  from === 'earliest' ? (disk.feeds.get(feed)?.opening.predecessor?.nextOffset ?? 0) : undefined
+
+function* contentFaults({ records, topic, from }: Reading, disk: SimDisk, damaged: boolean): Generator<string> {
+  const wanted = new Map<string, string>()
+  for (const [feed, stored] of disk.feeds) {
+    if (stored.opening.topic !== topic) continue
+    for (const [offset, value] of valuesOf(stored)) wanted.set(`${feed} ${offset}`, value)
+  }
+  for (const { place, value } of records) {
+    const key = `${place.feed} ${place.offset}`
+    const stored = wanted.get(key)
+    if (stored !== value && !(stored === undefined && damaged))
+      yield `got ${value} at ${placeText(place)}, where ${stored} is`
+    wanted.delete(key)
+  }
+  if (from === 'earliest' && wanted.size > 0) {
+    yield `never got ${[...wanted.values()].slice(0, 5).join(', ')}${wanted.size > 5 ? ` and ${wanted.size - 5} more` : ''}`
+  }
+}

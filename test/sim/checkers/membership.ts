@@ -1,0 +1,65 @@
+import type { PeerId } from '#protocol/ids'
+import type { SimPeer } from '../sim-peer.ts'
+import type { Anomaly } from './anomaly.ts'
+
+/** Silence is noticed by probes and confirmed by suspicion: 1 s + 4 s with the LAN profile, and slack for lost rounds. */
+const detectionMsMax = 30_000
+
+const blame = (detail: string): Anomaly => ({ checker: 'membership', detail })
+
+/**
+ * The registry is never smaller than it was (no cluster amnesia), except by damage to the disk that held it; and a peer
+ * that is gone is believed to be by everybody who was there long enough to notice. Looked at now and then.
+ */
+export class MembershipChecker {
+  readonly #known = new Map<PeerId, ReadonlySet<PeerId>>()
+  readonly #downSinceMs = new Map<PeerId, number>()
+  readonly #pauses: boolean
+
+  /** With pauses, how long detection takes has no bound: a late timer tells a peer to mistrust itself. */
+  constructor(run: { readonly pauses: boolean }) {
+    this.#pauses = run.pauses
+  }
+
+  look(peers: readonly SimPeer[], nowMs: number): readonly Anomaly[] {
+    for (const peer of peers) {
+      if (!peer.isDown) this.#downSinceMs.delete(peer.id)
+      else if (!this.#downSinceMs.has(peer.id)) this.#downSinceMs.set(peer.id, nowMs)
+    }
+    return peers.flatMap((peer) => [...this.#amnesia(peer), ...this.#blindness(peer, nowMs)])
+  }
+
+  #amnesia(peer: SimPeer): readonly Anomaly[] {
+    if (peer.driver === undefined) return []
+    const now = new Set(peer.driver.peer.membership.registryView().peers)
+    const forgotten = [...(this.#known.get(peer.id) ?? [])].filter((member) => !now.has(member))
+    this.#known.set(peer.id, now)
+    if (forgotten.length === 0 || peer.disk.isDamaged) return []
+    return [blame(`${peer.id} has forgotten ${forgotten.join(', ')}`)]
+  }
+
+  #blindness(peer: SimPeer, nowMs: number): readonly Anomaly[] {
+    if (this.#pauses || peer.upForMs < detectionMsMax) return []
+    return membersOf(peer).flatMap(({ id, state }) => {
+      const goneForMs = nowMs - (this.#downSinceMs.get(id as PeerId) ?? nowMs)
+      const isBlind = goneForMs > detectionMsMax && (state === 'alive' || state === 'suspect')
+      return isBlind
+        ? [blame(`${peer.id} believes that ${id} is ${state}, ${goneForMs.toFixed(0)} ms after its end`)]
+        : []
+    })
+  }
+}
+
+/** After the heal everybody knows everybody, and believes everybody to be alive. */
+export function checkAgreement(peers: readonly SimPeer[]): readonly Anomaly[] {
+  return peers.flatMap((peer) => {
+    const states = new Map(membersOf(peer).map(({ id, state }) => [id, state]))
+    return peers.flatMap(({ id }) => {
+      const state = states.get(id) ?? 'unknown'
+      return state === 'alive' ? [] : [blame(`${peer.id} believes that ${id} is ${state}, after the heal`)]
+    })
+  })
+}
+
+const membersOf = ({ driver, upForMs }: SimPeer): readonly { readonly id: string; readonly state: string }[] =>
+  driver?.peer.membership.snapshot(upForMs).members ?? []

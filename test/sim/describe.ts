@@ -1,0 +1,62 @@
+import { readBatchHeader, splitBatches } from '#protocol/log/batch'
+import { decodeControl } from '#protocol/wire/control-frame'
+import { decodeDataFrame } from '#protocol/wire/data-frame'
+import type { TopicId } from '#protocol/ids'
+import type { FeedId } from '#protocol/log/feed'
+import type { MemberUpdate } from '#protocol/membership/messages'
+
+/** Frames in the words of the trace. */
+export class Describer {
+  readonly #topics: ReadonlyMap<TopicId, string>
+
+  constructor(topics: ReadonlyMap<TopicId, string>) {
+    this.#topics = topics
+  }
+
+  feed({ topicId, writer, epoch }: FeedId): string {
+    return `${this.#topics.get(topicId) ?? topicId.slice(0, 4)}/${writer}.${epoch.slice(0, 4)}`
+  }
+
+  control(frame: Uint8Array): string {
+    const message = decodeControl(frame)
+    switch (message.type) {
+      case 'ping':
+      case 'ack':
+      case 'nack':
+        return `${message.type} ${message.ref}${updatesText(message.updates)}`
+      case 'pingRequest':
+        return `pingRequest ${message.ref} of ${message.target}${updatesText(message.updates)}`
+      case 'gossip':
+        return `gossip${updatesText(message.updates)}`
+      case 'pushPull':
+        return `pushPull${message.reply ? '?' : ''}${updatesText(message.members)}`
+      case 'digest': {
+        const heads = message.feeds.map(({ feed, nextOffset }) => `${this.feed(feed)}→${nextOffset}`)
+        return `digest${message.initial ? ' of all' : ''} ${heads.join(' ')}`
+      }
+      case 'want':
+        return `want ${message.ref} ${this.feed(message.feed)} beyond ${message.position}`
+      case 'wantMissing':
+        return `wantMissing ${message.ref}`
+      case 'credit':
+        return `credit ${message.bytes}`
+      case 'fault':
+        return `FAULT ${message.fault} ${message.where}`
+    }
+  }
+
+  data(frame: Uint8Array): string {
+    const decoded = decodeDataFrame(frame)
+    if (decoded.type === 'fault') return `FAULT ${decoded.fault} ${decoded.where}`
+    const batches = splitBatches(decoded.batches)
+    const headers = typeof batches === 'string' ? [] : batches.map((bytes) => readBatchHeader(bytes))
+    const [first, last] = [headers[0], headers.at(-1)]
+    const from = typeof first === 'object' ? (first.opening ? 'opening' : first.baseOffset) : '?'
+    const to = typeof last === 'object' ? last.nextOffset : '?'
+    const why = decoded.ref === 0 ? 'pushed' : `for want ${decoded.ref}`
+    return `${this.feed(decoded.feed)} [${from}, ${to}) ${decoded.batches.length} B ${why}`
+  }
+}
+
+const updatesText = (updates: readonly MemberUpdate[]): string =>
+  updates.map(({ peer, state, incarnation }) => ` ${peer}:${state}@${incarnation}`).join('')

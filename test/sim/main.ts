@@ -1,0 +1,67 @@
+import { execFileSync } from 'node:child_process'
+import { parseArgs } from 'node:util'
+import { simulate } from './simulation.ts'
+import { optionsOfSeed } from './swarm.ts'
+import type { SimResult } from './simulation.ts'
+
+const usage = `Runs simulated meshes and checks what they promised.
+
+  npm run sim -- --seed 123 [--trace]     one seed; --trace prints what happens, line by line
+  npm run sim -- --seeds 200 [--from 1]   many seeds
+`
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string' },
+    seeds: { type: 'string' },
+    from: { type: 'string', default: '1' },
+    trace: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+const talk = (text: string): void => void process.stderr.write(text)
+
+function commit(): string {
+  try {
+    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
+  } catch {
+    return 'unknown'
+  }
+}
+
+function report(result: SimResult): void {
+  for (const line of result.traceTail) console.log(line)
+  console.log(`seed ${result.seed}, commit ${commit()}: ${result.anomalies.length} anomalies`)
+  for (const { checker, detail } of result.anomalies) console.log(`  ${checker}: ${detail}`)
+  console.log(`replay: npm run sim -- --seed ${result.seed} --trace`)
+}
+
+async function runSeeds(first: number, count: number): Promise<number> {
+  let failed = 0
+  let events = 0
+  const startedMs = performance.now()
+  for (let seed = first; seed < first + count; seed++) {
+    const print = values.trace ? (line: string) => console.log(line) : undefined
+    const result = await simulate(optionsOfSeed(seed), print === undefined ? {} : { print })
+    events += result.events
+    talk(
+      `seed ${seed}: ${result.records} records, ${result.events} events, healed after ${result.healedAfterMs} ms, trace ${result.traceHash.slice(0, 12)}\n`,
+    )
+    if (result.anomalies.length === 0) continue
+    failed++
+    report(result)
+  }
+  const seconds = (performance.now() - startedMs) / 1_000
+  talk(`${count} seeds, ${failed} with anomalies; ${events} events in ${seconds.toFixed(1)} s\n`)
+  return failed
+}
+
+if (values.help || (values.seed === undefined && values.seeds === undefined)) {
+  talk(usage)
+  process.exitCode = values.help ? 0 : 2
+} else {
+  const first = Number(values.seed ?? values.from)
+  const count = values.seed === undefined ? Number(values.seeds) : 1
+  process.exitCode = (await runSeeds(first, count)) > 0 ? 1 : 0
+}

@@ -1,0 +1,193 @@
+import { bootPeer } from '#node/boot'
+import { nodeDigests } from '#node/node-digests'
+import { membershipProfiles } from '#protocol/membership/config'
+import { readBatchHeader } from '#protocol/log/batch'
+import { hexOf } from '#protocol/text'
+import type { PeerDriver } from '#node/driver'
+import type { Clock } from '#node/driver-ports'
+import type { Epoch, PeerId } from '#protocol/ids'
+import type { Machine, Random } from '#protocol/machine'
+import type { PeerEffect, PeerInput } from '#protocol/peer/inputs'
+import type { Peer } from '#protocol/peer/peer'
+import type { FeedStore } from '#storage/feed-store'
+import type { Dice } from './dice.ts'
+import type { Host } from './host.ts'
+import { Life } from './life.ts'
+import { addressOf } from './network.ts'
+import type { SimNetwork } from './network.ts'
+import type { Scheduler } from './scheduler.ts'
+import { SimDisk } from './sim-disk.ts'
+import { SimStore } from './sim-store.ts'
+import type { StoreOptions } from './sim-store.ts'
+import type { Trace } from './trace.ts'
+
+export const cluster = 'sim'
+/** Wall time when a run begins. */
+const wallMsAtStart = Date.UTC(2030, 0, 1)
+
+/** Where planted bugs get in: what a peer is made of, made wrong. */
+export interface Sabotage {
+  readonly decorate?: (peer: Peer) => Machine<PeerInput, PeerEffect>
+  readonly store?: (store: FeedStore) => FeedStore
+  readonly epochOf?: (peer: PeerId, epoch: Epoch) => Epoch
+}
+
+export interface SimPeerDeps {
+  readonly scheduler: Scheduler
+  readonly network: SimNetwork
+  readonly trace: Trace
+  /** For what the peer decides by chance. */
+  readonly random: Random
+  readonly storeDice: Dice
+  readonly store: StoreOptions
+  readonly seeds: readonly PeerId[]
+  readonly sabotage: Sabotage
+}
+
+interface Run {
+  readonly life: Life
+  readonly host: Host
+  readonly store: SimStore
+  readonly bootedAtMs: number
+  /** Undefined while it reads its disk. */
+  driver: PeerDriver | undefined
+}
+
+/** One machine with a disk, on which the peer process is started, killed, paused and stopped. */
+export class SimPeer {
+  readonly id: PeerId
+  readonly disk = new SimDisk()
+  readonly #deps: SimPeerDeps
+  #run: Run | undefined
+
+  constructor(id: PeerId, deps: SimPeerDeps) {
+    this.id = id
+    this.#deps = deps
+  }
+
+  get isDown(): boolean {
+    return this.#run === undefined
+  }
+
+  /** The running peer; undefined while it is down or reads its disk. */
+  get driver(): PeerDriver | undefined {
+    return this.#run?.driver
+  }
+
+  /** What a client asks of the running process waits while that is paused, and is lost when it dies. */
+  do(task: () => void): void {
+    this.#run?.life.do(task)
+  }
+
+  get host(): Host | undefined {
+    return this.#run?.host
+  }
+
+  /** Of the run that is under way; 0 while there is none. */
+  get upForMs(): number {
+    return this.#run === undefined ? 0 : this.#deps.scheduler.nowMs - this.#run.bootedAtMs
+  }
+
+  wallMs(): number {
+    return wallMsAtStart + this.#deps.scheduler.nowMs
+  }
+
+  async boot(): Promise<void> {
+    if (this.#run !== undefined) return
+    const { scheduler, network, storeDice, trace, sabotage } = this.#deps
+    const life = new Life(scheduler)
+    const host = network.attach(this.id, life)
+    const options = this.#deps.store
+    const store = new SimStore({ disk: this.disk, scheduler, life, dice: storeDice, options, hlcMsOf })
+    const run: Run = { life, host, store, bootedAtMs: scheduler.nowMs, driver: undefined }
+    this.#run = run
+    const epoch = this.#drawEpoch()
+    trace.line(this.id, 'boot', `epoch ${epoch.slice(0, 4)}, ${this.disk.feeds.size} feeds on disk`)
+    const driver = await bootPeer({
+      self: this.id,
+      epoch,
+      cluster,
+      facts: { name: this.id, addresses: [addressOf(this.id)], http: `http://${this.id}:8400`, zone: '' },
+      seeds: this.#deps.seeds.map(addressOf),
+      membership: membershipProfiles.lan,
+      store: sabotage.store?.(store) ?? store,
+      transport: host,
+      clock: this.#clockOf(run),
+      digests: nodeDigests,
+      random: this.#deps.random,
+      onStorageFailed: (error) => {
+        throw error
+      },
+      onMemberChanged: ({ peer, from, to, incarnation, by, reason }) =>
+        trace.line(this.id, 'member', `${peer} ${from} to ${to}, incarnation ${incarnation}, by ${by}: ${reason}`),
+      onBadFrame: (peer, what) => {
+        throw new Error(`${this.id} does not understand a frame of ${peer}: ${what}`)
+      },
+      ...(sabotage.decorate && { decorate: sabotage.decorate }),
+    })
+    run.driver = driver
+    host.listen(driver)
+    driver.start()
+  }
+
+  /** kill -9, or with `powerCut` the whole machine: an append under way is on disk or is not. */
+  crash(how: 'exit' | 'powerCut'): void {
+    const run = this.#run
+    if (run === undefined) return
+    this.#deps.trace.line(this.id, 'crash', how === 'exit' ? 'killed' : 'power cut')
+    this.#end(run, how)
+  }
+
+  /** The end of the disk's log is damaged while nobody runs on it. */
+  loseTail(writes: number): void {
+    const count = this.disk.loseTail(writes)
+    this.#deps.trace.line(this.id, 'damage', `the last ${writes} writes are lost, ${count} batches in them`)
+  }
+
+  pause(forMs: number): void {
+    this.#deps.trace.line(this.id, 'pause', `for ${forMs.toFixed(0)} ms`)
+    this.#run?.life.pause(forMs)
+  }
+
+  /** In good order: says farewell, gives it a moment to be heard, ends. */
+  leave(): void {
+    const run = this.#run
+    if (run?.driver === undefined) return
+    this.#deps.trace.line(this.id, 'leave', '')
+    run.driver.leave()
+    this.#deps.scheduler.after(200, () => {
+      if (run.life.over) return
+      run.driver?.stop()
+      this.#end(run, 'exit')
+    })
+  }
+
+  #end(run: Run, how: 'exit' | 'powerCut'): void {
+    run.life.end()
+    run.store.crash()
+    this.#deps.network.stop(run.host, how)
+    this.#run = undefined
+  }
+
+  #clockOf({ life, bootedAtMs }: Run): Clock {
+    const { scheduler } = this.#deps
+    return {
+      nowMs: () => scheduler.nowMs - bootedAtMs,
+      wallMs: () => this.wallMs(),
+      // As Node's timers: whole milliseconds, cut off, at least one; so a timer can be early by a part of one.
+      after: (afterMs, run) => scheduler.after(Math.max(1, Math.trunc(afterMs)), () => life.do(run)),
+    }
+  }
+
+  #drawEpoch(): Epoch {
+    const bytes = Uint8Array.from({ length: 8 }, () => Math.floor(this.#deps.random.next() * 256))
+    const epoch = hexOf(bytes) as Epoch
+    return this.#deps.sabotage.epochOf?.(this.id, epoch) ?? epoch
+  }
+}
+
+function hlcMsOf(batch: Uint8Array): number {
+  const header = readBatchHeader(batch)
+  if (typeof header === 'string') throw new Error(`damaged batch on a simulated disk: ${header}`)
+  return header.hlc.ms
+}

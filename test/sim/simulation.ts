@@ -1,0 +1,218 @@
+import { nodeDigests } from '#node/node-digests'
+import { topicIdOf } from '#protocol/ids'
+import { topicHeads } from '#protocol/replication/status'
+import { checkAnswer } from './checkers/ack-honesty.ts'
+import { BoundsChecker } from './checkers/bounds.ts'
+import { checkConvergence, isConverged } from './checkers/convergence.ts'
+import { checkCursors } from './checkers/cursors.ts'
+import { checkDurability } from './checkers/durability.ts'
+import { checkAgreement, MembershipChecker } from './checkers/membership.ts'
+import { checkAcceptedOrder, checkChains } from './checkers/order.ts'
+import { Describer } from './describe.ts'
+import { Dice } from './dice.ts'
+import { Faults } from './faults.ts'
+import { History } from './history.ts'
+import { SimNetwork } from './network.ts'
+import { SimReader } from './readers.ts'
+import { forbidRealTime } from './real-time.ts'
+import { Scheduler } from './scheduler.ts'
+import { cluster, SimPeer } from './sim-peer.ts'
+import { Trace } from './trace.ts'
+import { Publishers } from './workload.ts'
+import type { Anomaly, Disks } from './checkers/anomaly.ts'
+import type { Reading } from './history.ts'
+import type { WireTap } from './link.ts'
+import type { Sabotage } from './sim-peer.ts'
+import type { SimOptions } from './swarm.ts'
+
+export interface SimResult {
+  readonly seed: number
+  readonly anomalies: readonly Anomaly[]
+  readonly traceHash: string
+  /** The last lines of the trace, when something was wrong. */
+  readonly traceTail: readonly string[]
+  readonly events: number
+  readonly virtualMs: number
+  readonly records: number
+  /** How long after the end of all faults the mesh had converged. */
+  readonly healedAfterMs: number | undefined
+}
+
+export interface SimHooks {
+  readonly sabotage?: Sabotage
+  readonly print?: (line: string) => void
+}
+
+/** Runs one world from its seed to its end, and says what was wrong with it. */
+export const simulate = (options: SimOptions, hooks: SimHooks = {}): Promise<SimResult> =>
+  new Simulation(options, hooks).run()
+
+const anomaliesMax = 10
+const lookEveryMs = 250
+/** After the mesh has converged: time for readers to get the last records. */
+const lastReadsMs = 2_000
+
+class Simulation {
+  readonly #options: SimOptions
+  readonly #scheduler = new Scheduler()
+  readonly #trace: Trace
+  readonly #network: SimNetwork
+  readonly #peers: readonly SimPeer[]
+  readonly #disks: Disks
+  readonly #history = new History()
+  readonly #faults: Faults
+  readonly #membership: MembershipChecker
+  readonly #anomalies: Anomaly[] = []
+  #healedAfterMs: number | undefined
+
+  constructor(options: SimOptions, { sabotage = {}, print }: SimHooks) {
+    this.#options = options
+    const { seed, network, store, faults } = options
+    const scheduler = this.#scheduler
+    this.#trace = new Trace(scheduler, print)
+    this.#network = new SimNetwork(options.peers, new Dice(seed, 'network'), network, { scheduler, tap: this.#tap() })
+    this.#peers = options.peers.map((id, index) => {
+      const random = new Dice(seed, `peer ${id}`)
+      const storeDice = new Dice(seed, `disk ${id}`)
+      // Everybody knows how to reach the first, which is told of the second.
+      const seeds = index === 0 ? [] : options.peers.slice(0, 1)
+      return new SimPeer(id, {
+        scheduler,
+        network: this.#network,
+        trace: this.#trace,
+        random,
+        storeDice,
+        store,
+        seeds,
+        sabotage,
+      })
+    })
+    this.#disks = new Map(this.#peers.map(({ id, disk }) => [id, disk]))
+    this.#membership = new MembershipChecker({ pauses: faults.pauses !== undefined })
+    const world = { seed, scheduler, network: this.#network, peers: this.#peers, trace: this.#trace }
+    this.#faults = new Faults({ ...world, options: faults })
+  }
+
+  async run(): Promise<SimResult> {
+    const allowRealTime = forbidRealTime()
+    const onRejection = (error: unknown): void => this.#onError(error)
+    process.on('unhandledRejection', onRejection)
+    try {
+      this.#begin()
+      await this.#advanceTo(this.#options.faultsMs)
+      this.#faults.healAll()
+      await this.#converge()
+    } catch (error) {
+      this.#onError(error)
+    } finally {
+      process.off('unhandledRejection', onRejection)
+      allowRealTime()
+    }
+    return this.#result()
+  }
+
+  #begin(): void {
+    const { seed, peers, lateJoiners, faultsMs, workload } = this.#options
+    const dice = new Dice(seed, 'begin')
+    this.#peers.forEach((peer, index) => {
+      const isLate = index >= peers.length - lateJoiners
+      this.#scheduler.after(isLate ? dice.between(0, faultsMs) : dice.between(0, 300), () => void peer.boot())
+    })
+    const deps = { scheduler: this.#scheduler, peers: this.#peers, history: this.#history, trace: this.#trace }
+    const onAnswer: ConstructorParameters<typeof Publishers>[0]['onAnswer'] = (publish, answer) =>
+      this.#blame(checkAnswer(publish, answer, this.#disks))
+    new Publishers({ ...deps, dice: new Dice(seed, 'workload'), options: workload, onAnswer }).runUntil(faultsMs)
+    for (let number = 1; number <= workload.readers; number++) {
+      const from = dice.chance(0.7) ? 'earliest' : 'latest'
+      const reading: Reading = { name: `#${number}`, topic: dice.pick(workload.topics), from, records: [] }
+      this.#history.readings.push(reading)
+      const readerDice = new Dice(seed, `reader ${number}`)
+      new SimReader(reading, { ...deps, dice: readerDice, moveEveryMs: workload.moveEveryMs }).start()
+    }
+    this.#faults.start()
+  }
+
+  async #advanceTo(atMs: number): Promise<void> {
+    while (this.#scheduler.nowMs < atMs && this.#anomalies.length === 0) {
+      await this.#scheduler.runUntil(Math.min(atMs, this.#scheduler.nowMs + lookEveryMs))
+      this.#blame(this.#membership.look(this.#peers, this.#scheduler.nowMs))
+    }
+  }
+
+  async #converge(): Promise<void> {
+    const { faultsMs, healMsMax } = this.#options
+    while (!this.#isHealed() && this.#scheduler.nowMs < faultsMs + healMsMax && this.#anomalies.length === 0) {
+      await this.#advanceTo(this.#scheduler.nowMs + lookEveryMs)
+    }
+    if (this.#isHealed()) this.#healedAfterMs = this.#scheduler.nowMs - faultsMs
+    await this.#advanceTo(this.#scheduler.nowMs + lastReadsMs)
+    if (this.#anomalies.length > 0) return
+    this.#blame([...checkConvergence(this.#disks), ...this.#checkStatus(), ...checkAgreement(this.#peers)])
+    this.#blame([...checkChains(this.#disks), ...checkAcceptedOrder(this.#history, this.#disks)])
+    this.#blame(checkDurability(this.#history, this.#disks))
+    const [disk] = this.#disks.values()
+    const isDamaged = [...this.#disks.values()].some((each) => each.isDamaged)
+    if (disk !== undefined && this.#anomalies.length === 0) this.#blame(checkCursors(this.#history, disk, isDamaged))
+  }
+
+  #isHealed(): boolean {
+    return isConverged(this.#disks) && checkAgreement(this.#peers).length === 0 && this.#checkStatus().length === 0
+  }
+
+  /** Every peer knows itself that the mesh has converged. */
+  #checkStatus(): readonly Anomaly[] {
+    return this.#peers.flatMap(({ id, driver }) => {
+      if (driver === undefined) return [{ checker: 'convergence', detail: `${id} is not up` }]
+      return [...driver.peer.replication.local.topics()].flatMap((topicId) => {
+        const { converged } = topicHeads(driver.peer.replication, id, topicId)
+        return converged
+          ? []
+          : [{ checker: 'convergence', detail: `${id} does not say that ${topicId.slice(0, 4)} has converged` }]
+      })
+    })
+  }
+
+  #tap(): WireTap {
+    const bounds = new BoundsChecker()
+    const digests = nodeDigests
+    const topics = this.#options.workload.topics.map(
+      (name) => [topicIdOf(digests, { cluster, name, generation: 0 }), name] as const,
+    )
+    const describer = new Describer(new Map(topics))
+    return {
+      dataSent: (from, frame) => this.#blame(bounds.dataSent(from, frame)),
+      controlHeard: (at, from, frame) => {
+        this.#blame(bounds.controlHeard(at, frame))
+        this.#trace.line(at.host.peer, `< ${from}`, describer.control(frame))
+      },
+      dataHeard: (at, from, frame) => this.#trace.line(at.host.peer, `< ${from}`, describer.data(frame)),
+      linkUp: (at, peer) => this.#trace.line(at.host.peer, 'link up', peer),
+      linkDown: (at, peer, reason) => this.#trace.line(at.host.peer, 'link down', `${peer}: ${reason}`),
+    }
+  }
+
+  #blame(anomalies: readonly Anomaly[]): void {
+    const room = anomaliesMax - this.#anomalies.length
+    for (const anomaly of anomalies.slice(0, room)) {
+      this.#trace.line('*', 'ANOMALY', `${anomaly.checker}: ${anomaly.detail}`)
+      this.#anomalies.push(anomaly)
+    }
+  }
+
+  #onError(error: unknown): void {
+    this.#blame([{ checker: 'crash', detail: error instanceof Error ? (error.stack ?? error.message) : String(error) }])
+  }
+
+  #result(): SimResult {
+    return {
+      seed: this.#options.seed,
+      anomalies: this.#anomalies,
+      traceHash: this.#trace.hash(),
+      traceTail: this.#anomalies.length > 0 ? this.#trace.tail() : [],
+      events: this.#scheduler.eventCount,
+      virtualMs: this.#scheduler.nowMs,
+      records: this.#history.publishes.reduce((count, { values }) => count + values.length, 0),
+      healedAfterMs: this.#healedAfterMs,
+    }
+  }
+}
