@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from 'vitest'
 import type { PeerId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
+import { membershipProfiles } from './config.ts'
 import type { MemberUpdate } from './messages.ts'
 import { factsOf, peerOf, rumor, TestMesh } from './test-mesh.ts'
 
@@ -59,20 +60,28 @@ test('members beyond the bound are refused', () => {
   expect(rejected()).toBe(3)
 })
 
-test('an ack or nack that was not asked for, or comes from another than was asked, changes nothing', () => {
+test('an ack or nack of another than was asked, or to another question, ends no probe', () => {
+  mesh = new TestMesh({ ...membershipProfiles.lan, indirectProbes: 1 })
+  const [, , , fir] = mesh.startAll('oak', 'elm', 'ash', 'fir') as [PeerId, PeerId, PeerId, PeerId]
+  mesh.run(5_000)
   mesh.isCut = (a, b) => a === ash || b === ash
-  mesh.runUntil(
-    () =>
-      mesh
-        .machine(oak)
-        .snapshot(mesh.nowMs)
-        .probes.some(({ peer }) => peer === 'ash'),
-    3_000,
-  )
-  const before = mesh.machine(oak).snapshot(mesh.nowMs).probes
-  for (let ref = 0; ref < 50; ref++) mesh.inject(elm, oak, { type: 'ack', ref, updates: [] })
-  for (let ref = 0; ref < 50; ref++) mesh.inject(elm, oak, { type: 'nack', ref, updates: [] })
-  expect(mesh.machine(oak).snapshot(mesh.nowMs).probes).toEqual(before)
+  mesh.sent.length = 0
+  const request = () => mesh.sent.find(({ from, message }) => from === oak && message.type === 'pingRequest')
+  mesh.runUntil(() => request() !== undefined, 5_000)
+  const helper = request()?.to ?? oak
+  const bystander = helper === elm ? fir : elm
+  const probes = () => mesh.machine(oak).snapshot(mesh.nowMs).probes
+  const before = probes()
+  expect(before).toMatchObject([{ peer: 'ash', phase: 'indirect' }])
+  const message = request()?.message
+  const ref = message !== undefined && 'ref' in message ? message.ref : 0
+  for (const type of ['ack', 'nack'] as const) {
+    mesh.inject(bystander, oak, { type, ref, updates: [] })
+    mesh.inject(helper, oak, { type, ref: ref + 1, updates: [] })
+  }
+  expect(probes()).toEqual(before)
+  mesh.inject(helper, oak, { type: 'ack', ref, updates: [] })
+  expect(probes()).toEqual([])
 })
 
 test('a frame that comes without a link is nobody’s', () => {

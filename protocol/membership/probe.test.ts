@@ -102,6 +102,48 @@ test('a helper that cannot reach the target says so, and the probe ends before i
   expect(mesh.view(oak, ash)?.reason).toBe('link closed by its process, no answer to 1 indirect probe')
 })
 
+describe('a member that is asked to probe for another', () => {
+  let mesh: TestMesh
+  let oak: PeerId, elm: PeerId, ash: PeerId
+
+  beforeEach(() => {
+    mesh = new TestMesh()
+    ;[oak, elm, ash] = mesh.startAll('oak', 'elm', 'ash') as [PeerId, PeerId, PeerId]
+    mesh.run(5_000)
+  })
+
+  /** What elm answers to oak's request, and after how long. */
+  const ask = (): { type: string | undefined; afterMs: number } => {
+    mesh.sent.length = 0
+    mesh.inject(oak, elm, { type: 'pingRequest', ref: 770, target: ash, updates: [] })
+    const answer = () => mesh.sent.find(({ from, message: m }) => from === elm && 'ref' in m && m.ref === 770)
+    const afterMs = mesh.runUntil(() => answer() !== undefined, 1_000)
+    return { type: answer()?.message.type, afterMs }
+  }
+
+  test('says ack when the target answers', () => {
+    expect(ask()).toEqual({ type: 'ack', afterMs: 2 })
+  })
+
+  test('says nack when a silent target had its time', () => {
+    mesh.isCut = (a, b) => a === ash || b === ash
+    expect(ask()).toEqual({ type: 'nack', afterMs: 400 })
+  })
+
+  test('dials a target without a link, back-off or not, and says nack when it is refused', () => {
+    mesh.kill(ash)
+    mesh.run(30_000)
+    expect(ask()).toEqual({ type: 'nack', afterMs: 1 })
+  })
+
+  test('says nack at once when the target has refused just now', () => {
+    mesh.kill(ash)
+    mesh.run(30_000)
+    ask()
+    expect(ask()).toEqual({ type: 'nack', afterMs: 0 })
+  })
+})
+
 test('who is accused hears it from whoever hears from it, even when every rumor missed it', () => {
   const mesh = new TestMesh()
   const [oak, elm] = mesh.startAll('oak', 'elm') as [PeerId, PeerId]
@@ -109,6 +151,7 @@ test('who is accused hears it from whoever hears from it, even when every rumor 
   // The accusation is told as often as it may be while nothing arrives, and then elm is heard again.
   mesh.isCut = () => true
   mesh.runUntil(() => mesh.allSee([oak], [elm], 'suspect') && mesh.machine(oak).snapshot(0).rumors.length === 0, 6_000)
+  mesh.run(10)
   mesh.isCut = () => false
   mesh.changes.length = 0
   mesh.runUntil(() => mesh.state(oak, elm) === 'alive', 2_500)

@@ -135,7 +135,10 @@ export class TestMesh {
 
   /** Every peer of `at` believes every peer of `of` to be in this state. */
   allSee(at: readonly PeerId[], of: readonly PeerId[], state: MemberState): boolean {
-    return at.every((one) => of.every((other) => this.state(one, other) === state))
+    return at.every((one) => {
+      const { members } = this.machine(one).snapshot(this.nowMs)
+      return of.every((other) => members.some((member) => member.id === other && member.state === state))
+    })
   }
 
   registryOf(peer: PeerId): readonly RegistryEntry[] {
