@@ -11,7 +11,7 @@ test.each(commands)('%s explains itself with an example, on stdout, for 80 colum
   const { terminal, stdout, stderr } = fakeTerminal()
   expect(await run([...command.split(' '), '--help'], terminal)).toBe(exitCodes.ok)
   expect(stdout.text).toMatch(new RegExp(`Usage: grapevine ${command} [^]*\\nExamples?:\\n  \\$ grapevine ${command}`))
-  expect(stdout.text.split('\n').filter((line) => line.length > 82)).toEqual([])
+  expect(stdout.text.split('\n').filter((line) => line.length > 80)).toEqual([])
   expect(stderr.text).toBe('')
 })
 

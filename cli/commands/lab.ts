@@ -7,9 +7,9 @@ import { writeRows } from '../output.ts'
 import { warn } from '../terminal.ts'
 
 const splitHelp = `
-Every peer is told to be deaf and mute to the peers of the other sides: silence, as
-when a cable is cut. Peers must have been started with --lab, as "up" does. Clients
-still reach all of them. A peer on no side keeps talking to all.
+Every peer is told to be deaf and mute to the peers of the other sides: silence,
+as when a cable is cut. Peers must have been started with --lab, as "up" does.
+Clients still reach all of them. A peer on no side keeps talking to all.
 
 Examples:
   $ grapevine lab split oak / elm,ash

@@ -18,11 +18,12 @@ empty lines too, sent as they come.
 
 Exit code 3: stored at the peer that answered, but the ack level was not reached
 within --wait. Do not publish again: the mesh goes on copying.
-GRAPEVINE_OUTCOME_UNKNOWN: the answer was lost; the records may be stored or not.
+GRAPEVINE_OUTCOME_UNKNOWN: the answer was lost; the records may or may not be
+stored.
 
 Examples:
   $ grapevine pub orders 'ten pears' --key customer-7
-  $ grapevine pub orders --ack majority --content-type application/json < order.json
+  $ grapevine pub orders --ack majority --content-type application/json < a.json
   $ journalctl --follow | grapevine pub logs --lines`
 
 interface PubOptions extends ClientOptions {

@@ -8,9 +8,9 @@ import { say, styled, warn, write, type Terminal } from '../terminal.ts'
 
 const help = `
 -o value prints each value as it was published and a newline: what "pub --lines"
-took in comes out again. "Caught up" is told by the peer: everything that it held
-has been printed. At the end the cursor is printed on stderr; --from <cursor>
-goes on there, at any peer of the mesh.
+took in comes out again. "Caught up" is told by the peer: everything that it
+held has been printed. At the end the cursor is printed on stderr; with
+--from <cursor> you go on there, at any peer of the mesh.
 
 Examples:
   $ grapevine sub orders

@@ -11,9 +11,9 @@ import { say, type Style } from '../terminal.ts'
 
 const help = `
 Asks every member of the mesh at its own gateway for the heads and hashes of its
-feeds and compares them. Exit code 0 only if all members answer and hold the same
-records of every topic; 4 if not. While records are published there is always a
-lag somewhere: --wait asks again until all are equal.
+feeds and compares them. Exit code 0 only if all members answer and hold the
+same records of every topic; 4 if not. While records are published there is
+always a lag somewhere: --wait asks again until all are equal.
 
 Examples:
   $ grapevine verify

@@ -7,9 +7,9 @@ import { counted, jsonLine, tableText } from '../output.ts'
 import { say, write } from '../terminal.ts'
 
 const help = `
-A record id is <writer>.<epoch>.<offset>, as pub and sub show it. Without a topic
-all topics of the peer are searched. "last heard" is what the peer knew of another
-one before it lost the link to it.
+A record id is <writer>.<epoch>.<offset>, as pub and sub show it. Without a
+topic all topics of the peer are searched. "last heard" is what the peer knew of
+another one before it lost the link to it.
 
 Examples:
   $ grapevine where orders 12D3KooWQ4…a6.9f3c2a71d05be884.41
