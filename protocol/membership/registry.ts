@@ -15,6 +15,8 @@ export type RegistryChange = 'added' | 'updated' | 'none' | 'full'
 
 export class Registry {
   readonly #entries = new Map<PeerId, RegistryEntry>()
+  // Asked for after every input, and changed when somebody joins.
+  #peers: readonly PeerId[] | undefined
   #version: string | undefined
 
   constructor(entries: Iterable<RegistryEntry>) {
@@ -44,7 +46,8 @@ export class Registry {
 
   /** All ids in ascending order: the same list wherever the registries agree. */
   peers(): readonly PeerId[] {
-    return [...this.#entries.keys()].toSorted()
+    this.#peers ??= [...this.#entries.keys()].toSorted()
+    return this.#peers
   }
 
   /** Count and FNV-1a hash of the sorted ids, such as `5-1b2c3d4e`: equal exactly where the same peers belong. */
@@ -66,6 +69,7 @@ export class Registry {
   #add(peer: PeerId, facts: MemberFacts): RegistryChange {
     if (this.size >= limits.membersMax) return 'full'
     this.#entries.set(peer, { peer, facts, addresses: facts.addresses, status: { type: 'member', generation: 0 } })
+    this.#peers = undefined
     this.#version = undefined
     return 'added'
   }

@@ -104,8 +104,19 @@ describe('seeds', () => {
     mesh.run(30_000)
     mesh.dials.length = 0
     mesh.kill(elm)
-    mesh.run(10)
-    expect(mesh.dials.filter(({ from, to }) => from === oak && to === 'elm:7400')).toHaveLength(2)
+    mesh.run(dialBackoffMsMin)
+    expect(mesh.dials.filter(({ from, type }) => from === oak && type === 'seed')).toHaveLength(1)
+  })
+
+  test('are left alone when a new link takes the place of the only one', () => {
+    const mesh = new TestMesh()
+    const [oak, elm] = mesh.startAll('elm', 'oak').toReversed() as [PeerId, PeerId]
+    mesh.run(30_000)
+    mesh.dials.length = 0
+    mesh.closeLink(oak, elm, 'broken')
+    mesh.run(60_000)
+    expect(mesh.isLinked(oak, elm)).toBe(true)
+    expect(mesh.dials.filter(({ type }) => type === 'seed')).toEqual([])
   })
 
   test('that are our own address are not dialed', () => {

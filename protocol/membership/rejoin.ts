@@ -15,6 +15,8 @@ interface Dial {
   /** Dials since a link to it last stood. */
   attempts: number
   lastError: string | undefined
+  /** A seed that answered once has brought us a member, which is then dialed as such. */
+  answered: boolean
 }
 
 export interface RejoinDeps {
@@ -46,7 +48,7 @@ export class Rejoin {
     const { registry, self, config } = this.#deps
     const others = registry.peers().filter((peer) => peer !== self)
     for (const peer of others) this.memberMissing(peer, turn)
-    this.seedsMissing(turn, others.length === 0 ? 0 : config.dialBackoffMsMin)
+    this.#askSeeds(others.length === 0 ? 0 : config.dialBackoffMsMin, turn)
   }
 
   /** From now on nobody is dialed. */
@@ -69,15 +71,9 @@ export class Rejoin {
     else this.#start(dial, turn)
   }
 
-  /** We have no link at all, so every seed is asked again. */
-  seedsMissing(turn: Turn, afterMs: Millis = 0): void {
-    for (const address of this.#deps.seeds) {
-      const dial = this.#dialOf({ type: 'seed', address }, turn)
-      // A dial that began before the last link came up may have brought that link: its answer would never be told.
-      if (dial.phase === 'dialing' && dial.startedMs > this.#lastLinkUpMs) continue
-      if (afterMs > 0) this.#wait(dial, afterMs, turn)
-      else this.#start(dial, turn)
-    }
+  /** We have no link at all, so every seed is asked again, unless a link comes up in a moment. */
+  seedsMissing(turn: Turn): void {
+    this.#askSeeds(this.#jittered(this.#deps.config.dialBackoffMsMin), turn)
   }
 
   linkUp(peer: PeerId, turn: Turn): void {
@@ -115,9 +111,9 @@ export class Rejoin {
   timerFired(target: Dialed, dueMs: Millis, turn: Turn): boolean {
     const dial = this.#dials.get(keyOf(target))
     if (dial === undefined || dial.phase === 'linked' || dial.dueMs !== dueMs) return false
-    const isAnsweredSeed = dial.target.type === 'seed' && this.#isAnswered(dial, dial.target.address)
-    if (isAnsweredSeed) {
+    if (dial.target.type === 'seed' && this.#isAnswered(dial, dial.target.address)) {
       dial.phase = 'linked'
+      dial.answered = true
       return false
     }
     if (dial.phase === 'waiting') {
@@ -132,10 +128,21 @@ export class Rejoin {
     return [...this.#dials.values()]
   }
 
-  /** A seed dial that ended without a failure reached somebody, maybe one that had a link already. */
+  #askSeeds(afterMs: Millis, turn: Turn): void {
+    for (const address of this.#deps.seeds) {
+      const dial = this.#dialOf({ type: 'seed', address }, turn)
+      // A dial that began before the last link came up may have brought that link: its end would never be told.
+      if (dial.phase === 'dialing' && dial.startedMs > this.#lastLinkUpMs) continue
+      if (afterMs > 0) this.#wait(dial, afterMs, turn)
+      else this.#start(dial, turn)
+    }
+  }
+
+  /** A seed dial that ended without a failure has reached somebody, maybe one that had a link already. */
   #isAnswered(dial: Dial, address: string): boolean {
     const { links, registry } = this.#deps
-    if (dial.phase === 'dialing') return links.count > 0
+    if (links.count === 0) return false
+    if (dial.phase === 'dialing' || dial.answered) return true
     return links.peers().some((peer) => registry.get(peer)?.facts.addresses.includes(address))
   }
 
@@ -143,7 +150,9 @@ export class Rejoin {
     const key = keyOf(target)
     let dial = this.#dials.get(key)
     if (dial === undefined) {
-      dial = { target, phase: 'waiting', dueMs: turn.nowMs, startedMs: turn.nowMs, attempts: 0, lastError: undefined }
+      const { nowMs } = turn
+      const never = { attempts: 0, lastError: undefined, answered: false }
+      dial = { target, phase: 'waiting', dueMs: nowMs, startedMs: nowMs, ...never }
       this.#dials.set(key, dial)
     }
     return dial

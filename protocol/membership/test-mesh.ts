@@ -4,7 +4,7 @@ import { SeededRandom } from '#protocol/random'
 import { membershipProfiles } from './config.ts'
 import type { MembershipConfig } from './config.ts'
 import { Membership } from './membership.ts'
-import type { MembershipEffect, MembershipInput, MembershipOptions } from './membership.ts'
+import type { DialTarget, MembershipEffect, MembershipInput, MembershipOptions } from './membership.ts'
 import type { MemberFacts, MemberState, MembershipMessage, MemberUpdate } from './messages.ts'
 import type { RegistryEntry } from './registry.ts'
 
@@ -16,7 +16,7 @@ export class TestMesh {
   nowMs: Millis = 0
   readonly changes: (Extract<MembershipEffect, { type: 'memberChanged' }> & { at: PeerId; atMs: Millis })[] = []
   readonly sent: { from: PeerId; to: PeerId; atMs: Millis; message: MembershipMessage }[] = []
-  readonly dials: { from: PeerId; to: string; atMs: Millis }[] = []
+  readonly dials: { from: PeerId; type: DialTarget['type']; to: string; atMs: Millis }[] = []
   /** Pairs that are cut: frames vanish and dials time out, while links stay up. */
   isCut: (a: PeerId, b: PeerId) => boolean = () => false
   loseDialAnswers = false
@@ -204,9 +204,9 @@ export class TestMesh {
     }
   }
 
-  #dial(from: PeerId, target: Extract<MembershipEffect, { type: 'dial' }>['target']): void {
+  #dial(from: PeerId, target: DialTarget): void {
     const address = (target.type === 'seed' ? target.address : target.addresses[0]) ?? ''
-    this.dials.push({ from, to: address, atMs: this.nowMs })
+    this.dials.push({ from, type: target.type, to: address, atMs: this.nowMs })
     const to = peerOf(address.split(':')[0] ?? '')
     if (this.isLinked(from, to) || this.loseDialAnswers) return
     if (this.isCut(from, to)) return this.#schedule(2_000, from, { type: 'dialFailed', target, reason: 'timed out' })
