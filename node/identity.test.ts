@@ -20,6 +20,7 @@ test('the first start makes a key that only the owner can read, later ones find 
   const second = await loadIdentity(directory)
   expect(first.peerId).toMatch(/^12D3KooW/)
   expect(second.peerId).toBe(first.peerId)
+  expect(first.wasExposed).toBe(false)
   expect(await modeOf(keyPath())).toBe(0o600)
   expect(await readdir(directory)).toEqual([identityFileName])
 })

@@ -70,11 +70,9 @@ export class DataWriter {
 const isWritable = (stream: Stream): boolean =>
   stream.writeStatus === 'writable' && !stream.writableNeedsDrain && stream.writeBufferLength === 0
 
-// Never at once: `idle` comes from inside `send`, and what is sent from there would stay behind.
+// Not at once: the stream answers `drain` with a microtask of its own, in which it sends what waits. Ours comes after it.
 function onWritable(stream: Stream, run: () => void): void {
-  const runSoon = (): void => queueMicrotask(run)
-  stream.addEventListener('drain', runSoon)
-  stream.addEventListener('idle', runSoon)
+  stream.addEventListener('drain', () => queueMicrotask(run))
 }
 
 // Sending to a stream that is closing throws. Its end is told by its reader.

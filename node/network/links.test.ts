@@ -1,6 +1,10 @@
+import { once } from 'node:events'
 import { afterEach, describe, expect, test } from 'vitest'
+import { multiaddrsOf } from './addresses.ts'
+import { createMeshNode } from './libp2p-node.ts'
 import { keysInOrder, startWire, testPeers } from './test-peers.ts'
 import { limits } from '#protocol/limits'
+import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { TestPeer } from './test-peers.ts'
 
 // Goal: one link per pair of peers, whoever dials, and one word about its end. Method: real libp2p on loopback.
@@ -73,13 +77,15 @@ describe('a link', () => {
 
   test('ends once at each side when one closes it, after what was said before', async () => {
     const { oak, elm } = await linked()
-    oak.say(linkOf(oak), 'I leave')
+    const words = Array.from({ length: 50 }, (_, index) => `word ${index}`)
+    for (const word of words) oak.say(linkOf(oak), word)
     oak.transport.close(linkOf(oak), 'enough')
     expect(oak.listener.all('linkDown')).toEqual([])
     const [atOak, atElm] = await Promise.all([oak.listener.nth('linkDown'), elm.listener.nth('linkDown')])
     expect(atOak).toMatchObject({ cause: 'closed', reason: 'enough' })
     expect(atElm).toMatchObject({ cause: 'closed' })
-    expect(elm.listener.heard.map((fact) => fact.type)).toEqual(['linkUp', 'control', 'linkDown'])
+    expect(elm.listener.all('control').map((fact) => fact.text)).toEqual(words)
+    expect(elm.listener.heard.at(-1)).toBe(atElm)
   })
 
   test('can be had again after it was closed', async () => {
@@ -196,16 +202,17 @@ describe('a dial fails with a reason', () => {
 })
 
 test('a connection that carries no link is closed after a while, the link stays', async () => {
-  const spareClosed = Promise.withResolvers<void>()
-  const log = (event: string) => event === 'spare connection closed' && spareClosed.resolve()
   const timing = { linkSetupMs: 200 }
-  const [oak, elm] = await Promise.all([peers.start({ timing, log }), peers.start({ timing })])
+  const [oak, elm] = await Promise.all([peers.start({ timing }), peers.start({ timing })])
+  const wire = await startWire(elm.address)
   oak.transport.dial(seed(elm.address))
   await oak.listener.nth('linkUp')
-  oak.transport.dial(seed(elm.address))
-  await spareClosed.promise
+  oak.transport.dial(seed(wire.address))
+  await wire.closed
   oak.say(linkOf(oak), 'still here')
   expect(await elm.listener.nth('control')).toMatchObject({ text: 'still here' })
+  expect([...oak.listener.all('linkDown'), ...elm.listener.all('linkDown')]).toEqual([])
+  wire.stop()
 })
 
 test('a name with several addresses is dialed until one answers', async () => {
@@ -224,13 +231,11 @@ test('a taken port is named', async () => {
 })
 
 test('an idle link outlives the inactivity limit of its socket, thanks to the pings of yamux', async () => {
-  const quick = { socketIdleMs: 400 }
-  const [oak, elm, ash] = await Promise.all([
-    peers.start({ timing: { ...quick, keepAliveMs: 50 } }),
-    peers.start({ timing: { ...quick, keepAliveMs: 50 } }),
-    peers.start({ timing: { ...quick, keepAliveMs: 60_000 } }),
-  ])
-  const fir = await peers.start({ timing: { ...quick, keepAliveMs: 60_000 } })
+  const pinging = { timing: { socketIdleMs: 1_500, keepAliveMs: 100 } }
+  const mute = { keepAliveMs: 60_000 }
+  const [oak, elm] = await Promise.all([peers.start(pinging), peers.start(pinging)])
+  const ash = await peers.start({ timing: { ...mute, socketIdleMs: 1_500 } })
+  const fir = await peers.start({ timing: mute })
   oak.transport.dial(seed(elm.address))
   await Promise.all([oak.listener.nth('linkUp'), elm.listener.nth('linkUp')])
   ash.transport.dial(seed(fir.address))
@@ -239,4 +244,38 @@ test('an idle link outlives the inactivity limit of its socket, thanks to the pi
   oak.transport.sendData(linkOf(oak), [Uint8Array.of(7)], () => undefined)
   expect((await elm.listener.nth('data')).frame).toEqual(Uint8Array.of(7))
   expect(oak.listener.all('linkDown')).toEqual([])
+})
+
+describe('a peer that breaks the protocol', () => {
+  async function intruderAt(oakKey: Ed25519PrivateKey, privateKey: Ed25519PrivateKey) {
+    const oak = await peers.start({ privateKey: oakKey })
+    const intruder = await createMeshNode({ privateKey, listen: '127.0.0.1:0', refuses: () => false })
+    await intruder.start()
+    const connection = await intruder.dial(await multiaddrsOf(oak.address))
+    const open = (kind: string) => connection.newStream(`/grapevine/orchard/${kind}/1`)
+    return { oak, intruder, connection, open }
+  }
+
+  test('with a frame beyond the limit loses its link, and is told apart from one that dies', async () => {
+    const [smaller, larger] = await keysInOrder()
+    const { oak, intruder, open } = await intruderAt(larger, smaller)
+    const [control] = await Promise.all([open('control'), open('data')])
+    await oak.listener.nth('linkUp')
+    control.send(Uint8Array.of(255, 255, 255, 255))
+    expect(await oak.listener.nth('linkDown')).toMatchObject({
+      cause: 'broken',
+      reason: 'a frame of 4294967295 bytes was announced; 1 to 262144 are taken',
+    })
+    await intruder.stop()
+  })
+
+  test('by opening streams although its id is the larger one gets none', async () => {
+    const [smaller, larger] = await keysInOrder()
+    const { oak, intruder, open } = await intruderAt(smaller, larger)
+    const control = await open('control')
+    if (control.status === 'open') await once(control as EventTarget, 'close')
+    expect(control.status).toBe('reset')
+    expect(oak.listener.all('linkUp')).toEqual([])
+    await intruder.stop()
+  })
 })

@@ -133,7 +133,7 @@ export class Links implements Transport, LinkTable {
   #closeIfSpare(connection: Connection): void {
     const peer = peerOf(connection)
     if (connection.status !== 'open' || this.#linkOf.get(peer)?.connection === connection) return
-    this.#deps.log('spare connection closed', { peer })
+    this.#deps.log('close spare connection', { peer })
     void closeConnection(connection)
   }
 

@@ -110,14 +110,18 @@ export async function startWire(target: string): Promise<{
   readonly end: () => void
   /** Nothing more gets through on the connections of now, and nobody is told. */
   readonly swallow: () => void
+  /** Resolves when the first connection through it has ended. */
+  readonly closed: Promise<void>
   readonly stop: () => void
 }> {
   const [host, port] = target.split(':')
   const pairs: [Socket, Socket][] = []
+  const closed = Promise.withResolvers<void>()
   const server = createServer((near) => {
     const far = connect({ host: host ?? '', port: Number(port) })
     near.pipe(far).pipe(near)
     for (const socket of [near, far]) socket.on('error', () => undefined)
+    near.on('close', () => closed.resolve())
     pairs.push([near, far])
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -127,6 +131,7 @@ export async function startWire(target: string): Promise<{
     reset: () => each((socket) => socket.resetAndDestroy()),
     end: () => each((socket) => socket.destroy()),
     swallow: () => each((socket) => socket.unpipe().pause()),
+    closed: closed.promise,
     stop: () => {
       each((socket) => socket.destroy())
       server.close()
