@@ -155,7 +155,9 @@ test('a subscription that breaks goes on from its cursor at the next server', as
   await using elm = await FakeGateway.start('elm')
   for (const peer of [oak, elm]) peer.append('orders', 'pears', 'figs')
   elm.append('orders', 'plums')
-  await using mesh = await connect({ servers: [oak.url, elm.url], backoff })
+  // A wait before the first try elsewhere would outlast the test.
+  const patient = { baseMs: 60_000, capMs: 60_000 }
+  await using mesh = await connect({ servers: [oak.url, elm.url], backoff: patient, random: () => 0.9 })
   const told: string[] = []
   for await (const item of mesh.stream('orders', { from: 'earliest' })) {
     if (item.type === 'caught-up' && told.length === 2) oak.breakStreams()
@@ -206,7 +208,8 @@ test('an abort ends a subscription with its reason and frees the connection; so 
   })()
   await expect(aborted).rejects.toThrow('enough pears')
   const closed = (async () => {
-    for await (const _ of mesh.subscribe('orders', { from: 'earliest' })) mesh.close()
+    const { signal } = new AbortController()
+    for await (const _ of mesh.subscribe('orders', { from: 'earliest', signal })) mesh.close()
   })()
   await expect(closed).rejects.toThrow('closed')
   await expect.poll(() => oak.streamCount).toBe(0)
