@@ -4,6 +4,7 @@ import { gatewayDefaults } from '#gateway/config'
 import { type GatewayServer, startGateway } from '#gateway/server'
 import { MeshError } from '#protocol/errors'
 import type { Epoch, PeerId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
 import { membershipProfiles } from '#protocol/membership/config'
 import type { Random } from '#protocol/machine'
 import type { SelfView } from '#protocol/views'
@@ -128,9 +129,9 @@ function startHttp(config: NodeConfig, broker: PeerBroker, log: Log): Promise<Ga
   return startGateway({ broker, config: { ...gatewayDefaults, ...address }, reportError })
 }
 
-/** Port 0 of `--advertise` stands for the port that is really listened on. */
+/** What others are told. A peer on all interfaces of a large machine may have more addresses than a member may name. */
 function addressesOf(config: NodeConfig, network: Network): readonly string[] {
-  return config.advertise === undefined ? network.addresses : [config.advertise]
+  return config.advertise === undefined ? network.addresses.slice(0, limits.memberAddressesMax) : [config.advertise]
 }
 
 function labOf(driver: PeerDriver, { lab }: Network): Lab | undefined {
