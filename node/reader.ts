@@ -132,8 +132,7 @@ class TopicReader implements Reader {
   /** Starts the batch that comes next; undefined when none can be had now. */
   async #beginNext(gaps: ReadGap[]): Promise<CurrentBatch | undefined> {
     for (;;) {
-      await this.#lookAhead(gaps)
-      const feed = nextFeed(this.#readable())
+      const feed = nextFeed(await this.#lookAhead(gaps))
       if (feed === undefined) return undefined
       const batch = await feed.take(this.#options.source)
       if (batch === undefined) tellLate(feed, gaps)
@@ -142,21 +141,24 @@ class TopicReader implements Reader {
     }
   }
 
-  /** Fetches until the time of the next batch is known of each readable feed. */
-  async #lookAhead(gaps: ReadGap[]): Promise<void> {
+  /** The readable feeds, once the time of the next batch is known of each. */
+  async #lookAhead(gaps: ReadGap[]): Promise<ReadingFeed[]> {
     for (;;) {
-      const unknown = this.#readable().filter((feed) => feed.nextHlc === undefined)
+      const readable = this.#readable()
+      const unknown = readable.filter((feed) => feed.nextHlc === undefined)
       const group = unknown.slice(0, limits.readerFetchesAtOnceMax)
-      if (group.length === 0) return
-      await Promise.all(group.map((feed) => this.#fetch(feed)))
+      if (group.length === 0) return readable
+      // Its share of the budget, lest what is fetched for one feed is let go for the next.
+      const bytesMax = Math.min(limits.readerFetchBytesTarget, limits.readerAheadBytesMax / readable.length)
+      await Promise.all(group.map((feed) => this.#fetch(feed, bytesMax)))
       for (const feed of group) if (feed.late) this.#tellUnreadable(feed, gaps)
       releaseBeyondBudget(this.#feeds.values())
     }
   }
 
-  #fetch(feed: ReadingFeed): Promise<void> {
+  #fetch(feed: ReadingFeed, bytesMax: number): Promise<void> {
     const sinceHlc = startsBySince(feed, this.#view) ? this.#start.sinceHlc : undefined
-    return feed.fetch(this.#options.source, limits.readerFetchBytesTarget, sinceHlc)
+    return feed.fetch(this.#options.source, bytesMax, sinceHlc)
   }
 
   /** Nothing came back: either all of it was trimmed, or a damaged batch is in the way. */

@@ -30,21 +30,37 @@ export function hexOf(bytes: Uint8Array): string {
 
 /** The bytes of a hex text, or undefined when it is not one. */
 export function bytesOfHex(text: string): Uint8Array<ArrayBuffer> | undefined {
-  if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) return undefined
-  return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16))
+  if (text.length % 2 !== 0) return undefined
+  const bytes = new Uint8Array(text.length / 2)
+  let valid = 0
+  for (let i = 0; i < bytes.length; i++) {
+    const high = hexDigit(text.charCodeAt(2 * i))
+    const low = hexDigit(text.charCodeAt(2 * i + 1))
+    bytes[i] = (high << 4) | low
+    valid |= high | low
+  }
+  return valid < 0 ? undefined : bytes
+}
+
+/** 0 to 15, or −1; a cursor has thousands of them. */
+function hexDigit(code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30
+  const letter = code | 0x20
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1
 }
 
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
+const alphabetCodes = encoder.encode(alphabet)
+
 /** base64url without padding (RFC 4648 §5). */
 export function base64urlOf(bytes: Uint8Array): string {
-  let text = ''
-  for (let i = 0; i < bytes.length; i += 3) {
+  const codes = new Uint8Array(Math.ceil(bytes.length / 3) * 4)
+  for (let i = 0, at = 0; i < bytes.length; i += 3) {
     const triple = ((bytes[i] ?? 0) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0)
-    const digits = Math.min(4, bytes.length - i + 1)
-    for (let d = 0; d < digits; d++) text += alphabet[(triple >> (18 - 6 * d)) & 63]
+    for (let shift = 18; shift >= 0; shift -= 6) codes[at++] = alphabetCodes[(triple >> shift) & 63] as number
   }
-  return text
+  return decoder.decode(codes.subarray(0, Math.ceil((bytes.length * 4) / 3)))
 }
 
 /** The bytes of a base64url text without padding, or undefined when it is not one, unused bits included. */

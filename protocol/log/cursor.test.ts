@@ -47,7 +47,7 @@ test('cursors of one frame are those of its entries and the one that moves', () 
   fc.assert(
     fc.property(anyState, (state) => {
       const moving = state.entries.at(-1)
-      const others = state.entries.slice(0, -1).map(encodeEntry)
+      const others = state.entries.slice(0, -1).map((other) => ({ encoded: encodeEntry(other) }))
       const frame = new CursorFrame({ ...state, others }, pureDigests)
       expect(frame.at(moving)).toBe(encodeCursor(state, pureDigests))
       expect(frame.at(moving)).toBe(encodeCursor(state, pureDigests))

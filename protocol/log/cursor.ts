@@ -35,7 +35,10 @@ export type EncodedEntry = Brand<Uint8Array, 'EncodedEntry'>
 
 /** The text of a cursor: `gv1.` and base64url. Throws MeshError OVERLOADED beyond `limits.cursorEntriesMax` entries. */
 export const encodeCursor = ({ topicId, sinceHlc, entries }: CursorState, digests: Digests): string =>
-  new CursorFrame({ topicId, sinceHlc, others: entries.map(encodeEntry) }, digests).at()
+  new CursorFrame(
+    { topicId, sinceHlc, others: entries.map((entry) => ({ encoded: encodeEntry(entry) })) },
+    digests,
+  ).at()
 
 /** The state of a cursor of this topic, or what is wrong with the text; never throws. */
 export function decodeCursor(text: string, topicId: TopicId, digests: Digests): CursorState | CursorFault {
@@ -95,7 +98,7 @@ export class CursorFrame {
     }
     const out = new ByteWriter(headBytes + others.length * entryBytes)
     out.put(hexBytes(topicId, 16)).u48(sinceHlc.ms).u16(sinceHlc.counter)
-    for (const entry of others) out.put(entry)
+    for (const { encoded } of others) out.put(encoded)
     const bytes = out.finish()
     // Base64 works on groups of three bytes: what does not fill one is encoded with what follows.
     const whole = bytes.length - (bytes.length % 3)
@@ -105,7 +108,7 @@ export class CursorFrame {
 }
 
 export interface FrameState extends Omit<CursorState, 'entries'> {
-  readonly others: readonly EncodedEntry[]
+  readonly others: readonly { readonly encoded: EncodedEntry }[]
 }
 
 const scheme = 'gv1.'

@@ -85,7 +85,7 @@ export class MovingCursor {
   }
 
   #newFrame(): CursorFrame {
-    const others = [...this.#listed.values()].map(({ encoded }) => encoded)
+    const others = [...this.#listed.values()]
     return new CursorFrame({ topicId: this.#topicId, sinceHlc: this.#sinceHlc, others }, this.#digests)
   }
 }

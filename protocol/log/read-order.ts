@@ -33,10 +33,14 @@ export interface ReadView<Feed extends FeedToRead> {
 
 /** The feeds with records beyond the reader's position that may be read now. */
 export function readableFeeds<Feed extends FeedToRead>(view: ReadView<Feed>): Feed[] {
-  const unread = [...view.feeds.values()].filter((feed) => feed.position < feed.nextOffset)
-  if (unread.every(({ key }) => view.positions.has(key))) return unread
-  const unclear = writersOfUnknownFeeds(view)
-  return unread.filter((feed) => mayBeRead(feed, view, unclear))
+  const readable: Feed[] = []
+  let unclear: ReadonlySet<WriterHash> | undefined
+  for (const feed of view.feeds.values()) {
+    if (feed.position >= feed.nextOffset) continue
+    const begun = view.positions.has(feed.key)
+    if (begun || mayBegin(feed, view, (unclear ??= writersOfUnknownFeeds(view)))) readable.push(feed)
+  }
+  return readable
 }
 
 /** Which of the readable feeds comes next. Equal times, which different writers may give, go by key. */
@@ -68,7 +72,7 @@ function writersOfUnknownFeeds({ feeds, positions }: ReadView<FeedToRead>): Read
   return writers
 }
 
-function mayBeRead(
+function mayBegin(
   feed: FeedToRead,
   { feeds, positions }: ReadView<FeedToRead>,
   unclear: ReadonlySet<WriterHash>,

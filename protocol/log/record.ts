@@ -216,25 +216,28 @@ function decodeRecord(reader: ByteReader, setEnd: number): LogRecord | RecordFau
   const headers = decodeHeaders(reader, headerCount)
   if (reader.fault !== undefined) return reader.fault
   if (headers === undefined) return 'badHeaders'
+  const value = reader.take(reader.end - reader.at)
   return {
-    ...(key && { key }),
-    value: reader.take(reader.end - reader.at),
+    value,
     headers,
+    ...(key && { key }),
     ...(timestampMs !== undefined && { timestampMs }),
     ...(producer && { producer }),
   }
 }
 
 function decodeHeaders(reader: ByteReader, count: number): Record<string, string> | undefined {
-  if (count === 0) return {}
-  const entries = new Map<string, string>()
+  const headers: Record<string, string> = {}
+  if (count > limits.recordHeadersMax) return undefined
   for (let i = 0; i < count && reader.fault === undefined; i++) {
     const name = textOf(reader.take(reader.u16()))
     const value = textOf(reader.take(reader.u16()))
-    if (name === undefined || value === undefined) return undefined
-    entries.set(name, value)
+    if (name === undefined || name === '' || value === undefined || Object.hasOwn(headers, name)) return undefined
+    // Assigning to __proto__ would set the prototype; as a header it is a name like any other.
+    if (name === '__proto__') Object.defineProperty(headers, name, { ...ownProperty, value })
+    else headers[name] = value
   }
-  const valid = count <= limits.recordHeadersMax && entries.size === count && !entries.has('')
-  // fromEntries defines own properties, so a header named __proto__ is just a header.
-  return valid ? Object.fromEntries(entries) : undefined
+  return headers
 }
+
+const ownProperty = { enumerable: true, configurable: true, writable: true }
