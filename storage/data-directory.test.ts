@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { DataDirectory } from './data-directory.ts'
 import { join } from 'node:path'
@@ -126,6 +126,15 @@ describe('the lock of a data directory', () => {
     const store = await openStore(directory)
     expect(await readFile(join(directory.path, 'peer.pid'), 'utf8')).toBe(`${process.pid}\n`)
     await store.close()
+  })
+
+  test('is released when the store cannot be opened after all', async () => {
+    const directory = await openDataDirectory({ path: await emptyFolder(), cluster: 'grove' })
+    const obstacle = join(directory.path, 'peer.pid')
+    await mkdir(obstacle)
+    await expect(openStore(directory)).rejects.toMatchObject({ code: 'DATA_UNUSABLE' })
+    await rm(obstacle, { recursive: true })
+    await (await openStore(directory)).close()
   })
 
   test('a database that is damaged beyond opening makes the directory unusable', async () => {

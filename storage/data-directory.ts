@@ -57,6 +57,8 @@ export class DataDirectory {
   async nameHolder(): Promise<void> {
     try {
       await writeFile(join(this.path, 'peer.pid'), `${process.pid}\n`)
+      // The engine's own folder may be new as well.
+      await syncDirectory(this.path)
     } catch (error) {
       throw unusable(this.path, error)
     }

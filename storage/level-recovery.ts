@@ -25,7 +25,7 @@ import type { StoreWarning } from './store-warning.ts'
 
 /** Reads the small values in a few large steps, and the last batches of so many feeds at a time (≤ 1 MiB each). */
 const highWaterMarkBytes = 1024 * 1024
-const headsPerRead = 16
+const headsPerRead = 64
 
 /**
  * What a level store knows after a start.
