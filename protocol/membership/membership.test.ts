@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { PeerId } from '#protocol/ids'
-import { peerOf, rumor, TestMesh } from './test-mesh.ts'
+import { factsOf, peerOf, rumor, TestMesh } from './test-mesh.ts'
 
 // Goal: the promises of SWIM at five members. Method: whole machines on virtual time, joined by links of one millisecond.
 
@@ -68,10 +68,13 @@ describe('five members', () => {
   test('learn at once that a member left, and do not hurry after it', () => {
     mesh.leave(yew)
     expect(mesh.runUntil(() => mesh.allSee(others(yew), [yew], 'left'), 1_000)).toBeLessThan(100)
-    mesh.kill(yew)
     mesh.dials.length = 0
-    mesh.run(2_000)
+    mesh.sent.length = 0
+    mesh.closeLink(yew, oak, 'closed')
+    mesh.run(2_400)
     expect(mesh.dials).toEqual([])
+    expect(mesh.sent.filter(({ from, message }) => from === yew && message.type === 'ping')).toEqual([])
+    mesh.kill(yew)
     expect(mesh.allSee(others(yew), [yew], 'left')).toBe(true)
     mesh.run(60_000)
     expect(mesh.dials.length).toBeGreaterThan(0)
@@ -164,6 +167,21 @@ test('a full state with an old opinion of death kills nobody: the member is susp
   const seen = mesh.changes.filter(({ at }) => at === oak).map(({ peer, to }) => `${peer} ${to}`)
   expect(seen).toEqual(['ash suspect', 'ash alive'])
   expect(mesh.isLinked(oak, ash)).toBe(true)
+})
+
+test.each([
+  ['with its disk', undefined],
+  ['without its disk', []],
+])('a peer that starts again at another address, %s, is known by it everywhere', (_, registry) => {
+  const mesh = new TestMesh()
+  const [oak, elm, ash] = mesh.startAll('oak', 'elm', 'ash') as [PeerId, PeerId, PeerId]
+  mesh.run(5_000)
+  mesh.kill(ash)
+  mesh.run(1_000)
+  const facts = { ...factsOf('ash'), http: 'http://ash:9999' }
+  mesh.start('ash', ['oak'], { facts, ...(registry && { registry }) })
+  mesh.runUntil(() => [oak, elm].every((peer) => mesh.view(peer, ash)?.http === 'http://ash:9999'), 5_000)
+  expect(mesh.machine(oak).registryView().peers).toHaveLength(3)
 })
 
 test('a peer that joins nobody keeps trying until somebody is there', () => {

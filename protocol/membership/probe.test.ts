@@ -36,6 +36,13 @@ describe('two members, and nobody else to ask', () => {
     expect(mesh.view(oak, elm)?.reason).toBe('link closed by its process, no answer to a probe, not refuted in 4 s')
   })
 
+  test('a link that closes during a probe still counts as the evidence', () => {
+    mesh.runUntil(() => mesh.machine(oak).snapshot(mesh.nowMs).probes.length > 0, 3_000)
+    mesh.kill(elm)
+    mesh.runUntil(() => mesh.state(oak, elm) === 'suspect', 1_000)
+    expect(mesh.view(oak, elm)?.reason).toBe('link closed by its process, no answer to a probe')
+  })
+
   test('a link that broke between living processes is dialed at once, and nobody is suspected', () => {
     mesh.closeLink(oak, elm, 'broken')
     mesh.run(50)

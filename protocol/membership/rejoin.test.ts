@@ -42,6 +42,18 @@ describe('a member that is gone', () => {
     mesh.runUntil(() => mesh.allSee([oak, elm], [oak, elm], 'alive'), dialBackoffMsMax + 1_000)
   })
 
+  test('is dialed by newcomers too, who know it only from the words of others', () => {
+    const mesh = new TestMesh()
+    const [, elm] = mesh.startAll('oak', 'elm') as [PeerId, PeerId]
+    mesh.run(10_000)
+    mesh.kill(elm)
+    mesh.run(60_000)
+    const ash = mesh.start('ash', ['oak'])
+    mesh.run(60_000)
+    expect(mesh.state(ash, elm)).toBe('dead')
+    expect(gapsOf(mesh, ash, 'elm').length).toBeGreaterThan(10)
+  })
+
   test('stays gone without re-join: this is what the rule is for', () => {
     class NoRejoin extends Rejoin {
       override memberMissing(): void {}

@@ -12,8 +12,10 @@ interface Dial {
   dueMs: Millis
   /** When the last dial began, or the link came up. */
   startedMs: Millis
-  /** Dials since a link to it last stood. */
+  /** Dials since the last link. */
   attempts: number
+  /** Links in a row that did not stand for long. */
+  flaps: number
   lastError: string | undefined
   /** A seed that answered once has brought us a member, which is then dialed as such. */
   answered: boolean
@@ -48,7 +50,7 @@ export class Rejoin {
     const { registry, self, config } = this.#deps
     const others = registry.peers().filter((peer) => peer !== self)
     for (const peer of others) this.memberMissing(peer, turn)
-    this.#askSeeds(others.length === 0 ? 0 : config.dialBackoffMsMin, turn)
+    this.seedsMissing(turn, others.length === 0 ? 0 : config.dialBackoffMsMin)
   }
 
   /** From now on nobody is dialed. */
@@ -65,15 +67,21 @@ export class Rejoin {
     const dial = this.#dialOf({ type: 'member', peer }, turn)
     if (dial.phase === 'dialing') return
     const hasFlapped = dial.phase === 'linked' && turn.nowMs - dial.startedMs < config.dialBackoffMsMax
-    if (!hasFlapped) dial.attempts = 0
+    dial.flaps = hasFlapped ? dial.flaps + 1 : 0
     if (options.left === true) this.#wait(dial, this.#jittered(config.dialBackoffMsMax), turn)
-    else if (dial.attempts > 0) this.#wait(dial, this.#backoffMs(dial.attempts), turn)
+    else if (hasFlapped) this.#wait(dial, this.#backoffMs(dial.flaps), turn)
     else this.#start(dial, turn)
   }
 
   /** We have no link at all, so every seed is asked again, unless a link comes up in a moment. */
-  seedsMissing(turn: Turn): void {
-    this.#askSeeds(this.#jittered(this.#deps.config.dialBackoffMsMin), turn)
+  seedsMissing(turn: Turn, afterMs: Millis = this.#jittered(this.#deps.config.dialBackoffMsMin)): void {
+    for (const address of this.#deps.seeds) {
+      const dial = this.#dialOf({ type: 'seed', address }, turn)
+      // A dial that began before the last link came up may have brought that link: its end would never be told.
+      if (dial.phase === 'dialing' && dial.startedMs > this.#lastLinkUpMs) continue
+      if (afterMs > 0) this.#wait(dial, afterMs, turn)
+      else this.#start(dial, turn)
+    }
   }
 
   linkUp(peer: PeerId, turn: Turn): void {
@@ -82,6 +90,7 @@ export class Rejoin {
     const dial = this.#dialOf({ type: 'member', peer }, turn)
     dial.phase = 'linked'
     dial.startedMs = turn.nowMs
+    dial.attempts = 0
     dial.lastError = undefined
   }
 
@@ -89,11 +98,8 @@ export class Rejoin {
   reach(peer: PeerId, turn: Turn): 'dialing' | 'unreachable' {
     const dial = this.#dialOf({ type: 'member', peer }, turn)
     if (dial.phase === 'dialing') return 'dialing'
-    const failedJustNow = dial.attempts > 0 && turn.nowMs - dial.startedMs < this.#deps.config.dialBackoffMsMin
-    if (failedJustNow) {
-      if (dial.phase !== 'waiting') this.#wait(dial, this.#backoffMs(dial.attempts), turn)
-      return 'unreachable'
-    }
+    const isTried = dial.attempts > 0 || dial.flaps > 0
+    if (isTried && turn.nowMs - dial.startedMs < this.#deps.config.dialBackoffMsMin) return 'unreachable'
     return this.#start(dial, turn) ? 'dialing' : 'unreachable'
   }
 
@@ -128,16 +134,6 @@ export class Rejoin {
     return [...this.#dials.values()]
   }
 
-  #askSeeds(afterMs: Millis, turn: Turn): void {
-    for (const address of this.#deps.seeds) {
-      const dial = this.#dialOf({ type: 'seed', address }, turn)
-      // A dial that began before the last link came up may have brought that link: its end would never be told.
-      if (dial.phase === 'dialing' && dial.startedMs > this.#lastLinkUpMs) continue
-      if (afterMs > 0) this.#wait(dial, afterMs, turn)
-      else this.#start(dial, turn)
-    }
-  }
-
   /** A seed dial that ended without a failure has reached somebody, maybe one that had a link already. */
   #isAnswered(dial: Dial, address: string): boolean {
     const { links, registry } = this.#deps
@@ -151,7 +147,7 @@ export class Rejoin {
     let dial = this.#dials.get(key)
     if (dial === undefined) {
       const { nowMs } = turn
-      const never = { attempts: 0, lastError: undefined, answered: false }
+      const never = { attempts: 0, flaps: 0, lastError: undefined, answered: false }
       dial = { target, phase: 'waiting', dueMs: nowMs, startedMs: nowMs, ...never }
       this.#dials.set(key, dial)
     }
