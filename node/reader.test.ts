@@ -379,6 +379,19 @@ test('with many feeds of large batches, what was let go is fetched again and not
   expect(shelf.reads).toBeLessThanOrEqual(2 * 60)
 })
 
+test('many feeds share the look-ahead: of small batches nothing is fetched twice', async () => {
+  const shelf = new Shelf()
+  for (let feed = 0; feed < 20; feed++) {
+    const writer = new Writer(`peer${feed}`, feed)
+    for (let batch = 0; batch < 60; batch++) writer.write(1 + batch * 20 + feed, 'x'.repeat(900))
+    shelf.hold(writer)
+  }
+  const { records } = await open(shelf).next(2_000)
+  expect(records.length).toBe(20 * 60)
+  const batchesPerFetch = Math.floor(limits.readerAheadBytesMax / 20 / 1_000)
+  expect(shelf.reads).toBeLessThanOrEqual(20 * Math.ceil(60 / batchesPerFetch))
+})
+
 test('whatever arrives when, and wherever the reader goes on, each record comes once and in its writer’s order', async () => {
   const arrivals = fc.array(fc.record({ at: fc.nat(1), feed: fc.nat(5), limit: fc.integer({ min: 1, max: 4 }) }), {
     maxLength: 40,
