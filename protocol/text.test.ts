@@ -28,3 +28,7 @@ test.each(['A', 'AAAAA', 'AB', 'AA=', 'A+', 'A/', 'A ', 'é'])('%j is no base64u
 test('bytes that are not UTF-8 are no text', () => {
   expect(textOf(Uint8Array.of(0xc3, 0x28))).toBeUndefined()
 })
+
+test('a byte order mark is part of the text, so that what was written is read', () => {
+  expect(textOf(utf8('\uFEFFpears'))).toBe('\uFEFFpears')
+})

@@ -3,14 +3,17 @@
  * here because `protocol/` is compiled without any platform types.
  */
 declare const TextEncoder: new () => { encode(text: string): Uint8Array<ArrayBuffer> }
-declare const TextDecoder: new (label: 'utf-8', options: { fatal: boolean }) => { decode(bytes: Uint8Array): string }
+declare const TextDecoder: new (
+  label: 'utf-8',
+  options: { fatal: boolean; ignoreBOM: boolean },
+) => { decode(bytes: Uint8Array): string }
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder('utf-8', { fatal: true })
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export const utf8 = (text: string): Uint8Array<ArrayBuffer> => encoder.encode(text)
 
-/** The text of `bytes`, or undefined when they are not well-formed UTF-8. */
+/** The text of `bytes`, a byte order mark included, or undefined when they are not well-formed UTF-8. */
 export function textOf(bytes: Uint8Array): string | undefined {
   try {
     return decoder.decode(bytes)

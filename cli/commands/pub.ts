@@ -5,6 +5,7 @@ import type { Ack, PublishOptions } from '#client/publish'
 import type { OutgoingRecord } from '#client/record'
 import { parseAckLevel } from '#protocol/ack-level'
 import { MeshError } from '#protocol/errors'
+import { textOf } from '#protocol/text'
 import { collected, connectTo, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { lineBatches } from '../lines.ts'
@@ -142,7 +143,7 @@ function recordMaker(options: PubOptions): Call['recordOf'] {
     ...(headers === undefined ? {} : { headers }),
     ...(contentType === undefined ? {} : { contentType }),
   }
-  return (value) => ({ ...common, value: typeof value === 'string' ? value : (utf8TextOf(value) ?? value) })
+  return (value) => ({ ...common, value: typeof value === 'string' ? value : (textOf(value) ?? value) })
 }
 
 function headersOf(texts: readonly string[]): Record<string, string> | undefined {
@@ -154,15 +155,4 @@ function headersOf(texts: readonly string[]): Record<string, string> | undefined
       return [text.slice(0, at), text.slice(at + 1)]
     }),
   )
-}
-
-// A byte order mark stays: what is read back must be the same bytes.
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-function utf8TextOf(bytes: Uint8Array): string | undefined {
-  try {
-    return decoder.decode(bytes)
-  } catch {
-    return undefined
-  }
 }
