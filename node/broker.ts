@@ -33,7 +33,7 @@ import type {
 } from '#protocol/views'
 import type { PeerDriver, PublishAnswer } from './driver.ts'
 import type { Clock } from './driver-ports.ts'
-import { openReader } from './reader.ts'
+import { type FeedView, openReader } from './reader.ts'
 
 export interface BrokerDeps {
   readonly clock: Clock
@@ -151,7 +151,9 @@ export class PeerBroker implements Broker {
   /** The cursor of a reader that has read everything that this peer holds. */
   #cursorOfAll(topicId: TopicId): string {
     const { digests } = this.#deps
-    const feeds = this.#running().feeds(topicId)
+    const held = this.#running().feeds(topicId)
+    // An entry implies the predecessors; a disk that lost a part of one must not have its reader skip that part.
+    const feeds = held.filter((feed) => isComplete(feed, held))
     const heads = new Map(
       feeds.map(({ feed, head }) => [vectorKeyOf(writerHashOf(feed.writer, digests), feed.epoch), { feed, head }]),
     )
@@ -278,3 +280,9 @@ export class PeerBroker implements Broker {
 
 const feedText = (feed: FeedId): string => `${feed.writer}.${feed.epoch}`
 const recordIdText = (feed: FeedId, offset: number): string => `${feedText(feed)}.${offset}`
+
+function isComplete({ feed, opening: { predecessor } }: FeedView, held: readonly FeedView[]): boolean {
+  if (predecessor === undefined) return true
+  const before = held.find((other) => other.feed.writer === feed.writer && other.feed.epoch === predecessor.epoch)
+  return before !== undefined && before.head.nextOffset >= predecessor.nextOffset && isComplete(before, held)
+}
