@@ -84,6 +84,16 @@ test('a peer that accepts links and drops them at once is not dialed in a tight 
   expect(perSecond).toBeLessThan(1_000 / dialBackoffMsMin)
 })
 
+test('a peer that is leaving dials nobody any more', () => {
+  const mesh = new TestMesh()
+  const oak = mesh.start('oak', ['elm'])
+  mesh.run(10_000)
+  mesh.leave(oak)
+  mesh.dials.length = 0
+  mesh.run(60_000)
+  expect(mesh.dials).toEqual([])
+})
+
 describe('seeds', () => {
   test('are dialed until one is there, and then left alone', () => {
     const mesh = new TestMesh()
