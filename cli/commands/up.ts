@@ -71,19 +71,15 @@ interface Start {
 
 /** The first peer is up before the others join it. */
 async function startAll({ terminal, peer, options, peers }: Start): Promise<StartedEvent[]> {
-  const [peerPorts, httpPorts] = [
-    await freePorts(peerPortFirst, options.peers),
-    await freePorts(httpPortFirst, options.peers),
-  ]
+  const peerPorts = await freePorts(peerPortFirst, options.peers)
+  const httpPorts = await freePorts(httpPortFirst, options.peers)
   const start = (i: number, seed?: string): Promise<StartedEvent> => {
     const name = names[i] as string
-    const [listen, http] = [`127.0.0.1:${peerPorts[i]}`, `127.0.0.1:${httpPorts[i]}`]
-    const data = join(options.data, name)
     const local = new LocalPeer({
       name,
-      data,
-      listen,
-      http,
+      data: join(options.data, name),
+      listen: `127.0.0.1:${peerPorts[i]}`,
+      http: `127.0.0.1:${httpPorts[i]}`,
       command: peer,
       ...(seed === undefined ? {} : { join: seed }),
     })
@@ -103,13 +99,14 @@ async function show(terminal: Terminal, options: UpOptions, started: readonly St
     { title: 'data', of: (peer) => join(options.data, peer.name) },
   ])
   const met = await meet(terminal, started)
-  if (met)
+  if (met) {
     say(terminal, `\nA mesh of ${counted(started.length, 'peer')} is up. Ctrl-C stops it. In another terminal, try:\n`)
-  else
+  } else {
     warn(
       terminal,
       `not all peers have found each other within ${meetMsMax / 1_000} s: see "grapevine members" and peer.log`,
     )
+  }
   for (const line of nextCommands(started)) say(terminal, `  ${styled(terminal.stderr, 'cyan', line)}`)
 }
 
