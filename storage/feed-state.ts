@@ -37,7 +37,7 @@ export function appendedAll(
   return after
 }
 
-/** The state of a feed once `batch` is stored. Its caller has checked the chain: these assertions are for our own mistakes. */
+/** The state of a feed once `batch` is stored. Its caller has checked the chain; this asserts that it has. */
 function appended(before: FeedState | undefined, batch: BatchToStore): FeedState {
   const { feed, head, opening } = batch
   const header = readBatchHeader(batch.bytes)

@@ -6,6 +6,9 @@ export type LevelOperation =
   | { readonly type: 'put'; readonly key: Bytes; readonly value: Bytes }
   | { readonly type: 'del'; readonly key: Bytes }
 
+export const put = (key: Bytes, value: Bytes): LevelOperation => ({ type: 'put', key, value })
+export const del = (key: Bytes): LevelOperation => ({ type: 'del', key })
+
 export interface LevelIteratorOptions extends KeyRange {
   readonly reverse?: boolean
   /** How much classic-level reads ahead at a time; other databases ignore it. */

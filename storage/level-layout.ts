@@ -7,7 +7,7 @@ import type { Hash } from '#protocol/ids'
 import { assert } from '#protocol/assert'
 import { parseFeedKey } from '#protocol/log/feed'
 
-// Keys and values of the level store, byte by byte; README.md shows each in hex. Big-endian, so that keys sort as numbers do.
+// Keys and values of the level store; README.md shows each in hex. Big-endian, so that keys sort as numbers do.
 
 const kind = { batch: 0x62, directory: 0x64, floor: 0x66, heads: 0x68, meta: 0x6d, snapshot: 0x73 } as const
 
@@ -19,7 +19,7 @@ export interface KeyRange {
   readonly lte: Uint8Array
 }
 
-/** `'b' · feed u32 · end u64`: a batch is found by the offset after its last record, so an opening batch by its baseOffset. */
+/** `'b' · feed u32 · end u64`; `end` is the offset after the last record, so an opening batch is at its baseOffset. */
 export const batchKey = (feed: FeedNumber, end: number): Uint8Array =>
   new ByteWriter(13).u8(kind.batch).u32(feed).u64(end).finish()
 

@@ -3,28 +3,23 @@ import { type BatchHeader, batchHash, readBatchHeader } from '#protocol/log/batc
 import {
   type FeedNumber,
   type HeadEntry,
-  appendOfHeadsKey,
   batchKey,
   batchRange,
   decodeDirectoryEntry,
   decodeFloor,
-  decodeHeads,
   directoryRange,
-  encodeHeads,
   endOfBatchKey,
   feedNumberOf,
   floorRange,
-  headsRange,
-  snapshotKey,
   unsealed,
 } from './level-layout.ts'
 import type { Digests } from '#protocol/digests'
-import { type FeedState, continues, soundHeader } from './feed-state.ts'
+import { continues, soundHeader } from './feed-state.ts'
+import { type NumberedFeed, highWaterMarkBytes, readHeads } from './level-heads.ts'
 import type { LevelDatabase } from './level-database.ts'
 import type { StoreWarning } from './store-warning.ts'
 
-/** Reads the small values in a few large steps, and the last batches of so many feeds at a time (≤ 1 MiB each). */
-const highWaterMarkBytes = 1024 * 1024
+/** Last batches are looked at so many at a time (≤ 1 MiB each). */
 const headsPerRead = 64
 
 /**
@@ -48,11 +43,6 @@ export interface Recovered {
   readonly lastAppend: number
 }
 
-export interface NumberedFeed {
-  readonly number: FeedNumber
-  readonly state: FeedState
-}
-
 export interface RecoveryDeps {
   readonly db: LevelDatabase
   readonly digests: Digests
@@ -64,18 +54,9 @@ interface DirectoryEntry {
   readonly opening: Opening
 }
 
-interface StoredHeads {
-  readonly snapshot: ReadonlyMap<FeedNumber, HeadEntry>
-  /** The snapshot with all later appends. */
-  readonly latest: ReadonlyMap<FeedNumber, HeadEntry>
-  /** False when an append is missing or cannot be read. */
-  readonly complete: boolean
-  readonly lastAppend: number
-}
-
 export async function recover(deps: RecoveryDeps): Promise<Recovered> {
   const directory = await readDirectory(deps)
-  const heads = await readHeads(deps)
+  const heads = await readHeads(deps.db, deps.digests)
   const floors = await readFloors(deps, directory)
   const complete = heads.complete && [...directory.keys()].every((number) => heads.latest.has(number))
   if (!complete) deps.onWarning({ type: 'headsDamaged' })
@@ -101,27 +82,6 @@ async function readDirectory({ db, digests, onWarning }: RecoveryDeps): Promise<
     else entries.set(feedNumberOf(key), decodeDirectoryEntry(entry))
   }
   return entries
-}
-
-async function readHeads({ db, digests }: RecoveryDeps): Promise<StoredHeads> {
-  const sealedSnapshot = await db.get(snapshotKey)
-  const bytes = sealedSnapshot === undefined ? encodeHeads(0, []) : unsealed(sealedSnapshot, digests)
-  const snapshot = bytes === undefined ? undefined : decodeHeads(bytes)
-  const byNumber = new Map((snapshot?.entries ?? []).map((entry) => [entry.feed, entry]))
-  const latest = new Map(byNumber)
-  let complete = snapshot !== undefined
-  let lastAppend = snapshot?.append ?? 0
-  for await (const [key, value] of db.iterator({
-    ...headsRange(lastAppend + 1, Number.MAX_SAFE_INTEGER),
-    highWaterMarkBytes,
-  })) {
-    const append = appendOfHeadsKey(key)
-    const group = unsealed(value, digests)
-    if (append !== lastAppend + 1 || group === undefined) complete = false
-    lastAppend = Math.max(lastAppend, append)
-    for (const entry of group === undefined ? [] : decodeHeads(group).entries) latest.set(entry.feed, entry)
-  }
-  return { snapshot: byNumber, latest, complete, lastAppend }
 }
 
 async function readFloors(

@@ -6,19 +6,16 @@ import {
   directoryKey,
   encodeDirectoryEntry,
   encodeFloor,
-  encodeHeads,
   endOfBatchKey,
   floorKey,
-  headEntryBytes,
-  headsKey,
   headsRange,
   metaKey,
   sealed,
-  snapshotKey,
   unsealed,
 } from './level-layout.ts'
-import type { LevelDatabase, LevelIterator, LevelOperation } from './level-database.ts'
-import { type NumberedFeed, type Recovered, recover } from './level-recovery.ts'
+import { type LevelDatabase, type LevelIterator, type LevelOperation, del, put } from './level-database.ts'
+import { HeadsJournal, type NumberedFeed } from './level-heads.ts'
+import { type Recovered, recover } from './level-recovery.ts'
 import { appendedAll, startOfRead, storedFeedOf } from './feed-state.ts'
 import { ClassicLevel } from 'classic-level'
 import { ContiguousReading } from './contiguous-reading.ts'
@@ -41,9 +38,6 @@ export interface LevelStoreDeps {
 export interface LevelStoreOptions extends Pick<LevelStoreDeps, 'digests' | 'onWarning'> {
   readonly directory: DataDirectory
 }
-
-/** A snapshot of all heads is written when the heads since the last one weigh more than it, so they are written twice at most. */
-const snapshotBytesMin = 64 * 1024
 
 /** How many batches one step of a read asks the database for; it stops earlier at the bytes wanted. */
 const batchesPerStep = 64
@@ -88,11 +82,8 @@ export class LevelStore implements FeedStore {
   readonly #deps: LevelStoreDeps
   readonly #feeds: Map<FeedKey, NumberedFeed>
   readonly #underWay = new Set<Promise<unknown>>()
+  readonly #heads: HeadsJournal
   #nextFeedNumber: number
-  #lastAppend: number
-  /** Heads written since the last snapshot, and the first append that they belong to. */
-  #headsBytes = 0
-  #headsFrom: number
   #state: 'open' | 'appending' | 'failed' | 'closed' = 'open'
 
   /** Takes over an open database and finds out what it holds; see level-recovery.ts. */
@@ -107,8 +98,7 @@ export class LevelStore implements FeedStore {
     this.#deps = deps
     this.#feeds = new Map(recovered.feeds)
     this.#nextFeedNumber = recovered.nextFeedNumber
-    this.#lastAppend = recovered.lastAppend
-    this.#headsFrom = recovered.lastAppend + 1
+    this.#heads = new HeadsJournal(deps.digests, recovered.lastAppend)
   }
 
   async feeds(): Promise<readonly StoredFeed[]> {
@@ -146,7 +136,7 @@ export class LevelStore implements FeedStore {
     const changed = this.#changedBy(batches)
     const operations = [
       ...this.#feedOperations(changed, batches),
-      ...this.#headOperations(changed),
+      ...this.#heads.append(this.#feeds, changed),
       ...meta.map((change) => this.#metaOperation(change)),
     ]
     this.#state = 'appending'
@@ -183,32 +173,8 @@ export class LevelStore implements FeedStore {
     })
   }
 
-  /** The new heads in one value, or now and then all heads in place of the values since the last time. */
-  #headOperations(changed: ReadonlyMap<FeedKey, NumberedFeed>): LevelOperation[] {
-    if (changed.size === 0) return []
-    this.#lastAppend += 1
-    this.#headsBytes += changed.size * headEntryBytes
-    if (this.#headsBytes <= Math.max(snapshotBytesMin, this.#feeds.size * headEntryBytes)) {
-      return [put(headsKey(this.#lastAppend), this.#sealedHeads(changed))]
-    }
-    const replaced: LevelOperation[] = []
-    for (let append = this.#headsFrom; append < this.#lastAppend; append++) {
-      replaced.push({ type: 'del', key: headsKey(append) })
-    }
-    this.#headsFrom = this.#lastAppend + 1
-    this.#headsBytes = 0
-    return [...replaced, put(snapshotKey, this.#sealedHeads(new Map([...this.#feeds, ...changed])))]
-  }
-
-  #sealedHeads(feeds: ReadonlyMap<FeedKey, NumberedFeed>): Uint8Array {
-    const entries = [...feeds.values()].map(({ number, state }) => ({ ...state, feed: number }))
-    return sealed(encodeHeads(this.#lastAppend, entries), this.#deps.digests)
-  }
-
   #metaOperation([key, value]: MetaChange): LevelOperation {
-    return value === undefined
-      ? { type: 'del', key: metaKey(key) }
-      : put(metaKey(key), sealed(value, this.#deps.digests))
+    return value === undefined ? del(metaKey(key)) : put(metaKey(key), sealed(value, this.#deps.digests))
   }
 
   async #read(feed: FeedId, position: number, bytesMax: number): Promise<readonly Uint8Array[]> {
@@ -238,11 +204,11 @@ export class LevelStore implements FeedStore {
     const { number, state } = found
     assert(floor <= state.head.nextOffset, 'a floor is at most the head')
     if (floor <= state.floor) return
+    // At once, so that neither another trim nor an append under way lowers it again.
+    this.#feeds.set(key, { number, state: { ...state, floor } })
     const { db, digests } = this.#deps
-    // The floor first: a crash in between leaves batches that nobody reads and the next trim removes.
+    // On disk before the batches go: a crash in between leaves some that nobody reads and the next trim removes.
     await db.batch([put(floorKey(number), sealed(encodeFloor(floor), digests))], { sync: true })
-    const now = this.#feeds.get(key) ?? found
-    this.#feeds.set(key, { number, state: { ...now.state, floor } })
     await db.clear(batchRange(number, 0, floor))
   }
 
@@ -257,9 +223,9 @@ export class LevelStore implements FeedStore {
 
   /** After recovery: one snapshot in place of all heads before, and lost feeds forgotten, so that they can come back. */
   async #settle({ lost, lastAppend }: Recovered): Promise<void> {
-    const operations: LevelOperation[] = [put(snapshotKey, this.#sealedHeads(this.#feeds))]
+    const operations: LevelOperation[] = [this.#heads.snapshot(this.#feeds)]
     for (const number of lost) {
-      operations.push({ type: 'del', key: directoryKey(number) }, { type: 'del', key: floorKey(number) })
+      operations.push(del(directoryKey(number)), del(floorKey(number)))
     }
     await this.#deps.db.batch(operations, { sync: true })
     await this.#deps.db.clear(headsRange(0, lastAppend))
@@ -287,8 +253,6 @@ async function takeAll(iterator: LevelIterator, reading: ContiguousReading): Pro
     for (const [key, bytes] of entries) if (!reading.take(endOfBatchKey(key), bytes)) return
   }
 }
-
-const put = (key: Uint8Array, value: Uint8Array): LevelOperation => ({ type: 'put', key, value })
 
 function numberOf(feeds: ReadonlyMap<FeedKey, NumberedFeed>, feed: FeedId): number {
   const found = feeds.get(feedKeyOf(feed))
