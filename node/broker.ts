@@ -126,6 +126,7 @@ export class PeerBroker implements Broker {
 
   async publish({ topic, records, ack, waitMs }: PublishRequest): Promise<PublishResult> {
     const driver = this.#accepting()
+    if (records.length === 0) throw new MeshError('BAD_REQUEST', 'A publish has at least one record')
     // All parts are handed over before any is awaited, so they stay together and in order.
     const answers = await Promise.all(encodeRecordSets(records).map((set) => driver.publish(topic, set, ack, waitMs)))
     const { home, registryVersion } = (answers.at(-1) as PublishAnswer).settled

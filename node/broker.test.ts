@@ -1,0 +1,132 @@
+// One peer without neighbors, as the gateway sees it: publish, read, status, and what is refused by name. In memory, with
+// a transport that leads nowhere.
+import { expect, test } from 'vitest'
+import type { Epoch, PeerId } from '#protocol/ids'
+import { membershipProfiles } from '#protocol/membership/config'
+import { SeededRandom } from '#protocol/random'
+import { utf8 } from '#protocol/text'
+import { parseTopicName, type TopicName } from '#protocol/topic-name'
+import type { FeedStore } from '#storage/feed-store'
+import { MemoryDisk, MemoryStore } from '#storage/memory-store'
+import { bootPeer } from './boot.ts'
+import { PeerBroker } from './broker.ts'
+import type { Clock, Transport } from './driver-ports.ts'
+import { nodeDigests } from './node-digests.ts'
+
+const orders = parseTopicName('orders') as TopicName
+const oak = 'oak' as PeerId
+const nowhere: Transport = { dial: () => {}, sendControl: () => {}, sendData: () => {}, close: () => {} }
+/** Time stands still; nothing here waits for it. */
+const still: Clock = { nowMs: () => 0, wallMs: () => 1_700_000_000_000, after: () => {} }
+const self = {
+  peerId: oak,
+  name: 'oak',
+  cluster: 'garden',
+  epoch: '',
+  http: '',
+  listen: [],
+  version: '',
+  startedAt: '',
+  storage: 'memory',
+}
+
+async function boot(store: FeedStore = new MemoryStore(nodeDigests), epoch = '0000000000000001') {
+  const failures: Error[] = []
+  const driver = await bootPeer({
+    self: oak,
+    epoch: epoch as Epoch,
+    cluster: 'garden',
+    facts: { name: 'oak', addresses: [], http: '', zone: '' },
+    seeds: [],
+    membership: membershipProfiles.local,
+    store,
+    transport: nowhere,
+    clock: still,
+    digests: nodeDigests,
+    random: new SeededRandom(1),
+    onStorageFailed: (error) => failures.push(error),
+  })
+  const broker = new PeerBroker(self, { clock: still, digests: nodeDigests })
+  broker.attach(driver, self, undefined)
+  driver.start()
+  return { broker, failures }
+}
+
+const publish = (broker: PeerBroker, texts: readonly string[], ack = { type: 'local' as const }) =>
+  broker.publish({ topic: orders, records: texts.map((text) => ({ value: utf8(text), headers: {} })), ack, waitMs: 0 })
+
+async function texts(broker: PeerBroker, from: Parameters<PeerBroker['open']>[1]) {
+  const { records } = await (await broker.open(orders, from)).next(1_000)
+  return records.map(({ record }) => Buffer.from(record.value).toString())
+}
+
+test('records are read back in order, each by its id, and from the cursor of a publish on', async () => {
+  const { broker } = await boot()
+  const first = await publish(broker, ['one', 'two'])
+  expect(first.ack).toMatchObject({ level: 'local', reached: true, copies: 1, peers: ['oak'] })
+  expect(first.ids).toEqual(['oak.0000000000000001.0', 'oak.0000000000000001.1'])
+  await publish(broker, ['three'])
+  expect(await texts(broker, { type: 'earliest' })).toEqual(['one', 'two', 'three'])
+  expect(await texts(broker, { type: 'cursor', cursor: first.cursor })).toEqual(['three'])
+  const record = await broker.record(orders, { writer: 'oak', epoch: '0000000000000001', offset: 1 })
+  expect(Buffer.from(record?.value ?? []).toString()).toBe('two')
+  expect(await broker.record(orders, { writer: 'oak', epoch: '0000000000000001', offset: 3 })).toBeUndefined()
+})
+
+test('after a restart the new feed goes on from the old one, and both are one order', async () => {
+  const disk = new MemoryDisk()
+  await publish((await boot(new MemoryStore(nodeDigests, disk))).broker, ['one', 'two'])
+  const { broker } = await boot(new MemoryStore(nodeDigests, disk), '0000000000000002')
+  expect((await publish(broker, ['three'])).ids).toEqual(['oak.0000000000000002.2'])
+  expect(await texts(broker, { type: 'earliest' })).toEqual(['one', 'two', 'three'])
+  expect(broker.topicStatus(orders)).toMatchObject({ records: 3, feeds: 2, converged: true })
+})
+
+test('a publish larger than a batch is split, stays in order, and is answered as one', async () => {
+  const { broker } = await boot()
+  const large = Array.from({ length: 30 }, (_, i) => String(i).padStart(100_000, '.'))
+  const { ids } = await publish(broker, large)
+  expect(ids.map((id) => Number(id.split('.')[2]))).toEqual(large.map((_, i) => i))
+  expect(await texts(broker, { type: 'earliest' })).toEqual(large)
+})
+
+test('a topic is made once, and is known without a record', async () => {
+  const { broker } = await boot()
+  expect(await Promise.all([broker.createTopic(orders), broker.createTopic(orders)])).toEqual([
+    { created: true },
+    { created: false },
+  ])
+  expect(await broker.createTopic(orders)).toEqual({ created: false })
+  expect(broker.topics()).toMatchObject([{ topic: 'orders', records: 0, feeds: 1 }])
+})
+
+test('more copies than peers, unknown topics, bad ids and a draining peer are named', async () => {
+  const { broker } = await boot()
+  const two = broker.publish({ topic: orders, records: [], ack: { type: 'count', count: 2 }, waitMs: 0 })
+  await expect(two).rejects.toMatchObject({ code: 'BAD_REQUEST' })
+  const wide = broker.publish({
+    topic: orders,
+    records: [{ value: utf8('x'), headers: {} }],
+    ack: { type: 'count', count: 2 },
+    waitMs: 0,
+  })
+  await expect(wide).rejects.toMatchObject({ code: 'ACK_LEVEL_IMPOSSIBLE' })
+  await expect(broker.open(orders, { type: 'earliest' })).rejects.toMatchObject({ code: 'TOPIC_NOT_FOUND' })
+  await expect(broker.record(orders, { writer: '!', epoch: 'x', offset: 0 })).rejects.toMatchObject({
+    code: 'RECORD_ID_INVALID',
+  })
+  broker.drain()
+  expect(broker.ready()).toEqual({ ready: false, reason: 'draining' })
+  await expect(publish(broker, ['late'])).rejects.toMatchObject({ code: 'DRAINING' })
+})
+
+test('a failed write is fatal: nothing of it is acked, and nothing after it is taken', async () => {
+  const store = new MemoryStore(nodeDigests)
+  const { broker, failures } = await boot(store)
+  await publish(broker, ['safe'])
+  store.append = () => Promise.reject(new Error('EIO'))
+  await expect(publish(broker, ['lost'])).rejects.toMatchObject({ code: 'STORAGE_FAILED' })
+  expect(failures).toHaveLength(1)
+  store.append = () => Promise.resolve()
+  await expect(publish(broker, ['after'])).rejects.toMatchObject({ code: 'STORAGE_FAILED' })
+})
