@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { METHODS } from 'hono/router'
 import { MeshError } from '#protocol/errors'
+import { Bodies } from './body.ts'
 import type { Broker } from './broker.ts'
 import type { GatewayConfig } from './config.ts'
 import type { RouteDeps } from './deps.ts'
@@ -28,7 +29,8 @@ export function createGateway({ broker, config, reportError = console.error, ...
   const liveReads = deps.liveReads ?? new LiveReads(config.readersMax)
   const problems = new Problems(() => broker.self.name, reportError)
   const draining = (): boolean => liveReads.draining || !broker.ready().ready
-  const shared: RouteDeps = { broker, config, liveReads, problems, draining }
+  const bodies = new Bodies(config.arrivingBytesMax)
+  const shared: RouteDeps = { broker, config, bodies, liveReads, problems, draining }
 
   const app = new Hono()
   for (const routesOf of [publishRoutes, readRoutes, recordRoutes, topicRoutes, meshRoutes, labRoutes, healthRoutes]) {

@@ -1,41 +1,72 @@
+import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import { MeshError, type ErrorCode } from '#protocol/errors'
 import { exactTextOf, parseJson } from './json-text.ts'
 
-/**
- * The whole body, at most `bytesMax`; a larger one is refused with `tooLarge` before more of it is kept. Throws
- * UNSUPPORTED_MEDIA for a compressed body, since its real size is not known before it has been unpacked.
- */
-export async function readBody(c: Context, bytesMax: number, tooLarge: ErrorCode): Promise<Uint8Array> {
-  const { headers } = c.req.raw
-  const encoding = headers.get('content-encoding')
-  if (encoding !== null && encoding !== 'identity') {
-    throw new MeshError('UNSUPPORTED_MEDIA', 'Send the body without Content-Encoding.')
-  }
-  // The HTTP parser ends a body at its announced length, so that one can be read in one go.
-  const announced = headers.get('content-length')
-  const read = announced === null ? readStream(c.req.raw.body, bytesMax) : readAnnounced(c, Number(announced), bytesMax)
-  const body = await read.catch((error: unknown) => {
-    throw new MeshError('BAD_REQUEST', 'The body ended before it was complete.', { cause: error })
-  })
-  if (body !== undefined) return body
-  throw new MeshError(tooLarge, `The body is larger than the ${bytesMax} bytes possible here.`)
+export interface BodyLimit {
+  readonly bytesMax: number
+  /** What a larger body is refused with. */
+  readonly tooLarge: ErrorCode
 }
 
-async function readAnnounced(c: Context, size: number, bytesMax: number): Promise<Uint8Array | undefined> {
-  return size > bytesMax ? undefined : new Uint8Array(await c.req.raw.arrayBuffer())
+/** Reads request bodies: each has its bound, and all that are arriving at a time share another. */
+export class Bodies {
+  readonly #arrivingBytesMax: number
+  #arrivingBytes = 0
+
+  constructor(arrivingBytesMax: number) {
+    this.#arrivingBytesMax = arrivingBytesMax
+  }
+
+  /**
+   * The whole body. Throws BODY_TOO_LARGE or what else `limit` says, OVERLOADED when too much is arriving, BAD_REQUEST
+   * when it breaks off, and UNSUPPORTED_MEDIA when it is compressed: its size is not known before it has been unpacked.
+   */
+  async read(c: Context, limit: BodyLimit): Promise<Uint8Array> {
+    const { headers } = c.req.raw
+    const encoding = headers.get('content-encoding')
+    if (encoding !== null && encoding !== 'identity') {
+      throw new MeshError('UNSUPPORTED_MEDIA', 'Send the body without Content-Encoding.')
+    }
+    if (Number(headers.get('content-length') ?? 0) > limit.bytesMax) throw tooLarge(limit)
+    try {
+      return await this.#readPieces(piecesOf(c), limit)
+    } catch (error) {
+      if (error instanceof MeshError) throw error
+      throw new MeshError('BAD_REQUEST', 'The body ended before it was complete.', { cause: error })
+    }
+  }
+
+  async #readPieces(body: AsyncIterable<Uint8Array>, limit: BodyLimit): Promise<Uint8Array> {
+    const pieces: Uint8Array[] = []
+    let size = 0
+    try {
+      for await (const piece of body) {
+        size += piece.length
+        this.#arrivingBytes += piece.length
+        if (size > limit.bytesMax) throw tooLarge(limit)
+        if (this.#arrivingBytes > this.#arrivingBytesMax)
+          throw new MeshError('OVERLOADED', 'Too many large bodies at once.')
+        pieces.push(piece)
+      }
+      return Buffer.concat(pieces, size)
+    } finally {
+      this.#arrivingBytes -= size
+    }
+  }
 }
 
-async function readStream(body: ReadableStream<Uint8Array> | null, bytesMax: number): Promise<Uint8Array | undefined> {
-  const pieces: Uint8Array[] = []
-  let size = 0
-  for await (const piece of body ?? []) {
-    size += piece.length
-    if (size > bytesMax) return undefined
-    pieces.push(piece)
-  }
-  return Buffer.concat(pieces, size)
+/** Node's own stream where there is one: the detour over a web stream costs twice as much as the rest of a publish. */
+function piecesOf(c: Context): AsyncIterable<Uint8Array> {
+  const incoming = (c.env as Partial<HttpBindings> | undefined)?.incoming
+  // A body that is given up is drained by the server, so that the client gets to read why.
+  return incoming?.iterator({ destroyOnReturn: false }) ?? c.req.raw.body ?? noPieces()
 }
+
+async function* noPieces(): AsyncGenerator<Uint8Array> {}
+
+const tooLarge = ({ bytesMax, tooLarge: code }: BodyLimit): MeshError =>
+  new MeshError(code, `The body is larger than the ${bytesMax} bytes possible here.`)
 
 /** What the bytes say as JSON, at most 64 levels deep. Throws BAD_JSON. */
 export function jsonOf(bytes: Uint8Array): unknown {

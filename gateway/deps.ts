@@ -1,3 +1,4 @@
+import type { Bodies } from './body.ts'
 import type { Broker } from './broker.ts'
 import type { GatewayConfig } from './config.ts'
 import type { LiveReads } from './live-reads.ts'
@@ -7,6 +8,7 @@ import type { Problems } from './problem.ts'
 export interface RouteDeps {
   readonly broker: Broker
   readonly config: GatewayConfig
+  readonly bodies: Bodies
   readonly liveReads: LiveReads
   readonly problems: Problems
   /** True once this peer accepts no more work: its gateway or its broker drains. */

@@ -158,6 +158,11 @@ test.each<[ErrorCode, RegExp, string | Uint8Array, string?]>([
   expect(() => bodyOf(contentType, body)).toThrow(expect.objectContaining({ code, message }))
 })
 
+test('a header called __proto__ is a header', () => {
+  const body = bodyOf('application/json', '{"records":[{"value":1,"headers":{"__proto__":"x"}}]}')
+  expect(body.type === 'batch' && Object.entries(body.records[0]?.headers ?? {})).toContainEqual(['__proto__', 'x'])
+})
+
 test('what belongs to one record does not belong beside a batch', () => {
   const body = utf8(records({ value: 1 }))
   const headers = { 'content-type': 'application/json' }

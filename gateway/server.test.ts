@@ -91,15 +91,17 @@ test('key, headers and content type of a record travel as HTTP headers, both way
   expect(gateway.port).toBeGreaterThan(0)
 })
 
-test('a chunked body without end is cut off at the bound', async () => {
+test('a chunked body without end is refused at the bound, and a client that goes on sending is cut off', async () => {
   const { gateway, broker } = await start()
   const socket = connect(gateway.port)
+  socket.on('error', () => {})
   socket.write('POST /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\ntransfer-encoding: chunked\r\n\r\n')
   const chunk = `10000\r\n${'x'.repeat(0x10000)}\r\n`
   const writing = setInterval(() => socket.write(chunk), 0)
+  const closed = once(socket, 'close')
   const [answer] = (await once(socket, 'data')) as [Buffer]
+  await closed
   clearInterval(writing)
-  socket.destroy()
   expect(answer.toString()).toMatch(/^HTTP\/1.1 413 /)
   expect(broker.published).toEqual([])
 })
@@ -201,9 +203,8 @@ test('a stop says bye to streams, lets a publish finish and takes no new connect
   await expect(fetch(records)).rejects.toThrow()
   broker.settled.resolve()
   expect((await published).status).toBe(201)
+  expect(gateway.stop()).toBe(stopped)
   await stopped
-  // And once more does no harm.
-  await gateway.stop()
 })
 
 test('a stop cuts what is not done when its time is up', async () => {

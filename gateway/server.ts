@@ -45,7 +45,13 @@ export async function startGateway({
   await listen(server, config)
   const { port } = server.address() as AddressInfo
   const host = config.host.includes(':') ? `[${config.host}]` : config.host
-  return { host: config.host, port, url: `http://${host}:${port}`, stop: () => stop(server, liveReads, config.drainMs) }
+  let stopped: Promise<void> | undefined
+  return {
+    host: config.host,
+    port,
+    url: `http://${host}:${port}`,
+    stop: () => (stopped ??= stop(server, liveReads, config.drainMs)),
+  }
 }
 
 /** All of Node's limits, said rather than inherited. */
@@ -99,7 +105,6 @@ function listenError(error: NodeJS.ErrnoException, address: string): MeshError {
 const idleCheckMs = 50
 
 async function stop(server: Server, liveReads: LiveReads, drainMs: number): Promise<void> {
-  if (!server.listening) return
   const closed = new Promise<void>((resolve) => void server.close(() => resolve()))
   liveReads.drain()
   const idle = setInterval(() => server.closeIdleConnections(), idleCheckMs)

@@ -6,7 +6,7 @@ import { queryOf } from '../parameters.ts'
 import { bodyOf, labPartitionBody } from '../schemas.ts'
 
 /** Cuts this peer off from others, for those who want to see what a split does. */
-export function labRoutes({ broker }: RouteDeps): Hono {
+export function labRoutes({ broker, bodies }: RouteDeps): Hono {
   const routes = new Hono()
   const lab = (): Lab => {
     if (broker.lab === undefined) throw new MeshError('LAB_DISABLED')
@@ -21,7 +21,7 @@ export function labRoutes({ broker }: RouteDeps): Hono {
   routes.put('/v1/lab/partition', async (c) => {
     queryOf(c, [])
     const ours = lab()
-    const { drop } = await bodyOf(c, labPartitionBody)
+    const { drop } = await bodyOf(c, bodies, labPartitionBody)
     return c.json({ dropped: ours.drop(drop) })
   })
 

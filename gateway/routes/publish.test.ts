@@ -5,11 +5,11 @@ import { limits } from '#protocol/limits'
 import { textOf, utf8 } from '#protocol/text'
 import { createGateway } from '../app.ts'
 import type { PublishRequest, PublishResult } from '../broker.ts'
-import { gatewayDefaults } from '../config.ts'
+import { gatewayDefaults, type GatewayConfig } from '../config.ts'
 import { FakeBroker } from '../fake-broker.ts'
 
-function gateway(broker = new FakeBroker()) {
-  const app = createGateway({ broker, config: gatewayDefaults, reportError: () => {} })
+function gateway(broker = new FakeBroker(), config: Partial<GatewayConfig> = {}) {
+  const app = createGateway({ broker, config: { ...gatewayDefaults, ...config }, reportError: () => {} })
   const post = (path: string, body: string, headers: Record<string, string> = {}) =>
     app.request(`/v1/topics/${path}`, { method: 'POST', body, headers })
   return { broker, app, post }
@@ -156,6 +156,34 @@ test('a body of unknown size is given up at the bound, not read to its end', asy
   const answer = await app.request('/v1/topics/orders/records', init)
   expect(answer.status).toBe(413)
   expect(pieces * 64 * 1024).toBeLessThan(2 * limits.recordBytesMax)
+})
+
+test('bodies that arrive at the same time share a bound, and leave it when they have arrived', async () => {
+  const { app, post } = gateway(new FakeBroker(), { arrivingBytesMax: 10 })
+  const pear = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>()
+  const slow = pear.writable.getWriter()
+  const init = { method: 'POST', body: pear.readable, duplex: 'half' as const }
+  const first = app.request('/v1/topics/orders/records', init)
+  await slow.write(utf8('12345678'))
+  const second = await post('orders/records', '12345678')
+  expect(second.status).toBe(503)
+  expect(await second.json()).toMatchObject({ code: 'OVERLOADED', retryable: true })
+  await slow.close()
+  expect((await first).status).toBe(201)
+  expect((await post('orders/records', '12345678')).status).toBe(201)
+})
+
+test('a body that breaks off is refused, and counts no longer', async () => {
+  const { app, broker, post } = gateway(new FakeBroker(), { arrivingBytesMax: 10 })
+  const pear = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>()
+  const broken = pear.writable.getWriter()
+  const init = { method: 'POST', body: pear.readable, duplex: 'half' as const }
+  const first = app.request('/v1/topics/orders/records', init)
+  await broken.write(utf8('12345678'))
+  await broken.abort(new Error('ECONNRESET'))
+  expect((await first).status).toBe(400)
+  expect(broker.published).toEqual([])
+  expect((await post('orders/records', '12345678')).status).toBe(201)
 })
 
 test.each([

@@ -4,7 +4,7 @@ import { parseAckLevel, type AckLevel } from '#protocol/ack-level'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import { textOf, utf8 } from '#protocol/text'
-import { readBody } from '../body.ts'
+import type { BodyLimit } from '../body.ts'
 import type { PublishResult } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { isContentType, mediaTypeOf, recordsMediaType } from '../media-type.ts'
@@ -13,7 +13,7 @@ import { invalid } from '../problem.ts'
 import { isHeaderName, publishBodyOf, type RecordHead } from '../publish-body.ts'
 import { jsonAnswer } from './json-answer.ts'
 
-export function publishRoutes({ broker }: RouteDeps): Hono {
+export function publishRoutes({ broker, bodies }: RouteDeps): Hono {
   const routes = new Hono()
 
   routes.post('/v1/topics/:topic/records', async (c) => {
@@ -22,7 +22,7 @@ export function publishRoutes({ broker }: RouteDeps): Hono {
     const ack = ackOf(query.ack)
     const waitMs = waitMsOf(query.wait, limits.waitMsDefault)
     const head = headOf(c)
-    const body = publishBodyOf(await readPublish(c, head), head)
+    const body = publishBodyOf(await bodies.read(c, limitOf(head)), head)
     const records = body.type === 'one' ? [body.record] : body.records
     const result = await broker.publish({ topic, records, ack, waitMs })
     return body.type === 'one' ? answerOne(result) : answerBatch(result)
@@ -74,12 +74,13 @@ function headerText(value: string): string {
   return textOf(Buffer.from(value, 'latin1')) ?? value
 }
 
-/** A batch may be larger than a record; which of both it is can be told only from its text. */
-function readPublish(c: Context, { headers }: RecordHead): Promise<Uint8Array> {
+const recordLimit: BodyLimit = { bytesMax: limits.recordBytesMax, tooLarge: 'RECORD_TOO_LARGE' }
+const batchLimit: BodyLimit = { bytesMax: limits.requestBytesMax, tooLarge: 'BODY_TOO_LARGE' }
+
+/** A batch may be larger than a record; which of both `application/json` is can be told only from its text. */
+function limitOf({ headers }: RecordHead): BodyLimit {
   const mediaType = mediaTypeOf(headers['content-type'] ?? '')
-  return mediaType === 'application/json' || mediaType === recordsMediaType
-    ? readBody(c, limits.requestBytesMax, 'BODY_TOO_LARGE')
-    : readBody(c, limits.recordBytesMax, 'RECORD_TOO_LARGE')
+  return mediaType === 'application/json' || mediaType === recordsMediaType ? batchLimit : recordLimit
 }
 
 /** 201: the level was reached. 202: durable here, but not on as many peers as asked within `wait` (P2). */

@@ -6,7 +6,7 @@ import type { RouteDeps } from '../deps.ts'
 import { queryOf, quoted, topicOf } from '../parameters.ts'
 import { bodyOf, topicBody } from '../schemas.ts'
 
-export function topicRoutes({ broker }: RouteDeps): Hono {
+export function topicRoutes({ broker, bodies }: RouteDeps): Hono {
   const routes = new Hono()
 
   routes.get('/v1/topics', (c) => {
@@ -17,7 +17,7 @@ export function topicRoutes({ broker }: RouteDeps): Hono {
   routes.put('/v1/topics/:topic', async (c) => {
     const topic = topicOf(c)
     queryOf(c, [])
-    await bodyOf(c, topicBody)
+    await bodyOf(c, bodies, topicBody)
     const { created } = await broker.createTopic(topic)
     return c.json(summaryOf(broker, topic), created ? 201 : 200)
   })
