@@ -43,6 +43,8 @@ export async function startGateway({
   server.maxConnections = config.connectionsMax
   server.on('clientError', (error, socket) => answerClientError(problems, error, socket as Socket))
   await listen(server, config)
+  // Such as no file descriptors left to accept with: this connection is lost, the peer goes on.
+  server.on('error', reportError)
   const { port } = server.address() as AddressInfo
   const host = config.host.includes(':') ? `[${config.host}]` : config.host
   let stopped: Promise<void> | undefined
@@ -86,10 +88,7 @@ function answerClientError(problems: Problems, error: Error, socket: Socket): vo
 function listen(server: Server, { host, port }: GatewayConfig): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, `${host}:${port}`)))
-    server.listen(port, host, () => {
-      server.removeAllListeners('error')
-      resolve()
-    })
+    server.listen(port, host, resolve)
   })
 }
 
