@@ -4,7 +4,7 @@ import type { Epoch, PeerId } from '#protocol/ids'
 import { HybridClock } from '#protocol/log/hybrid-clock'
 import type { Machine, Random } from '#protocol/machine'
 import type { MembershipConfig } from '#protocol/membership/config'
-import { Membership } from '#protocol/membership/membership'
+import { Membership, type MembershipOptions } from '#protocol/membership/membership'
 import type { MemberFacts } from '#protocol/membership/messages'
 import type { PeerEffect, PeerInput } from '#protocol/peer/inputs'
 import { Peer } from '#protocol/peer/peer'
@@ -34,7 +34,9 @@ export interface BootOptions {
   readonly onStorageFailed: (error: MeshError) => void
   readonly onMemberChanged?: NonNullable<DriverDeps['onMemberChanged']>
   readonly onBadFrame?: NonNullable<DriverDeps['onBadFrame']>
-  /** Wraps the machine: the simulator traces it and plants bugs. */
+  /** Rules of membership made wrong: the simulator plants bugs. */
+  readonly wrongRules?: Pick<MembershipOptions, 'supersedes' | 'createRejoin'>
+  /** Wraps the machine: the simulator plants bugs. */
   readonly decorate?: (peer: Peer) => Machine<PeerInput, PeerEffect>
 }
 
@@ -52,6 +54,7 @@ export async function bootPeer(options: BootOptions): Promise<PeerDriver> {
     seeds: options.seeds,
     random: options.random,
     config: options.membership,
+    ...options.wrongRules,
   })
   const peer = new Peer({ self, epoch, cluster, digests, membership, replication })
   const floorMs = Math.max(Number(new TextDecoder().decode(ceiling)) || 0, ...feeds.map(({ hlcMs }) => hlcMs))

@@ -86,7 +86,7 @@ export class Faults {
     const peer = this.#upPeer(dice)
     const how = dice.chance(powerCuts) ? 'powerCut' : 'exit'
     const writes = dice.chance(tailLosses) ? dice.whole(1, 10) : 0
-    const downForMs = dice.between(50, forMsMax)
+    const downForMs = dice.magnitude(50, forMsMax)
     if (peer === undefined) return
     peer.crash(how)
     if (writes > 0) peer.loseTail(writes)

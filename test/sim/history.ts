@@ -1,4 +1,5 @@
 import type { AckLevel } from '#protocol/ack-level'
+import type { ReadGap } from '#gateway/broker'
 import type { PeerId } from '#protocol/ids'
 import type { FeedKey } from '#protocol/log/feed'
 
@@ -36,6 +37,7 @@ export interface Reading {
   readonly topic: string
   readonly from: 'earliest' | 'latest'
   readonly records: { readonly place: Place; readonly value: string; readonly at: PeerId }[]
+  readonly gaps: (ReadGap & { readonly at: string })[]
 }
 
 /** What clients asked and were told: the only thing that promises can be held against. */

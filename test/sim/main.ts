@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
+import { planted } from './planted/index.ts'
 import { simulate } from './simulation.ts'
 import { optionsOfSeed } from './swarm.ts'
 import type { SimResult } from './simulation.ts'
@@ -8,6 +9,7 @@ const usage = `Runs simulated meshes and checks what they promised.
 
   npm run sim -- --seed 123 [--trace]     one seed; --trace prints what happens, line by line
   npm run sim -- --seeds 200 [--from 1]   many seeds
+  npm run sim -- --planted NAME|all       which seed and which checker catch the peers that are wrong on purpose
 `
 
 const { values } = parseArgs({
@@ -15,6 +17,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     seeds: { type: 'string' },
     from: { type: 'string', default: '1' },
+    planted: { type: 'string' },
     trace: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -57,7 +60,32 @@ async function runSeeds(first: number, count: number): Promise<number> {
   return failed
 }
 
-if (values.help || (values.seed === undefined && values.seeds === undefined)) {
+/** Until a checker says something, with a seed after the other. */
+async function hunt(name: string, seedsMax: number): Promise<boolean> {
+  const sabotage = planted[name]
+  if (sabotage === undefined)
+    throw new Error(`no planted bug is called ${name}; there are ${Object.keys(planted).join(', ')}`)
+  for (let seed = 1; seed <= seedsMax; seed++) {
+    const { anomalies } = await simulate(optionsOfSeed(seed), { sabotage })
+    const [first] = anomalies
+    if (first === undefined) continue
+    const [what] = first.detail.split('\n', 1)
+    console.log(`${name.padEnd(26)} seed ${String(seed).padStart(3)}  ${first.checker.padEnd(12)} ${what}`)
+    return true
+  }
+  console.log(`${name.padEnd(26)} NOT CAUGHT within ${seedsMax} seeds`)
+  return false
+}
+
+async function huntAll(which: string): Promise<boolean> {
+  let caught = true
+  for (const name of which === 'all' ? Object.keys(planted) : [which]) caught = (await hunt(name, 500)) && caught
+  return caught
+}
+
+if (values.planted !== undefined) {
+  process.exitCode = (await huntAll(values.planted)) ? 0 : 1
+} else if (values.help || (values.seed === undefined && values.seeds === undefined)) {
   talk(usage)
   process.exitCode = values.help ? 0 : 2
 } else {

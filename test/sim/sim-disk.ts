@@ -1,5 +1,5 @@
 import { assert } from '#protocol/assert'
-import { feedKeyOf } from '#protocol/log/feed'
+import { feedKeyOf, NOTHING } from '#protocol/log/feed'
 import type { FeedId, FeedKey, Head, Opening } from '#protocol/log/feed'
 import type { BatchToStore, MetaChange } from '#storage/feed-store'
 
@@ -28,6 +28,7 @@ interface LostRange {
   readonly feed: FeedKey
   readonly from: number
   readonly to: number
+  readonly atMs: number
 }
 
 /** What is on the platters of one machine; it survives its processes. Everything here is fsynced. */
@@ -46,23 +47,25 @@ export class SimDisk {
   }
 
   /** LevelDB's log with a flipped bit: opens without a word, and the last writes are not there. Returns how many batches. */
-  loseTail(writes: number): number {
+  loseTail(writes: number, nowMs: number): number {
     let count = 0
     for (const write of this.#writes.splice(-writes).reverse()) {
-      for (const batch of [...write.batches].reverse()) this.#unappend(batch)
+      for (const batch of [...write.batches].reverse()) this.#unappend(batch, nowMs)
       for (const change of write.metaBefore) this.#setMeta(change)
       count += write.batches.length
     }
     return count
   }
 
-  holds(feed: FeedKey, offset: number): boolean {
-    return (this.feeds.get(feed)?.batches.at(-1)?.head.nextOffset ?? 0) > offset
+  /** How far the feed goes here; NOTHING without its opening batch. */
+  nextOffset(feed: FeedKey): number {
+    return this.feeds.get(feed)?.batches.at(-1)?.head.nextOffset ?? NOTHING
   }
 
-  /** Was the record here, confirmed, and then lost by damage? It may be back since. */
-  hasLost(feed: FeedKey, offset: number): boolean {
-    return this.#lost.some((range) => range.feed === feed && range.from <= offset && offset < range.to)
+  /** When the record, or else any part of the feed, was last lost by damage, having been confirmed. It may be back since. */
+  lostAtMs(feed: FeedKey, offset?: number): number | undefined {
+    const isIn = ({ from, to }: LostRange): boolean => offset === undefined || (from <= offset && offset < to)
+    return this.#lost.findLast((range) => range.feed === feed && isIn(range))?.atMs
   }
 
   get isDamaged(): boolean {
@@ -82,12 +85,12 @@ export class SimDisk {
     stored.batches.push({ bytes: batch.bytes.slice(), head: batch.head })
   }
 
-  #unappend(batch: BatchToStore): void {
+  #unappend(batch: BatchToStore, atMs: number): void {
     const key = feedKeyOf(batch.feed)
     const stored = this.feeds.get(key) as DiskFeed
     stored.batches.pop()
     const from = stored.batches.at(-1)?.head.nextOffset ?? batch.head.nextOffset
-    this.#lost.push({ feed: key, from, to: batch.head.nextOffset })
+    this.#lost.push({ feed: key, from, to: batch.head.nextOffset, atMs })
     if (stored.batches.length === 0) this.feeds.delete(key)
   }
 

@@ -3,8 +3,10 @@ import { nodeDigests } from '#node/node-digests'
 import { membershipProfiles } from '#protocol/membership/config'
 import { readBatchHeader } from '#protocol/log/batch'
 import { hexOf } from '#protocol/text'
+import type { BootOptions } from '#node/boot'
 import type { PeerDriver } from '#node/driver'
 import type { Clock } from '#node/driver-ports'
+import type { ReadSource } from '#node/reader'
 import type { Epoch, PeerId } from '#protocol/ids'
 import type { Machine, Random } from '#protocol/machine'
 import type { PeerEffect, PeerInput } from '#protocol/peer/inputs'
@@ -27,8 +29,10 @@ const wallMsAtStart = Date.UTC(2030, 0, 1)
 
 /** Where planted bugs get in: what a peer is made of, made wrong. */
 export interface Sabotage {
+  readonly wrongRules?: NonNullable<BootOptions['wrongRules']>
   readonly decorate?: (peer: Peer) => Machine<PeerInput, PeerEffect>
   readonly store?: (store: FeedStore) => FeedStore
+  readonly source?: (source: ReadSource) => ReadSource
   readonly epochOf?: (peer: PeerId, epoch: Epoch) => Epoch
 }
 
@@ -79,6 +83,12 @@ export class SimPeer {
     this.#run?.life.do(task)
   }
 
+  /** What a reader at this peer reads from. */
+  get source(): ReadSource | undefined {
+    const driver = this.driver
+    return driver === undefined ? undefined : (this.#deps.sabotage.source?.(driver) ?? driver)
+  }
+
   get host(): Host | undefined {
     return this.#run?.host
   }
@@ -123,6 +133,7 @@ export class SimPeer {
       onBadFrame: (peer, what) => {
         throw new Error(`${this.id} does not understand a frame of ${peer}: ${what}`)
       },
+      ...(sabotage.wrongRules && { wrongRules: sabotage.wrongRules }),
       ...(sabotage.decorate && { decorate: sabotage.decorate }),
     })
     run.driver = driver
@@ -140,7 +151,7 @@ export class SimPeer {
 
   /** The end of the disk's log is damaged while nobody runs on it. */
   loseTail(writes: number): void {
-    const count = this.disk.loseTail(writes)
+    const count = this.disk.loseTail(writes, this.#deps.scheduler.nowMs)
     this.#deps.trace.line(this.id, 'damage', `the last ${writes} writes are lost, ${count} batches in them`)
   }
 

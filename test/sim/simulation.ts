@@ -1,13 +1,14 @@
 import { nodeDigests } from '#node/node-digests'
 import { topicIdOf } from '#protocol/ids'
 import { topicHeads } from '#protocol/replication/status'
-import { checkAnswer } from './checkers/ack-honesty.ts'
+import { AckHonestyChecker, Tellings } from './checkers/ack-honesty.ts'
 import { BoundsChecker } from './checkers/bounds.ts'
 import { checkConvergence, isConverged } from './checkers/convergence.ts'
 import { checkCursors } from './checkers/cursors.ts'
 import { checkDurability } from './checkers/durability.ts'
 import { checkAgreement, MembershipChecker } from './checkers/membership.ts'
 import { checkAcceptedOrder, checkChains } from './checkers/order.ts'
+import { checkViews } from './checkers/views.ts'
 import { Describer } from './describe.ts'
 import { Dice } from './dice.ts'
 import { Faults } from './faults.ts'
@@ -19,6 +20,7 @@ import { Scheduler } from './scheduler.ts'
 import { cluster, SimPeer } from './sim-peer.ts'
 import { Trace } from './trace.ts'
 import { Publishers } from './workload.ts'
+import type { PeerId } from '#protocol/ids'
 import type { Anomaly, Disks } from './checkers/anomaly.ts'
 import type { Reading } from './history.ts'
 import type { WireTap } from './link.ts'
@@ -61,6 +63,8 @@ class Simulation {
   readonly #disks: Disks
   readonly #history = new History()
   readonly #faults: Faults
+  readonly #tellings: Tellings
+  readonly #honesty: AckHonestyChecker
   readonly #membership: MembershipChecker
   readonly #anomalies: Anomaly[] = []
   #healedAfterMs: number | undefined
@@ -88,6 +92,8 @@ class Simulation {
       })
     })
     this.#disks = new Map(this.#peers.map(({ id, disk }) => [id, disk]))
+    this.#tellings = new Tellings(this.#disks)
+    this.#honesty = new AckHonestyChecker(this.#tellings)
     this.#membership = new MembershipChecker({ pauses: faults.pauses !== undefined })
     const world = { seed, scheduler, network: this.#network, peers: this.#peers, trace: this.#trace }
     this.#faults = new Faults({ ...world, options: faults })
@@ -120,11 +126,11 @@ class Simulation {
     })
     const deps = { scheduler: this.#scheduler, peers: this.#peers, history: this.#history, trace: this.#trace }
     const onAnswer: ConstructorParameters<typeof Publishers>[0]['onAnswer'] = (publish, answer) =>
-      this.#blame(checkAnswer(publish, answer, this.#disks))
+      this.#blame(this.#honesty.check(publish, answer, this.#registeredAt(publish.at)))
     new Publishers({ ...deps, dice: new Dice(seed, 'workload'), options: workload, onAnswer }).runUntil(faultsMs)
     for (let number = 1; number <= workload.readers; number++) {
       const from = dice.chance(0.7) ? 'earliest' : 'latest'
-      const reading: Reading = { name: `#${number}`, topic: dice.pick(workload.topics), from, records: [] }
+      const reading: Reading = { name: `#${number}`, topic: dice.pick(workload.topics), from, records: [], gaps: [] }
       this.#history.readings.push(reading)
       const readerDice = new Dice(seed, `reader ${number}`)
       new SimReader(reading, { ...deps, dice: readerDice, moveEveryMs: workload.moveEveryMs }).start()
@@ -136,6 +142,7 @@ class Simulation {
     while (this.#scheduler.nowMs < atMs && this.#anomalies.length === 0) {
       await this.#scheduler.runUntil(Math.min(atMs, this.#scheduler.nowMs + lookEveryMs))
       this.#blame(this.#membership.look(this.#peers, this.#scheduler.nowMs))
+      this.#blame(checkViews(this.#peers, this.#tellings))
     }
   }
 
@@ -172,6 +179,10 @@ class Simulation {
     })
   }
 
+  #registeredAt(id: PeerId): readonly PeerId[] {
+    return this.#peers.find((peer) => peer.id === id)?.driver?.peer.membership.registryView().peers ?? []
+  }
+
   #tap(): WireTap {
     const bounds = new BoundsChecker()
     const digests = nodeDigests
@@ -183,6 +194,7 @@ class Simulation {
       dataSent: (from, frame) => this.#blame(bounds.dataSent(from, frame)),
       controlHeard: (at, from, frame) => {
         this.#blame(bounds.controlHeard(at, frame))
+        this.#tellings.controlHeard(at, from, frame, this.#scheduler.nowMs)
         this.#trace.line(at.host.peer, `< ${from}`, describer.control(frame))
       },
       dataHeard: (at, from, frame) => this.#trace.line(at.host.peer, `< ${from}`, describer.data(frame)),

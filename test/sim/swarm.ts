@@ -91,7 +91,7 @@ function workloadOf(dice: Dice): WorkloadOptions {
     recordsMax: dice.whole(1, 5),
     valueBytesMax: dice.chance(0.3) ? 200_000 : 200,
     levels: ['local', ...ackLevels.filter(() => dice.chance(0.7))],
-    waitMsMax: dice.magnitude(50, 5_000),
+    waitMsMax: dice.magnitude(50, 10_000),
     readers: dice.whole(1, 4),
     moveEveryMs: dice.magnitude(2_000, 20_000),
   }
@@ -105,7 +105,7 @@ function faultsOf(dice: Dice): FaultOptions {
   return {
     ...(dice.chance(0.6) && { partitions: { ...often(4_000, 25_000), oneWay: dice.pick([0, 0.3, 1]) } }),
     ...(dice.chance(0.6) && {
-      crashes: { ...often(2_000, 15_000), powerCuts: dice.pick([0, 0.5, 1]), tailLosses: dice.pick([0, 0, 0.3]) },
+      crashes: { ...often(2_000, 15_000), powerCuts: dice.pick([0, 0.5, 1]), tailLosses: dice.pick([0, 0, 0.5]) },
     }),
     ...(dice.chance(0.4) && { pauses: often(2_000, 6_000) }),
     ...(dice.chance(0.4) && { resets: often(500, 0) }),

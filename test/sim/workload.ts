@@ -64,12 +64,12 @@ export class Publishers {
     history.publishes.push(publish)
     trace.line(at.id, 'publish', `${topic} ${values.join(' ')}`)
     const { driver } = at
-    at.do(() =>
+    at.do(() => {
       driver.publish(topic as TopicName, encodeRecords(records), level, waitMs).then(
         (answer) => this.#answered(publish, answer),
         (error: unknown) => this.#refused(publish, error),
-      ),
-    )
+      )
+    })
   }
 
   #padding(): string {

@@ -14,7 +14,7 @@ import type { Anomaly } from './anomaly.ts'
  */
 export function checkCursors(history: History, disk: SimDisk, damaged: boolean): readonly Anomaly[] {
   return history.readings.flatMap((reading) =>
-    [...orderFaults(reading, disk), ...contentFaults(reading, disk, damaged)].map((fault) => ({
+    [...orderFaults(reading, disk), ...gapFaults(reading), ...contentFaults(reading, disk, damaged)].map((fault) => ({
       checker: 'cursors',
       detail: `reader ${reading.name} of ${reading.topic} from ${reading.from}: ${fault}`,
     })),
@@ -41,22 +41,31 @@ function* orderFaults({ records, from }: Reading, disk: SimDisk): Generator<stri
 }
 
 const firstOffset = (disk: SimDisk, feed: FeedKey, from: Reading['from']): number | undefined =>
-  from === 'earliest' ? (disk.feeds.get(feed)?.opening.predecessor?.nextOffset ?? 0) : undefined
+  from === 'earliest' && disk.feeds.has(feed) ? (disk.feeds.get(feed)?.opening.predecessor?.nextOffset ?? 0) : undefined
+
+/** Without retention nothing is lost to a reader, and without damaged batches none has to wait. */
+function* gapFaults({ gaps }: Reading): Generator<string> {
+  for (const { type, feed, from, at } of gaps) yield `is told of a gap (${type}) in ${feed} from ${from} on at ${at}`
+}
 
 function* contentFaults({ records, topic, from }: Reading, disk: SimDisk, damaged: boolean): Generator<string> {
-  const wanted = new Map<string, string>()
+  const wanted = new Map<string, { readonly value: string; readonly writer: string }>()
   for (const [feed, stored] of disk.feeds) {
     if (stored.opening.topic !== topic) continue
-    for (const [offset, value] of valuesOf(stored)) wanted.set(`${feed} ${offset}`, value)
+    for (const [offset, value] of valuesOf(stored))
+      wanted.set(`${feed} ${offset}`, { value, writer: stored.feed.writer })
   }
+  const lostWriters = new Set<string | undefined>()
   for (const { place, value } of records) {
     const key = `${place.feed} ${place.offset}`
-    const stored = wanted.get(key)
-    if (stored !== value && !(stored === undefined && damaged))
-      yield `got ${value} at ${placeText(place)}, where ${stored} is`
+    const stored = wanted.get(key)?.value
+    if (stored === undefined && damaged) lostWriters.add(place.feed.split('/')[1])
+    else if (stored !== value) yield `got ${value} at ${placeText(place)}, where ${stored} is`
     wanted.delete(key)
   }
-  if (from === 'earliest' && wanted.size > 0) {
-    yield `never got ${[...wanted.values()].slice(0, 5).join(', ')}${wanted.size > 5 ? ` and ${wanted.size - 5} more` : ''}`
+  // A cursor that lists a feed which damage has wiped out everywhere makes its reader wait for that writer for ever.
+  const missed = [...wanted.values()].filter(({ writer }) => !lostWriters.has(writer)).map(({ value }) => value)
+  if (from === 'earliest' && missed.length > 0) {
+    yield `never got ${missed.slice(0, 5).join(', ')}${missed.length > 5 ? ` and ${missed.length - 5} more` : ''}`
   }
 }

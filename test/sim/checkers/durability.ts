@@ -29,4 +29,4 @@ export function checkDurability(history: History, disks: Disks): readonly Anomal
 }
 
 const isOwed = ({ feed, offset }: Place, copies: readonly PeerId[], disks: Disks): boolean =>
-  copies.some((peer) => disks.get(peer)?.hasLost(feed, offset) === false)
+  copies.some((peer) => disks.get(peer)?.lostAtMs(feed, offset) === undefined)

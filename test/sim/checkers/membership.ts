@@ -1,4 +1,5 @@
 import type { PeerId } from '#protocol/ids'
+import type { MemberView } from '#protocol/views'
 import type { SimPeer } from '../sim-peer.ts'
 import type { Anomaly } from './anomaly.ts'
 
@@ -8,12 +9,15 @@ const detectionMsMax = 30_000
 const blame = (detail: string): Anomaly => ({ checker: 'membership', detail })
 
 /**
- * The registry is never smaller than it was (no cluster amnesia), except by damage to the disk that held it; and a peer
- * that is gone is believed to be by everybody who was there long enough to notice. Looked at now and then.
+ * The registry is never smaller than it was (no cluster amnesia), except by damage to the disk that held it; what is
+ * known of a member is never older than it was; and a peer that is gone is believed to be by everybody who was there
+ * long enough to notice. Looked at now and then.
  */
 export class MembershipChecker {
   readonly #known = new Map<PeerId, ReadonlySet<PeerId>>()
   readonly #downSinceMs = new Map<PeerId, number>()
+  /** Of each run, by driver: the highest incarnation that it knew of each member. */
+  readonly #incarnations = new WeakMap<object, Map<string, number>>()
   readonly #pauses: boolean
 
   /** With pauses, how long detection takes has no bound: a late timer tells a peer to mistrust itself. */
@@ -26,7 +30,7 @@ export class MembershipChecker {
       if (!peer.isDown) this.#downSinceMs.delete(peer.id)
       else if (!this.#downSinceMs.has(peer.id)) this.#downSinceMs.set(peer.id, nowMs)
     }
-    return peers.flatMap((peer) => [...this.#amnesia(peer), ...this.#blindness(peer, nowMs)])
+    return peers.flatMap((peer) => [...this.#amnesia(peer), ...this.#relapse(peer), ...this.#blindness(peer, nowMs)])
   }
 
   #amnesia(peer: SimPeer): readonly Anomaly[] {
@@ -36,6 +40,20 @@ export class MembershipChecker {
     this.#known.set(peer.id, now)
     if (forgotten.length === 0 || peer.disk.isDamaged) return []
     return [blame(`${peer.id} has forgotten ${forgotten.join(', ')}`)]
+  }
+
+  /** Incarnations only rise: a lower one is an old rumor that was believed (SWIM 4.2). */
+  #relapse(peer: SimPeer): readonly Anomaly[] {
+    if (peer.driver === undefined) return []
+    const known = this.#incarnations.get(peer.driver) ?? new Map<string, number>()
+    this.#incarnations.set(peer.driver, known)
+    return membersOf(peer).flatMap(({ id, incarnation }) => {
+      const before = known.get(id) ?? 0
+      known.set(id, Math.max(before, incarnation))
+      return incarnation >= before
+        ? []
+        : [blame(`${peer.id} went back from incarnation ${before} of ${id} to ${incarnation}`)]
+    })
   }
 
   #blindness(peer: SimPeer, nowMs: number): readonly Anomaly[] {
@@ -61,5 +79,5 @@ export function checkAgreement(peers: readonly SimPeer[]): readonly Anomaly[] {
   })
 }
 
-const membersOf = ({ driver, upForMs }: SimPeer): readonly { readonly id: string; readonly state: string }[] =>
+const membersOf = ({ driver, upForMs }: SimPeer): readonly Pick<MemberView, 'id' | 'state' | 'incarnation'>[] =>
   driver?.peer.membership.snapshot(upForMs).members ?? []
