@@ -65,6 +65,7 @@ export class PeerBroker implements Broker {
   /** From now on nothing new is accepted. */
   drain(): void {
     this.#draining = true
+    this.#driver?.drain()
   }
 
   get self(): SelfView {

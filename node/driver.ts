@@ -110,6 +110,11 @@ export class PeerDriver implements TransportListener, ReadSource {
     return answer.promise
   }
 
+  /** Answers what waits for copies with those that there are; publishes are refused by the broker from now on. */
+  drain(): void {
+    this.#input({ type: 'drainRequested' })
+  }
+
   /** Tells the others that this peer leaves. */
   leave(): void {
     this.#input({ type: 'leaveRequested' })

@@ -67,6 +67,8 @@ export type PeerInput =
       readonly nextPosition: number | undefined
       readonly sizeBytes: number
     }
+  /** Nothing new is accepted any more: what waits for copies is answered. */
+  | { readonly type: 'drainRequested' }
   | { readonly type: 'leaveRequested' }
   | { readonly type: 'timerFired'; readonly timer: PeerTimer }
 

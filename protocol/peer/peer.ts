@@ -97,6 +97,8 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
         return this.#onRange(input, nowMs)
       case 'rangeSent':
         return this.#withPeer(input.link, (to) => this.#tellReplication({ ...input, to }, nowMs))
+      case 'drainRequested':
+        return this.#tellReplication(input, nowMs)
       case 'leaveRequested':
         return this.#tellMembership({ type: 'leaveRequested' }, nowMs)
       case 'timerFired':

@@ -65,6 +65,8 @@ export type ReplicationInput =
     }
   /** A publish ends at `endOffset` of this peer's feed and waits for its level. */
   | { readonly type: 'publishAppended'; readonly publish: PendingPublish }
+  /** This peer stops: publishes that wait for copies are answered with those that there are. */
+  | { readonly type: 'drainRequested' }
   | { readonly type: 'timerFired'; readonly timer: ReplicationTimer }
 
 export interface PendingPublish {

@@ -183,6 +183,15 @@ test('publishes with later deadlines are settled too, after the first one ran ou
   expect(settledOf(second).map(({ ref }) => ref)).toEqual([2])
 })
 
+test('a peer that drains answers what waits for copies with those that there are, once on its own disk', () => {
+  const peer = new Oak()
+  peer.write(0, true)
+  peer.write(1, false)
+  peer.publish({})
+  expect(settledOf(peer.tell({ type: 'drainRequested' }))).toEqual([])
+  expect(settledOf(peer.write(1, true))).toEqual([{ ref: 1, reached: false, peers: [oak] }])
+})
+
 test('until one registry is merged, only local is ever reached', () => {
   const peer = new Oak()
   peer.tell({ type: 'homeChanged', home: [oak], registryVersion: '1', merged: false })

@@ -49,6 +49,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   #settleAtMs: Millis = Number.POSITIVE_INFINITY
   #digestDue = false
   #sweeping = false
+  #draining = false
   /** Frames that did not fit our chain, credit overruns and the like: nothing is lost by them, but somebody should look. */
   readonly anomalies = { unfitFrames: 0, foreignChains: 0, creditOverruns: 0 }
   #effects: ReplicationEffect[] = []
@@ -98,6 +99,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         return this.#onSent(input)
       case 'publishAppended':
         return this.#onPublish(input.publish, nowMs)
+      case 'drainRequested':
+        this.#draining = true
+        return this.#settleAll(nowMs)
       case 'timerFired':
         return this.#onTimer(input.timer, nowMs)
     }
@@ -252,7 +256,8 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   #settle(key: FeedKey, nowMs: Millis): void {
     if (!this.#settlement.isWaiting(key)) return
-    const settled = this.#settlement.settle(key, nowMs, this.#home, (feed, end) => this.#holders(feed, end))
+    const atMs = this.#draining ? Number.POSITIVE_INFINITY : nowMs
+    const settled = this.#settlement.settle(key, atMs, this.#home, (feed, end) => this.#holders(feed, end))
     for (const answer of settled) this.#effects.push({ type: 'publishSettled', settled: answer })
   }
 
