@@ -7,6 +7,7 @@ import { failureText } from './failure.ts'
 import { Interruption, watchSignals } from './signals.ts'
 import { say, type Terminal } from './terminal.ts'
 import { gossipCommand } from './commands/gossip.ts'
+import { healthCommand } from './commands/health.ts'
 import { labCommand } from './commands/lab.ts'
 import { membersCommand } from './commands/members.ts'
 import { pubCommand } from './commands/pub.ts'
@@ -51,7 +52,7 @@ function programOf(context: Context): Command {
     .option('--debug', 'show the stack of an error')
     .addHelpText('after', examples)
   const commands = [upCommand, peerCommand, pubCommand, subCommand, topicsCommand]
-  const views = [membersCommand, gossipCommand, whereCommand, verifyCommand, labCommand]
+  const views = [membersCommand, gossipCommand, whereCommand, verifyCommand, healthCommand, labCommand]
   for (const command of [...commands, ...views]) program.addCommand(command(context))
   for (const command of allOf(program)) {
     command

@@ -138,6 +138,11 @@ export class Mesh implements AsyncDisposable {
     return { ...page, records: page.records.map((json) => new ReceivedRecord(json, page.cursor)) }
   }
 
+  /** Returns if the process of the peer answers, on whatever side of a split it is. */
+  async health(options: CallOptions = {}): Promise<void> {
+    await this.#get('/healthz', options)
+  }
+
   async topics(options: CallOptions & { readonly match?: string } = {}): Promise<readonly TopicSummary[]> {
     const search = options.match === undefined ? '' : `?match=${encodeURIComponent(options.match)}`
     return (await this.#get<{ topics: TopicSummary[] }>(`/v1/topics${search}`, options)).topics

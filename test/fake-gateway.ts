@@ -72,6 +72,7 @@ export class FakeGateway implements AsyncDisposable {
     if (this.intercept(request, response)) return
     const url = new URL(request.url ?? '/', this.url)
     const body = await text(request)
+    if (url.pathname === '/healthz') return json(response, 200, { status: 'ok' })
     const [, , area = '', name = '', ...rest] = url.pathname.split('/').map(decodeURIComponent)
     if (area === 'topics') return this.#serveTopic({ request, response, url, body, topic: name, rest: rest.join('/') })
     const answer = this.#meshAnswer(area, name, request.method ?? '', body)
