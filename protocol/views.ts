@@ -1,4 +1,7 @@
-/** What a peer shows of what it believes (P8): plain values, ready for JSON. Times are in milliseconds before now. */
+/**
+ * What a peer shows of what it believes (P8): plain values, ready for JSON. Ages are in whole milliseconds before now, round
+ * trips in milliseconds with two decimals.
+ */
 
 export interface MemberView {
   readonly id: string

@@ -195,3 +195,27 @@ test('what membership believes can be read: probes, rumors, full exchanges and t
   expect(changesOf('ash')).toEqual(['unknown alive', 'alive suspect'])
   expect(events.at(-1)?.reason).toMatch(/^link closed by its process/)
 })
+
+test('ages are shown in whole milliseconds and round trips in hundredths, whatever the clock says', () => {
+  const mesh = new TestMesh()
+  const [oak, elm, ash] = mesh.startAll('oak', 'elm', 'ash') as [PeerId, PeerId, PeerId]
+  mesh.run(5_000)
+  mesh.kill(ash)
+  mesh.runUntil(() => mesh.state(oak, ash) === 'suspect', 1_000)
+  mesh.isCut = () => true
+  const pingOf = () =>
+    mesh.sent.findLast(({ from, to, message }) => from === oak && to === elm && message.type === 'ping')
+  const before = pingOf()
+  mesh.runUntil(() => pingOf() !== before, 5_000)
+  const { message, atMs } = pingOf() as NonNullable<ReturnType<typeof pingOf>>
+  mesh.nowMs = atMs + 1.848_291
+  mesh.inject(elm, oak, { type: 'ack', ref: (message as { ref: number }).ref, updates: [] })
+  const view = mesh.machine(oak).snapshot(mesh.nowMs)
+  expect(view.roundTrips.at(-1)).toMatchObject({ peer: 'elm', rttMs: 1.85, agoMs: 0 })
+  expect(view.members.find(({ id }) => id === elm)?.rttMs).toBe(1.85)
+  expect(view.links.find(({ peer }) => peer === elm)?.rttMs).toBe(1.85)
+  const ages = [...JSON.stringify(view).matchAll(/"(?:sinceMs|agoMs|deadInMs|nextDialInMs)":([^,}]+)/g)].map(
+    ([, ms]) => ms,
+  )
+  expect(new Set(ages.map((ms) => /^\d+$/.test(ms ?? '')))).toEqual(new Set([true]))
+})

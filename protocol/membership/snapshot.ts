@@ -32,7 +32,7 @@ export interface MembershipSnapshot extends GossipView {
   readonly rejected: number
 }
 
-/** Everything membership believes (P8) as plain values; times are relative to `nowMs`. */
+/** Everything membership believes (P8) as plain values; times are relative to `nowMs`, rounded for people (`protocol/views.ts`). */
 export function snapshotOf(parts: SnapshotParts, nowMs: Millis): MembershipSnapshot {
   const { beliefs, links, probes, mergedAtMs, merged } = parts
   const { self, registry, dissemination, history, rejected, incarnation } = beliefs
@@ -46,14 +46,14 @@ export function snapshotOf(parts: SnapshotParts, nowMs: Millis): MembershipSnaps
       return [{ about: nameOf(peer), state: update.state, incarnation: update.incarnation, sendsLeft }]
     }),
     probes: probes.snapshot().map(({ target, phase, startedMs }) => {
-      return { peer: nameOf(target), phase, sinceMs: nowMs - startedMs }
+      return { peer: nameOf(target), phase, sinceMs: wholeMs(nowMs - startedMs) }
     }),
     roundTrips: links.roundTrips().map(({ peer, rttMs, atMs }) => {
-      return { peer: nameOf(peer), rttMs, agoMs: nowMs - atMs }
+      return { peer: nameOf(peer), rttMs: roundedRttMs(rttMs), agoMs: wholeMs(nowMs - atMs) }
     }),
-    pushPulls: [...mergedAtMs].map(([peer, atMs]) => ({ peer: nameOf(peer), agoMs: nowMs - atMs })),
+    pushPulls: [...mergedAtMs].map(([peer, atMs]) => ({ peer: nameOf(peer), agoMs: wholeMs(nowMs - atMs) })),
     events: history.snapshot().map(({ atMs, by, ...change }) => {
-      return { ...change, agoMs: nowMs - atMs, name: nameOf(change.peer), by: nameOf(by) }
+      return { ...change, agoMs: wholeMs(nowMs - atMs), name: nameOf(change.peer), by: nameOf(by) }
     }),
     links: links.peers().map((peer) => linkView(parts, peer, nowMs)),
     dials: dialViews(parts, nowMs),
@@ -74,24 +74,24 @@ function memberView({ beliefs, links }: SnapshotParts, member: Member, nowMs: Mi
     self: peer === self,
     state: status.type,
     incarnation,
-    sinceMs: nowMs - member.sinceMs,
+    sinceMs: wholeMs(nowMs - member.sinceMs),
     reason,
     ...(status.type === 'suspect' && {
       suspectedBy: [...status.accusers].map((accuser) => registry.nameOf(accuser)),
-      deadInMs: Math.max(0, status.deadAtMs - nowMs),
+      deadInMs: wholeMs(Math.max(0, status.deadAtMs - nowMs)),
     }),
     http: facts?.http ?? '',
     addresses: facts?.addresses ?? [],
     zone: facts?.zone ?? '',
     linked: links.has(peer),
-    ...(rttMs !== undefined && { rttMs }),
+    ...(rttMs !== undefined && { rttMs: roundedRttMs(rttMs) }),
   }
 }
 
 function linkView({ beliefs, links }: SnapshotParts, peer: PeerId, nowMs: Millis): MembershipSnapshot['links'][number] {
   const { sinceMs = nowMs, rttMs } = links.get(peer) ?? {}
   const name = beliefs.registry.nameOf(peer)
-  return { peer, name, sinceMs: nowMs - sinceMs, ...(rttMs !== undefined && { rttMs }) }
+  return { peer, name, sinceMs: wholeMs(nowMs - sinceMs), ...(rttMs !== undefined && { rttMs: roundedRttMs(rttMs) }) }
 }
 
 function dialViews({ rejoin }: SnapshotParts, nowMs: Millis): MembershipSnapshot['dials'] {
@@ -101,11 +101,14 @@ function dialViews({ rejoin }: SnapshotParts, nowMs: Millis): MembershipSnapshot
       target: target.type === 'seed' ? target.address : target.peer,
       type: target.type,
       state: phase === 'dialing' ? ('dialing' as const) : ('down' as const),
-      sinceMs: nowMs - startedMs,
+      sinceMs: wholeMs(nowMs - startedMs),
       dialAttempts: attempts,
-      ...(phase === 'waiting' && { nextDialInMs: Math.max(0, dueMs - nowMs) }),
+      ...(phase === 'waiting' && { nextDialInMs: wholeMs(Math.max(0, dueMs - nowMs)) }),
       ...(lastError !== undefined && { lastError }),
     }
     return [view]
   })
 }
+
+const wholeMs = (ms: Millis): Millis => Math.round(ms)
+const roundedRttMs = (ms: Millis): Millis => Math.round(ms * 100) / 100
