@@ -8,6 +8,10 @@ interface Link {
   /** When we last sent it our full state. */
   stateSentAtMs: Millis
   ping: { readonly ref: number; readonly sentAtMs: Millis } | undefined
+  /** When the first ping was sent since which nothing at all has been heard. */
+  unansweredSinceMs: Millis | undefined
+  /** Why we have had it closed. */
+  closedFor: string | undefined
   rttMs: Millis | undefined
 }
 
@@ -37,17 +41,26 @@ export class Links {
   up(peer: PeerId, nowMs: Millis): void {
     const never = Number.NEGATIVE_INFINITY
     const link = { toldAtMs: nowMs, stateSentAtMs: never, ping: undefined, rttMs: undefined }
-    this.#links.set(peer, { sinceMs: nowMs, ...link })
+    this.#links.set(peer, { sinceMs: nowMs, unansweredSinceMs: undefined, closedFor: undefined, ...link })
   }
 
-  /** False if there was no link. */
-  down(peer: PeerId): boolean {
-    return this.#links.delete(peer)
+  /** The link that was there. */
+  down(peer: PeerId): Link | undefined {
+    const link = this.#links.get(peer)
+    this.#links.delete(peer)
+    return link
+  }
+
+  heard(peer: PeerId): void {
+    const link = this.#links.get(peer)
+    if (link !== undefined) link.unansweredSinceMs = undefined
   }
 
   pinged(peer: PeerId, ref: number, nowMs: Millis): void {
     const link = this.#links.get(peer)
-    if (link !== undefined) link.ping = { ref, sentAtMs: nowMs }
+    if (link === undefined) return
+    link.ping = { ref, sentAtMs: nowMs }
+    link.unansweredSinceMs ??= nowMs
   }
 
   /** Only the ack of the last ping measures a round trip: other traffic proves life, but not how long an answer takes. */

@@ -16,7 +16,7 @@ import { Rejoin } from './rejoin.ts'
 import type { RejoinDeps } from './rejoin.ts'
 import { snapshotOf } from './snapshot.ts'
 import type { MembershipSnapshot } from './snapshot.ts'
-import { secondsText } from './suspicion.ts'
+import { secondsText, suspicionTimeoutMs } from './suspicion.ts'
 import { Turn } from './turn.ts'
 import type { DialTarget, MembershipEffect, MembershipInput, MembershipTimer } from './turn.ts'
 
@@ -70,6 +70,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
       candidates: () => this.#probeCandidates(),
       helpersFor: (target) => this.#helpersFor(target),
       probeFailed: (target, reason, turn) => this.#onProbeFailed(target, reason, turn),
+      reachedByHelper: (target, turn) => this.#onReachedByHelper(target, turn),
     })
   }
 
@@ -144,16 +145,19 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   }
 
   #onLinkDown({ peer, cause, reason }: Extract<MembershipInput, { type: 'linkDown' }>, turn: Turn): void {
-    if (!this.#links.down(peer) || this.#leaving) return
+    const link = this.#links.down(peer)
+    if (link === undefined || this.#leaving) return
     if (this.#beliefs.registry.has(peer)) this.#onMemberMissing(peer, turn)
     if (this.#isExpected(peer)) {
-      this.#probes.linkDown(peer, turn, cause === 'closed' ? 'link closed by its process' : `link broken (${reason})`)
+      const told = cause === 'closed' ? 'link closed by its process' : `link broken (${reason})`
+      this.#probes.linkDown(peer, turn, link.closedFor ?? told)
     }
     if (this.#links.count === 0) this.#rejoin.seedsMissing(turn)
   }
 
   #onTraffic(peer: PeerId, turn: Turn): void {
     if (!this.#links.has(peer)) return
+    this.#links.heard(peer)
     this.#probes.heard(peer, turn)
     this.#tellAccused(peer, turn)
   }
@@ -172,7 +176,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
         break
       case 'ack':
         this.#links.acked(from, message.ref, turn.nowMs)
-        this.#probes.acked(from, message.ref)
+        this.#probes.acked(from, message.ref, turn)
         break
       case 'pingRequest':
         this.#onPingRequest(from, message, turn)
@@ -237,6 +241,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
         return this.#probes.relayOverdue(timer.ref, turn)
       case 'suspicionExpired':
         return this.#onSuspicionExpired(timer, isLate, turn)
+      case 'linkSilent':
+        return this.#onLinkSilent(timer.peer, isLate, turn)
       case 'gossip':
         return this.#onGossipDue(turn)
       case 'pushPull':
@@ -264,6 +270,24 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     } else if (this.#links.has(peer)) {
       turn.order({ type: 'closeLink', peer, reason })
     }
+  }
+
+  // It is not suspected, so nobody would ever close a link to it that is dead.
+  #onReachedByHelper(peer: PeerId, turn: Turn): void {
+    const sinceMs = this.#links.get(peer)?.unansweredSinceMs
+    if (sinceMs === undefined) return
+    turn.setTimer({ type: 'linkSilent', peer }, Math.max(0, sinceMs + this.#suspicionTimeoutMs - turn.nowMs))
+  }
+
+  #onLinkSilent(peer: PeerId, isLate: boolean, turn: Turn): void {
+    const link = this.#links.get(peer)
+    if (link?.unansweredSinceMs === undefined) return
+    const silentMs = turn.nowMs - link.unansweredSinceMs
+    if (silentMs < this.#suspicionTimeoutMs) return
+    // An answer may be waiting in our own sockets.
+    if (isLate) return turn.setTimer({ type: 'linkSilent', peer }, this.#options.config.probeIntervalMs)
+    link.closedFor = `link silent for ${secondsText(silentMs)}`
+    turn.order({ type: 'closeLink', peer, reason: link.closedFor })
   }
 
   #onSuspicionExpired(
@@ -332,6 +356,10 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
 
   #helpersFor(target: PeerId): readonly PeerId[] {
     return this.#links.peers().filter((peer) => peer !== target && this.#beliefs.stateOf(peer) === 'alive')
+  }
+
+  get #suspicionTimeoutMs(): Millis {
+    return suspicionTimeoutMs(this.#options.config, this.#beliefs.registry.size)
   }
 
   #isExpected(peer: PeerId): boolean {

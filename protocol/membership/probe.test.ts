@@ -166,6 +166,62 @@ test('who is accused hears it from whoever hears from it, even when every rumor 
   expect(mesh.view(oak, elm)).toMatchObject({ incarnation: 2, reason: 'refuted with incarnation 2' })
 })
 
+describe('two peers cut off from each other, and a third that reaches both', () => {
+  let mesh: TestMesh
+  let oak: PeerId, elm: PeerId, ash: PeerId
+  const cut = (a: PeerId, b: PeerId): boolean => ![a, b].includes(elm)
+
+  beforeEach(() => {
+    mesh = new TestMesh()
+    ;[oak, elm, ash] = mesh.startAll('oak', 'elm', 'ash') as [PeerId, PeerId, PeerId]
+    mesh.run(5_000)
+    mesh.changes.length = 0
+    mesh.isCut = cut
+  })
+
+  test('give up the link that says nothing any more, suspect nobody, and are linked soon after the heal', () => {
+    mesh.runUntil(() => !mesh.isLinked(oak, ash), 8_000)
+    mesh.run(60_000)
+    expect(mesh.changes).toEqual([])
+    mesh.isCut = () => false
+    mesh.runUntil(() => mesh.isLinked(oak, ash), 5_000)
+  })
+
+  test('keep a link that answers late', () => {
+    mesh.dials.length = 0
+    for (let i = 0; i < 20; i++) {
+      mesh.run(3_000)
+      mesh.traffic(oak, ash)
+      mesh.traffic(ash, oak)
+    }
+    expect(mesh.isLinked(oak, ash)).toBe(true)
+    expect(mesh.dials).toEqual([])
+  })
+
+  test('keep a link whose answer waits in our own sockets', () => {
+    const pass = (seconds: number): void => {
+      for (let i = 0; i < seconds; i++) {
+        mesh.run(1_000)
+        mesh.traffic(oak, ash)
+      }
+    }
+    mesh.dials.length = 0
+    pass(3)
+    mesh.isCut = () => false
+    mesh.pause(oak, 4_000)
+    pass(10)
+    expect(mesh.isLinked(oak, ash)).toBe(true)
+    expect(mesh.dials).toEqual([])
+  })
+
+  test('say why, when the one who reached both is gone too', () => {
+    mesh.runUntil(() => !mesh.isLinked(oak, ash), 8_000)
+    mesh.isCut = () => true
+    mesh.runUntil(() => mesh.state(oak, ash) === 'suspect', 5_000)
+    expect(mesh.view(oak, ash)?.reason).toMatch(/^link silent for \d/)
+  })
+})
+
 test('a member that hangs behind an open link after its death was announced is let go, so that it can be dialed', () => {
   const mesh = new TestMesh()
   const [oak, elm] = mesh.startAll('oak', 'elm') as [PeerId, PeerId]

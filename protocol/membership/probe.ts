@@ -37,6 +37,8 @@ export interface ProbesDeps {
   /** Who could ask `target` for us: alive and linked. */
   readonly helpersFor: (target: PeerId) => readonly PeerId[]
   readonly probeFailed: (target: PeerId, reason: string, turn: Turn) => void
+  /** The target lives, and did not answer us. */
+  readonly reachedByHelper: (target: PeerId, turn: Turn) => void
 }
 
 /**
@@ -122,9 +124,11 @@ export class Probes {
   }
 
   /** A helper reached the target. An ack of the target itself has already counted as a frame. */
-  acked(from: PeerId, ref: number): void {
+  acked(from: PeerId, ref: number, turn: Turn): void {
     const probe = this.#byRef(ref)
-    if (probe?.helpers.has(from)) this.#open.delete(probe.target)
+    if (!probe?.helpers.has(from)) return
+    this.#open.delete(probe.target)
+    this.#deps.reachedByHelper(probe.target, turn)
   }
 
   nacked(from: PeerId, ref: number, turn: Turn): void {
