@@ -6,10 +6,12 @@ import type { Broker } from './broker.ts'
 import type { GatewayConfig } from './config.ts'
 import type { RouteDeps } from './deps.ts'
 import { LiveReads } from './live-reads.ts'
+import type { GatewayMetrics } from './metrics.ts'
 import { Problems, type ReportError } from './problem.ts'
 import { healthRoutes } from './routes/health.ts'
 import { labRoutes } from './routes/lab.ts'
 import { meshRoutes } from './routes/mesh.ts'
+import { metricsRoutes } from './routes/metrics.ts'
 import { publishRoutes } from './routes/publish.ts'
 import { readRoutes } from './routes/read.ts'
 import { recordRoutes } from './routes/record.ts'
@@ -20,22 +22,30 @@ export interface GatewayDeps {
   readonly config: GatewayConfig
   /** Told of every error that is our own mistake. */
   readonly reportError?: ReportError
-  /** The server's, so that it can end them. */
+  /** Without it there is no `/metrics`. */
+  readonly metrics?: GatewayMetrics
+  /** The server's, so that it can end them, and say how much there is. */
   readonly liveReads?: LiveReads
+  readonly bodies?: Bodies
 }
 
 /** The HTTP API of one peer (DESIGN §11), as a function from requests to responses. */
-export function createGateway({ broker, config, reportError = console.error, ...deps }: GatewayDeps): Hono {
+export function createGateway({ broker, config, reportError = console.error, metrics, ...deps }: GatewayDeps): Hono {
   const liveReads = deps.liveReads ?? new LiveReads(config.readersMax)
-  const problems = new Problems(() => broker.self.name, reportError)
+  const problems = new Problems(
+    () => broker.self.name,
+    reportError,
+    (code) => metrics?.refused(code),
+  )
   const draining = (): boolean => liveReads.draining || !broker.ready().ready
-  const bodies = new Bodies(config.arrivingBytesMax)
+  const bodies = deps.bodies ?? new Bodies(config.arrivingBytesMax)
   const shared: RouteDeps = { broker, config, bodies, liveReads, problems, draining }
 
   const app = new Hono()
   for (const routesOf of [publishRoutes, readRoutes, recordRoutes, topicRoutes, meshRoutes, labRoutes, healthRoutes]) {
     app.route('/', routesOf(shared))
   }
+  if (metrics !== undefined) app.route('/', metricsRoutes(metrics))
   app.onError((error) => problems.response(error))
   app.notFound((c) => {
     const allow = methodsOf(app, c.req.path)

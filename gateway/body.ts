@@ -18,6 +18,11 @@ export class Bodies {
     this.#arrivingBytesMax = arrivingBytesMax
   }
 
+  /** Of all bodies together, until each is whole. */
+  get arrivingBytes(): number {
+    return this.#arrivingBytes
+  }
+
   /**
    * The whole body. Throws BODY_TOO_LARGE or what else `limit` says, OVERLOADED when too much is arriving, BAD_REQUEST
    * when it breaks off, and UNSUPPORTED_MEDIA when it is compressed: its size is not known before it has been unpacked.

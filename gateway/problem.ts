@@ -1,4 +1,4 @@
-import { MeshError } from '#protocol/errors'
+import { type ErrorCode, MeshError } from '#protocol/errors'
 
 /** An error as RFC 9457 problem details, with the code of the catalogue; facts of the error are extension members. */
 export interface Problem {
@@ -20,14 +20,17 @@ export type ReportError = (error: unknown) => void
 export class Problems {
   readonly #peer: () => string
   readonly #report: ReportError
+  readonly #onProblem: (code: ErrorCode) => void
 
-  constructor(peer: () => string, report: ReportError) {
+  constructor(peer: () => string, report: ReportError, onProblem: (code: ErrorCode) => void = () => {}) {
     this.#peer = peer
     this.#report = report
+    this.#onProblem = onProblem
   }
 
   of(thrown: unknown): Problem {
     const error = this.#presentable(thrown)
+    this.#onProblem(error.code)
     return {
       ...error.facts,
       type: `urn:grapevine:error:${error.code}`,

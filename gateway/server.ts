@@ -1,11 +1,13 @@
-import { createServer, type Server, type ServerOptions } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import { MeshError } from '#protocol/errors'
 import { createGateway } from './app.ts'
+import { Bodies } from './body.ts'
 import type { Broker } from './broker.ts'
 import type { GatewayConfig } from './config.ts'
 import { LiveReads } from './live-reads.ts'
+import type { GatewayLoad, GatewayMetrics } from './metrics.ts'
 import { Problems, type ReportError } from './problem.ts'
 
 export interface GatewayServerDeps {
@@ -13,6 +15,8 @@ export interface GatewayServerDeps {
   readonly config: GatewayConfig
   /** Told of every error that is our own mistake. */
   readonly reportError?: ReportError
+  /** Without it there is no `/metrics`. */
+  readonly metrics?: GatewayMetrics
 }
 
 export interface GatewayServer {
@@ -21,6 +25,7 @@ export interface GatewayServer {
   readonly port: number
   /** Such as `http://127.0.0.1:8400`. */
   readonly url: string
+  load(): Promise<GatewayLoad>
   /** Says `bye` to streams, finishes answers, then closes; what is not done after `drainMs` is cut. */
   stop(): Promise<void>
 }
@@ -30,16 +35,25 @@ export async function startGateway({
   broker,
   config,
   reportError = console.error,
+  metrics,
 }: GatewayServerDeps): Promise<GatewayServer> {
   const liveReads = new LiveReads(config.readersMax)
-  const app = createGateway({ broker, config, reportError, liveReads })
-  const problems = new Problems(() => broker.self.name, reportError)
+  const bodies = new Bodies(config.arrivingBytesMax)
+  const app = createGateway({ broker, config, reportError, liveReads, bodies, ...(metrics && { metrics }) })
+  const problems = new Problems(
+    () => broker.self.name,
+    reportError,
+    (code) => metrics?.refused(code),
+  )
   const answer = getRequestListener(app.fetch, {
     hostname: 'localhost',
     // Met when the target is no URL, before there is a request that the app could answer.
     errorHandler: (error) => problems.response(error instanceof RequestError ? malformed(error.message) : error),
   })
-  const server = createServer(serverOptionsOf(config), (incoming, outgoing) => void answer(incoming, outgoing))
+  const server = createServer(serverOptionsOf(config), (incoming, outgoing) => {
+    if (metrics !== undefined) outgoing.once('close', () => tellAnswered(metrics, incoming, outgoing))
+    void answer(incoming, outgoing)
+  })
   server.maxConnections = config.connectionsMax
   server.on('clientError', (error, socket) => answerClientError(problems, error, socket as Socket))
   await listen(server, config)
@@ -52,6 +66,7 @@ export async function startGateway({
     host: config.host,
     port,
     url: `http://${host}:${port}`,
+    load: () => loadOf(server, liveReads, bodies),
     stop: () => (stopped ??= stop(server, liveReads, config.drainMs)),
   }
 }
@@ -83,6 +98,17 @@ function answerClientError(problems: Problems, error: Error, socket: Socket): vo
     `content-length: ${Buffer.byteLength(body)}`,
   ]
   socket.end(`${[...head, 'connection: close'].join('\r\n')}\r\n\r\n${body}`)
+}
+
+function tellAnswered(metrics: GatewayMetrics, { method = '' }: IncomingMessage, outgoing: ServerResponse): void {
+  metrics.answered(method, outgoing.headersSent ? outgoing.statusCode : 'aborted')
+}
+
+async function loadOf(server: Server, liveReads: LiveReads, { arrivingBytes }: Bodies): Promise<GatewayLoad> {
+  const connections = await new Promise<number>((resolve) => {
+    server.getConnections((error, count) => resolve(error === null ? count : 0))
+  })
+  return { liveReads: liveReads.counts(), connections, arrivingBytes }
 }
 
 function listen(server: Server, { host, port }: GatewayConfig): Promise<void> {

@@ -110,7 +110,7 @@ interface Poll {
 /** Waits until there is something to tell, the time is up, the client has gone or the peer drains. */
 async function pollPage({ c, deps, reader, limit, waitMs }: Poll): Promise<Page> {
   const drain = new AbortController()
-  const leave = deps.liveReads.begin(() => drain.abort())
+  const leave = deps.liveReads.begin(() => drain.abort(), 'longPoll')
   const signal = AbortSignal.any([drain.signal, c.req.raw.signal, AbortSignal.timeout(waitMs)])
   try {
     for (;;) {

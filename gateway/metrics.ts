@@ -1,0 +1,28 @@
+import type { ErrorCode } from '#protocol/errors'
+
+/**
+ * Where the figures of this peer are kept: the gateway tells what it sees, once per request, and serves the whole at
+ * `GET /metrics`. `node/` implements it.
+ */
+export interface GatewayMetrics {
+  /** Media type of `text`. */
+  readonly contentType: string
+  /** All figures of the peer, as Prometheus reads them. Rejects with UNAVAILABLE while the peer starts. */
+  text(): Promise<string>
+  /** A request is over, a stream when it has ended. `aborted`: the client went before it had an answer. */
+  answered(method: string, status: number | 'aborted'): void
+  /** An error was told to a client. */
+  refused(code: ErrorCode): void
+}
+
+/** What the gateway holds now, read when somebody asks. */
+export interface GatewayLoad {
+  readonly liveReads: Readonly<Record<LiveReadKind, number>>
+  /** Sockets of clients. */
+  readonly connections: number
+  /** Bytes of bodies that are arriving. */
+  readonly arrivingBytes: number
+}
+
+/** How a client waits for records to come: over HTTP (server-sent events, NDJSON), by asking again, or as a subscription. */
+export type LiveReadKind = 'stream' | 'longPoll' | 'webSocket'
