@@ -23,6 +23,8 @@ export interface Broker {
   createTopic(topic: TopicName): Promise<{ readonly created: boolean }>
   /** Topics known here, sorted by name. */
   topics(match?: TopicPattern): readonly TopicSummary[]
+  /** Tells of each topic that becomes known here, once `open` finds it. Returns what ends it. */
+  onTopic(listener: (topic: TopicName) => void): () => void
   /** Undefined when this peer does not know the topic. */
   topicStatus(topic: TopicName): TopicStatus | undefined
 
@@ -40,11 +42,22 @@ export interface Broker {
   replication(topic: TopicName, id: RecordId): ReplicationStatus | undefined
 
   members(): readonly MemberView[]
+  reachability(): Reachability
+  /** Tells when `reachability` may have changed. Returns what ends it. */
+  onMeshChange(listener: () => void): () => void
   gossip(): GossipView
   links(): readonly LinkView[]
 
   /** Lab mode only: undefined where the peer was started without --lab. */
   readonly lab?: Lab | undefined
+}
+
+/** Names of members as this peer believes, itself among them. */
+export interface Reachability {
+  /** Those of `known` that are not dead. */
+  readonly reachable: readonly string[]
+  /** All that belong to the mesh and have not said that they leave. */
+  readonly known: readonly string[]
 }
 
 export interface PublishRequest {
@@ -117,8 +130,11 @@ export type ReadGap =
 export interface Reader {
   /** The cursor of where the reader stands now. */
   readonly cursor: string
-  /** Up to `limit` records beyond the reader's position and about `pageBytesMax` of them, at once, maybe none. */
-  next(limit: number): Promise<ReadChunk>
+  /**
+   * Up to `limit` records beyond the reader's position, at once, maybe none. It ends after the record that reaches
+   * `bytesTarget`, by default `pageBytesMax`.
+   */
+  next(limit: number, bytesTarget?: number): Promise<ReadChunk>
   /**
    * Resolves when there may be more to read, or when the signal aborts (at once if it has) or the broker drains: then
    * ask `next` again.

@@ -8,6 +8,7 @@ import type {
   Lab,
   PublishRequest,
   PublishResult,
+  Reachability,
   ReadChunk,
   Reader,
   ReadFrom,
@@ -39,6 +40,10 @@ export class FakeBroker implements Broker {
   readonly gaps: (readonly ReadGap[])[] = []
   readonly #topics = new Map<TopicName, StoredRecord[]>()
   readonly #waiters = new Set<() => void>()
+  /** What this broker believes; `meshChanges` tells it. */
+  reachable: Reachability = { reachable: ['elm', 'oak'], known: ['elm', 'oak'] }
+  readonly #topicListeners = new Set<(topic: TopicName) => void>()
+  readonly #meshListeners = new Set<() => void>()
   #draining = false
 
   ready(): { ready: boolean; reason?: string } {
@@ -53,8 +58,27 @@ export class FakeBroker implements Broker {
   async createTopic(topic: TopicName): Promise<{ created: boolean }> {
     this.#failIfAsked()
     const created = !this.#topics.has(topic)
-    if (created) this.#topics.set(topic, [])
+    this.#recordsOf(topic)
     return { created }
+  }
+
+  onTopic(listener: (topic: TopicName) => void): () => void {
+    this.#topicListeners.add(listener)
+    return () => this.#topicListeners.delete(listener)
+  }
+
+  reachability(): Reachability {
+    return this.reachable
+  }
+
+  onMeshChange(listener: () => void): () => void {
+    this.#meshListeners.add(listener)
+    return () => this.#meshListeners.delete(listener)
+  }
+
+  meshChanges(reachable: readonly string[], known: readonly string[]): void {
+    this.reachable = { reachable, known }
+    for (const listener of this.#meshListeners) listener()
   }
 
   topics(match?: TopicPattern): TopicSummary[] {
@@ -160,8 +184,11 @@ export class FakeBroker implements Broker {
   }
 
   #recordsOf(topic: TopicName): StoredRecord[] {
-    const records = this.#topics.get(topic) ?? []
+    const known = this.#topics.get(topic)
+    if (known !== undefined) return known
+    const records: StoredRecord[] = []
     this.#topics.set(topic, records)
+    for (const listener of this.#topicListeners) listener(topic)
     return records
   }
 

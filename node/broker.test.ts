@@ -100,6 +100,39 @@ test('a topic is made once, and is known without a record', async () => {
   expect(broker.topics()).toMatchObject([{ topic: 'orders', records: 0, feeds: 1 }])
 })
 
+test('a topic that becomes known is told once it can be opened, and only once; one known from before is not', async () => {
+  const disk = new MemoryDisk()
+  await publish((await boot(new MemoryStore(nodeDigests, disk))).broker, ['one'])
+  const { broker } = await boot(new MemoryStore(nodeDigests, disk), '0000000000000002')
+  const told: string[] = []
+  const opened: Promise<unknown>[] = []
+  const end = broker.onTopic((topic) => {
+    told.push(topic)
+    opened.push(broker.open(topic, { type: 'earliest' }))
+  })
+  await publish(broker, ['two'])
+  await broker.createTopic('bills' as TopicName)
+  await broker.createTopic('bills' as TopicName)
+  end()
+  await broker.createTopic('notes' as TopicName)
+  expect(told).toEqual(['bills'])
+  await Promise.all(opened)
+})
+
+test('a read may end by bytes before it ends by count', async () => {
+  const { broker } = await boot()
+  await publish(broker, ['12345', '67890', 'abcde'])
+  const reader = await broker.open(orders, { type: 'earliest' })
+  const chunk = await reader.next(10, 6)
+  expect([chunk.records.length, chunk.upToDate]).toEqual([2, false])
+  expect((await reader.next(10, 6)).upToDate).toBe(true)
+})
+
+test('a peer on its own reaches everybody it knows', async () => {
+  const { broker } = await boot()
+  expect(broker.reachability()).toEqual({ reachable: ['oak'], known: ['oak'] })
+})
+
 test('more copies than peers, unknown topics, bad ids and a draining peer are named', async () => {
   const { broker } = await boot()
   const two = broker.publish({ topic: orders, records: [], ack: { type: 'count', count: 2 }, waitMs: 0 })

@@ -3,6 +3,7 @@ import type {
   Lab,
   PublishRequest,
   PublishResult,
+  Reachability,
   Reader,
   ReadFrom,
   RecordId,
@@ -92,6 +93,10 @@ export class PeerBroker implements Broker {
       .flatMap((topicId) => this.#summary(topicId) ?? [])
       .filter(({ topic }) => match === undefined || matchesTopic(match, topic as TopicName))
       .toSorted((a, b) => (a.topic < b.topic ? -1 : 1))
+  }
+
+  onTopic(listener: (topic: TopicName) => void): () => void {
+    return this.#running().onTopic.add(listener)
   }
 
   topicStatus(topic: TopicName): TopicStatus | undefined {
@@ -239,6 +244,16 @@ export class PeerBroker implements Broker {
 
   members(): readonly MemberView[] {
     return this.gossip().members
+  }
+
+  reachability(): Reachability {
+    const known = this.members().filter(({ state }) => state !== 'left')
+    const namesOf = (members: readonly MemberView[]): string[] => members.map(({ name }) => name).toSorted()
+    return { reachable: namesOf(known.filter(({ state }) => state !== 'dead')), known: namesOf(known) }
+  }
+
+  onMeshChange(listener: () => void): () => void {
+    return this.#running().onMesh.add(listener)
   }
 
   gossip(): GossipView {

@@ -12,12 +12,13 @@ import type { MembershipEffect } from '#protocol/membership/membership'
 import type { PeerEffect, PeerInput, PlacedPublish } from '#protocol/peer/inputs'
 import type { Peer } from '#protocol/peer/peer'
 import type { SettledPublish, StoredRun } from '#protocol/replication/inputs'
-import type { TopicName } from '#protocol/topic-name'
+import { parseAnyTopicName, type TopicName } from '#protocol/topic-name'
 import { decodeControl, encodeControl } from '#protocol/wire/control-frame'
 import { encodeDataHeader } from '#protocol/wire/data-frame'
 import type { FeedStore } from '#storage/feed-store'
 import type { GroupCommit } from '#storage/group-commit'
 import type { Clock, DialTarget, LinkId, Transport, TransportListener } from './driver-ports.ts'
+import { Listeners } from './listeners.ts'
 import { readRange, type ReceivedRange } from './received-range.ts'
 import { RecentBatches } from './recent-batches.ts'
 import { encodeRegistry } from './registry-codec.ts'
@@ -75,6 +76,11 @@ export class PeerDriver implements TransportListener, ReadSource {
   readonly #peers = new Map<LinkId, PeerId>()
   readonly #recent = new RecentBatches(recentBytesMax)
   readonly #advanced = new Map<TopicId, Set<() => void>>()
+  readonly #topicIds: Set<TopicId>
+  /** Told of each topic that becomes known here. */
+  readonly onTopic = new Listeners<[topic: TopicName]>()
+  /** Told when what this peer believes of some member has changed. */
+  readonly onMesh = new Listeners()
   #storedRuns: StoredRun[] = []
   /** Frames not understood, by what was wrong with them. */
   readonly badFrames = new Map<string, number>()
@@ -83,6 +89,7 @@ export class PeerDriver implements TransportListener, ReadSource {
     this.#deps = deps
     this.peer = deps.peer
     this.#machine = deps.machine ?? deps.peer
+    this.#topicIds = new Set(deps.peer.replication.local.topics())
   }
 
   start(): void {
@@ -254,10 +261,18 @@ export class PeerDriver implements TransportListener, ReadSource {
       case 'feedAdvanced':
         this.#recent.stored(effect.feed, effect.head.nextOffset)
         for (const listener of this.#advanced.get(effect.feed.topicId) ?? []) listener()
-        return
+        return this.#tellTopic(effect.feed.topicId)
       case 'memberChanged':
+        this.onMesh.tell()
         return this.#deps.onMemberChanged?.(effect)
     }
+  }
+
+  #tellTopic(topicId: TopicId): void {
+    if (this.#topicIds.has(topicId)) return
+    this.#topicIds.add(topicId)
+    const topic = parseAnyTopicName(this.feeds(topicId)[0]?.opening.topic)
+    if (topic !== undefined) this.onTopic.tell(topic)
   }
 
   #makeBatch({ feed, baseOffset, previous, opening, refs }: Extract<PeerEffect, { type: 'makeBatch' }>): void {

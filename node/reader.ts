@@ -54,11 +54,11 @@ class TopicReader implements Reader {
     return this.#cursor.now.text
   }
 
-  async next(limit: number): Promise<ReadChunk> {
+  async next(limit: number, bytesTarget: number = limits.pageBytesMax): Promise<ReadChunk> {
     assert(!this.#busy, 'one next at a time')
     this.#busy = true
     try {
-      return await this.#nextChunk(limit)
+      return await this.#nextChunk({ limit, bytesTarget })
     } finally {
       this.#busy = false
     }
@@ -72,13 +72,13 @@ class TopicReader implements Reader {
     for (const feed of this.#feeds.values()) feed.late = false
   }
 
-  async #nextChunk(limit: number): Promise<ReadChunk> {
+  async #nextChunk(bound: ChunkBound): Promise<ReadChunk> {
     this.#refresh()
     const chunk: Chunk = { records: [], bytes: 0, gaps: [] }
-    while (chunk.records.length < limit && chunk.bytes < limits.pageBytesMax) {
+    while (!isFull(chunk, bound)) {
       this.#current ??= await this.#beginNext(chunk.gaps)
       if (this.#current === undefined) break
-      this.#deliver(this.#current, chunk, limit)
+      this.#deliver(this.#current, chunk, bound)
     }
     const { records, gaps } = chunk
     return { records, cursor: this.cursor, upToDate: !this.#hasMore(), ...(gaps.length > 0 && { gaps }) }
@@ -182,9 +182,9 @@ class TopicReader implements Reader {
     return undefined
   }
 
-  #deliver(current: CurrentBatch, chunk: Chunk, limit: number): void {
+  #deliver(current: CurrentBatch, chunk: Chunk, bound: ChunkBound): void {
     const { feed, header, records, hash } = current
-    while (chunk.records.length < limit && chunk.bytes < limits.pageBytesMax && feed.position < header.nextOffset) {
+    while (!isFull(chunk, bound) && feed.position < header.nextOffset) {
       const record = records[feed.position - header.baseOffset] as LogRecord
       const stored = storedRecord(this.#options.topic, current, record)
       const nextOffset = feed.position + 1
@@ -216,7 +216,7 @@ class TopicReader implements Reader {
   }
 
   get #view(): ReadView<ReadingFeed> {
-    return { feeds: this.#feeds, positions: this.#cursor.positions }
+    return { feeds: this.#feeds, positions: this.#cursor.positions, lists: (feed) => this.#cursor.lists(feed) }
   }
 }
 
@@ -233,6 +233,14 @@ interface Chunk {
   bytes: number
   readonly gaps: ReadGap[]
 }
+
+interface ChunkBound {
+  readonly limit: number
+  readonly bytesTarget: number
+}
+
+const isFull = ({ records, bytes }: Chunk, { limit, bytesTarget }: ChunkBound): boolean =>
+  records.length >= limit || bytes >= bytesTarget
 
 class ReadRecord {
   readonly record: StoredRecord
