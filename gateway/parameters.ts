@@ -74,5 +74,10 @@ export function countOf(
   return count
 }
 
+export function flagOf(name: string, text = 'false'): boolean {
+  if (text !== 'true' && text !== 'false') throw invalid(name, 'must be true or false')
+  return text === 'true'
+}
+
 /** What a client sent, short enough for an error message. */
 export const quoted = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)

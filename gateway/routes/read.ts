@@ -1,41 +1,63 @@
 import { Hono, type Context } from 'hono'
 import { limits } from '#protocol/limits'
+import type { TopicName } from '#protocol/topic-name'
 import type { Broker, Reader, ReadFrom, ReadGap } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
-import { countOf, queryOf, topicOf, waitMsOf } from '../parameters.ts'
+import { ndjsonMediaType, ndjsonRecords } from '../ndjson.ts'
+import { countOf, flagOf, queryOf, topicOf, waitMsOf } from '../parameters.ts'
 import { recordJson } from '../record-json.ts'
-import { recordEvents } from '../sse.ts'
+import { recordStream, type StreamFormat } from '../record-stream.ts'
+import { serverSentEvents } from '../sse.ts'
 import { jsonAnswer } from './json-answer.ts'
+import { streamAnswer } from './stream-answer.ts'
 
 export function readRoutes(deps: RouteDeps): Hono {
   const routes = new Hono()
-  // HEAD runs GET and drops the body: a stream would stay open with nobody to end it.
-  routes.get('/v1/topics/:topic/records', (c) =>
-    wantsEvents(c) && c.req.method !== 'HEAD' ? answerEvents(c, deps) : answerPage(c, deps),
-  )
+  routes.get('/v1/topics/:topic/records', (c) => {
+    const accept = c.req.header('accept') ?? ''
+    // HEAD runs GET and drops the body: a stream would stay open with nobody to end it.
+    if (c.req.method === 'HEAD') return answerPage(c, deps)
+    if (wantsEvents.test(accept)) return answerEvents(c, deps)
+    return wantsNdjson.test(accept) ? answerNdjson(c, deps) : answerPage(c, deps)
+  })
   return routes
 }
 
-const wantsEvents = (c: Context): boolean => /(^|[,\s])text\/event-stream/i.test(c.req.header('accept') ?? '')
+const wantsEvents = /(^|[,\s])text\/event-stream/i
+const wantsNdjson = /(^|[,\s])application\/(x-)?ndjson/i
 
 /** EventSource sends `Last-Event-ID` when it comes back; it knows better than the URL it was made with. */
 async function answerEvents(c: Context, deps: RouteDeps): Promise<Response> {
-  const { broker, config, liveReads, draining, problems } = deps
   const topic = topicOf(c)
   const query = queryOf(c, ['from', 'lastEventId'])
   const lastEventId = c.req.header('last-event-id') || query.lastEventId
-  const reader = await broker.open(
-    topic,
-    lastEventId ? { type: 'cursor', cursor: lastEventId } : fromOf(query.from, 'latest'),
-  )
+  const from: ReadFrom = lastEventId ? { type: 'cursor', cursor: lastEventId } : fromOf(query.from, 'latest')
+  const stream = await streamOf(deps, { topic, from, follow: true, format: serverSentEvents })
+  return streamAnswer(stream, 'text/event-stream')
+}
+
+/** What is held here and the end; with `follow` all that comes after it, too. */
+async function answerNdjson(c: Context, deps: RouteDeps): Promise<Response> {
+  const topic = topicOf(c)
+  const query = queryOf(c, ['from', 'follow'])
+  const follow = flagOf('follow', query.follow)
+  const from = fromOf(query.from, 'earliest')
+  return streamAnswer(await streamOf(deps, { topic, from, follow, format: ndjsonRecords }), ndjsonMediaType)
+}
+
+interface Streaming {
+  readonly topic: TopicName
+  readonly from: ReadFrom
+  readonly follow: boolean
+  readonly format: StreamFormat
+}
+
+async function streamOf(deps: RouteDeps, { topic, from, follow, format }: Streaming) {
+  const { broker, config, liveReads, draining, problems } = deps
+  const reader = await broker.open(topic, from)
   const alternatives = (): string[] => otherGateways(broker)
   const problemOf = problems.of.bind(problems)
-  return c.body(recordEvents({ reader, liveReads, draining, alternatives, problemOf }, config), 200, {
-    'content-type': 'text/event-stream',
-    'cache-control': 'no-cache',
-    // nginx would hold events back in its buffers.
-    'x-accel-buffering': 'no',
-  })
+  return recordStream({ reader, format, liveReads, draining, alternatives, problemOf }, { ...config, follow })
 }
 
 const otherGateways = (broker: Broker): string[] =>

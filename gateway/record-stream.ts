@@ -1,0 +1,132 @@
+import type { ReadChunk, Reader, ReadGap } from './broker.ts'
+import type { LiveReads } from './live-reads.ts'
+import { pacedText } from './paced-text.ts'
+import type { Problem } from './problem.ts'
+
+/** How a stream of records looks on the wire: server-sent events or NDJSON. */
+export interface StreamFormat {
+  /** The first that is said, if anything. */
+  opened(retryMs: number): string
+  told(news: StreamNews): string
+  /** Said when nothing else was for a while. */
+  idle(cursor: string): string
+  bye(farewell: Farewell): string
+  problem(problem: Problem): string
+}
+
+/** What one read of the log brought. */
+export interface StreamNews {
+  /** Come before the records. */
+  readonly gaps: readonly ReadGap[]
+  readonly records: ReadChunk['records']
+  /** After all of them. */
+  readonly cursor: string
+  /** True once: when the reader first has everything held here. */
+  readonly caughtUp: boolean
+}
+
+export interface Farewell {
+  readonly reason: 'draining'
+  /** Gateways of other peers that a client can go on at. */
+  readonly alternatives: readonly string[]
+  readonly retryMs: number
+}
+
+export interface RecordStreamDeps {
+  readonly reader: Reader
+  readonly format: StreamFormat
+  readonly liveReads: LiveReads
+  /** True once the peer accepts no more work. */
+  readonly draining: () => boolean
+  readonly alternatives: () => readonly string[]
+  readonly problemOf: (error: unknown) => Problem
+}
+
+export interface RecordStreamConfig {
+  readonly heartbeatMs: number
+  readonly streamRecordsPerRead: number
+  /** False: the stream ends when it has caught up. */
+  readonly follow: boolean
+}
+
+/**
+ * One reader as a stream. The socket paces it, so at most one read of the log waits for a slow client and nobody else
+ * notices (DESIGN §8). Throws OVERLOADED when there are too many live reads; its place is given back when it ends.
+ */
+export function recordStream(deps: RecordStreamDeps, config: RecordStreamConfig): ReadableStream<Uint8Array> {
+  const stream = new RecordStream(deps, config)
+  return pacedText(stream.texts(), () => stream.end())
+}
+
+/** How soon a client comes back after an end; spread out, so that a restarted peer is not met by everybody at once. */
+const retryMsMin = 500
+const retryMsMax = 3_000
+const retryMs = (): number => Math.round(retryMsMin + Math.random() * (retryMsMax - retryMsMin))
+
+class RecordStream {
+  readonly #deps: RecordStreamDeps
+  readonly #config: RecordStreamConfig
+  readonly #leave: () => void
+  readonly #heartbeat: NodeJS.Timeout
+  /** Aborted by heartbeat, drain and end, to have a word with a reader that waits. */
+  #wait = new AbortController()
+  /** Where each feed waits that was told to be late. */
+  readonly #lateFrom = new Map<string, number>()
+  #ended = false
+
+  constructor(deps: RecordStreamDeps, config: RecordStreamConfig) {
+    this.#deps = deps
+    this.#config = config
+    this.#leave = deps.liveReads.begin(() => this.#wait.abort())
+    this.#heartbeat = setTimeout(() => this.#wait.abort(), config.heartbeatMs)
+  }
+
+  end(): void {
+    this.#ended = true
+    clearTimeout(this.#heartbeat)
+    this.#leave()
+    this.#wait.abort()
+  }
+
+  async *texts(): AsyncGenerator<string, void> {
+    const { format, problemOf } = this.#deps
+    const opening = format.opened(retryMs())
+    if (opening !== '') yield opening
+    try {
+      yield* this.#records()
+    } catch (error) {
+      yield format.problem(problemOf(error))
+    }
+  }
+
+  async *#records(): AsyncGenerator<string, void> {
+    const { reader, draining, format } = this.#deps
+    let caughtUp = false
+    while (!this.#ended && !draining()) {
+      const { gaps = [], records, cursor, upToDate } = await reader.next(this.#config.streamRecordsPerRead)
+      const news = { gaps: this.#newGaps(gaps), records, cursor, caughtUp: upToDate && !caughtUp }
+      caughtUp ||= upToDate
+      const text = format.told(news)
+      if (text !== '') yield text
+      if (caughtUp && !this.#config.follow) return
+      if (text === '') yield* this.#idle()
+    }
+    yield format.bye({ reason: 'draining', alternatives: this.#deps.alternatives(), retryMs: retryMs() })
+  }
+
+  /** A feed that still waits where it did is not told again. */
+  #newGaps(gaps: readonly ReadGap[]): ReadGap[] {
+    const news = gaps.filter((gap) => gap.type === 'lost' || this.#lateFrom.get(gap.feed) !== gap.from)
+    for (const { feed, from } of news) this.#lateFrom.set(feed, from)
+    return news
+  }
+
+  async *#idle(): AsyncGenerator<string, void> {
+    const { reader, draining, format } = this.#deps
+    this.#heartbeat.refresh()
+    await reader.more(this.#wait.signal)
+    if (!this.#wait.signal.aborted || this.#ended) return
+    this.#wait = new AbortController()
+    if (!draining()) yield format.idle(reader.cursor)
+  }
+}
