@@ -39,6 +39,11 @@ export class MovingCursor {
     return this.#positions
   }
 
+  /** Is there an entry of this feed, or do others imply it at most? */
+  lists(feed: VectorKey): boolean {
+    return this.#listed.has(feed) || (this.#moving !== undefined && keyOf(this.#moving) === feed)
+  }
+
   get now(): CursorMoment {
     this.#frame ??= this.#newFrame()
     return new FrameMoment(this.#frame, this.#moving)

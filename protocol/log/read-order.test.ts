@@ -13,7 +13,12 @@ interface FeedExample {
   readonly ms?: number
 }
 
-function view(feeds: Record<string, FeedExample>, covered: Record<string, number> = {}): ReadView<FeedToRead> {
+/** `listed`: which of `covered` are entries; the others are implied by them. */
+function view(
+  feeds: Record<string, FeedExample>,
+  covered: Record<string, number> = {},
+  listed: readonly string[] = Object.keys(covered),
+): ReadView<FeedToRead> {
   const positions = new Map(Object.entries(covered).map(([name, nextOffset]) => [key(name), nextOffset]))
   const all = Object.entries(feeds).map(([name, { after, read, held, ms }]): [VectorKey, FeedToRead] => [
     key(name),
@@ -25,7 +30,8 @@ function view(feeds: Record<string, FeedExample>, covered: Record<string, number
       nextHlc: ms === undefined ? undefined : { ms, counter: 0 },
     },
   ])
-  return { feeds: new Map(all), positions }
+  const entries = new Set(listed.map(key))
+  return { feeds: new Map(all), positions, lists: (feed) => entries.has(feed) }
 }
 
 const readable = (example: ReadView<FeedToRead>): string[] =>
@@ -70,6 +76,14 @@ test.each<[string, ReadView<FeedToRead>, string[]]>([
     'no feed that an unknown one of its writer may imply, but those of others',
     view({ a1: { read: 0, held: 5 }, b1: { read: 0, held: 1 } }, { a2: 7 }),
     ['b1'],
+  ],
+  [
+    'no feed that is implied, and by an unknown one of its writer maybe further',
+    view({ a1: { read: 0, held: 5 }, a3: { after: ['a1', 0], read: 2, held: 4 } }, { a1: 0, a2: 9, a3: 2 }, [
+      'a2',
+      'a3',
+    ]),
+    ['a3'],
   ],
   [
     'no feeds whose openings form a ring',

@@ -22,13 +22,17 @@ export interface FeedToRead {
  * 1. A feed that the reader's vector covers goes on there: its predecessors were read when it was begun.
  * 2. Any other waits until its predecessor was read, or passed over, up to the link; and that one for its own.
  * 3. It also waits while the vector covers a feed of the same writer that is not known here: that one may go on from it,
- *    and so imply it, which only its opening can tell (P5: a peer that does not have everything yet waits).
+ *    and so imply it, which only its opening can tell (P5: a peer that does not have everything yet waits). So does a
+ *    feed that the vector only implies: after damage two feeds may go on from one, and the unknown one imply more.
+ *    (Simulator, seed 635.)
  * 4. Records of a predecessor beyond the link are ordinary records: they wait for nothing, and nothing for them.
  */
 export interface ReadView<Feed extends FeedToRead> {
   readonly feeds: ReadonlyMap<VectorKey, Feed>
   /** What the reader's vector covers, implied entries included: see `positionsOf`. */
   readonly positions: VersionVector
+  /** Does the reader's vector have an entry of this feed, rather than others that imply it? */
+  readonly lists: (feed: VectorKey) => boolean
 }
 
 /** The feeds with records beyond the reader's position that may be read now. */
@@ -37,8 +41,7 @@ export function readableFeeds<Feed extends FeedToRead>(view: ReadView<Feed>): Fe
   let unclear: ReadonlySet<WriterHash> | undefined
   for (const feed of view.feeds.values()) {
     if (feed.position >= feed.nextOffset) continue
-    const begun = view.positions.has(feed.key)
-    if (begun || mayBegin(feed, view, (unclear ??= writersOfUnknownFeeds(view)))) readable.push(feed)
+    if (view.lists(feed.key) || mayGoOn(feed, view, (unclear ??= writersOfUnknownFeeds(view)))) readable.push(feed)
   }
   return readable
 }
@@ -72,15 +75,16 @@ function writersOfUnknownFeeds({ feeds, positions }: ReadView<FeedToRead>): Read
   return writers
 }
 
-function mayBegin(
+function mayGoOn(
   feed: FeedToRead,
   { feeds, positions }: ReadView<FeedToRead>,
   unclear: ReadonlySet<WriterHash>,
 ): boolean {
+  // Feeds go on from feeds of the same writer.
+  if (unclear.has(writerOfKey(feed.key))) return false
   let at = feed
   for (let steps = 0; steps <= feeds.size; steps++) {
     if (positions.has(at.key)) return true
-    if (unclear.has(writerOfKey(at.key))) return false
     // Below offset 0 there is nothing to wait for.
     if (at.link === undefined || at.link.nextOffset === 0) return true
     const predecessor = feeds.get(at.link.predecessor)
