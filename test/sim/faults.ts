@@ -82,15 +82,20 @@ export class Faults {
     for (const [from, to] of this.#pairs()) this.#deps.network.path(from, to).heal(cut)
   }
 
-  #crash(dice: Dice, { forMsMax, powerCuts, tailLosses }: NonNullable<FaultOptions['crashes']>): void {
-    const peer = this.#upPeer(dice)
-    const how = dice.chance(powerCuts) ? 'powerCut' : 'exit'
-    const writes = dice.chance(tailLosses) ? dice.whole(1, 10) : 0
+  #crash(dice: Dice, { forMsMax, powerCuts, losses }: NonNullable<FaultOptions['crashes']>): void {
+    const victim = this.#upPeer(dice)
+    // Once in a while the whole data center goes dark: what was acked everywhere was acked on disks.
+    const isBlackout = dice.chance(0.05)
+    const how = isBlackout || dice.chance(powerCuts) ? 'powerCut' : 'exit'
+    const isDamaged = dice.chance(losses)
+    const writes = dice.chance(0.2) ? Number.POSITIVE_INFINITY : dice.whole(1, 10)
     const downForMs = dice.magnitude(50, forMsMax)
-    if (peer === undefined) return
-    peer.crash(how)
-    if (writes > 0) peer.loseTail(writes)
-    this.#bootAfter(peer, downForMs)
+    for (const peer of isBlackout ? this.#deps.peers : [victim]) {
+      if (peer?.driver === undefined) continue
+      peer.crash(how)
+      if (isDamaged && peer === victim) peer.loseWrites(writes)
+      this.#bootAfter(peer, downForMs)
+    }
   }
 
   #bootAfter(peer: SimPeer, afterMs: number): void {

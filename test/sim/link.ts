@@ -18,7 +18,7 @@ export interface End {
 /** What goes over the wire, for those who watch. */
 export interface WireTap {
   dataSent(from: End, frame: Uint8Array): void
-  controlHeard(at: End, from: PeerId, frame: Uint8Array): void
+  controlHeard(at: End, from: PeerId, frame: Uint8Array, sentAtMs: number): void
   dataHeard(at: End, from: PeerId, frame: Uint8Array): void
   linkUp(at: End, peer: PeerId): void
   linkDown(at: End, peer: PeerId, reason: string): void
@@ -75,8 +75,9 @@ export class Link {
 
   sendControl(from: End, frame: Uint8Array): void {
     if (from.state !== 'up') return
+    const sentAtMs = this.#deps.scheduler.nowMs
     this.#send(from, from.control, frame.slice(), (to, bytes) => {
-      this.#deps.tap?.controlHeard(to, from.host.peer, bytes)
+      this.#deps.tap?.controlHeard(to, from.host.peer, bytes, sentAtMs)
       to.host.listener.controlFrame(to.id, bytes)
     })
     if (from.control.unreadBytes > limits.controlBacklogBytesMax) this.lose(from, 'control backlog over its bound')

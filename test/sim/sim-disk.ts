@@ -36,6 +36,8 @@ export class SimDisk {
   readonly feeds = new Map<FeedKey, DiskFeed>()
   readonly meta = new Map<string, Uint8Array>()
   readonly #lost: LostRange[] = []
+  /** Were writes lost after they were confirmed, metadata alone maybe? */
+  isDamaged = false
   readonly #writes: Write[] = []
 
   apply(batches: readonly BatchToStore[], meta: readonly MetaChange[]): void {
@@ -48,12 +50,28 @@ export class SimDisk {
 
   /** LevelDB's log with a flipped bit: opens without a word, and the last writes are not there. Returns how many batches. */
   loseTail(writes: number, nowMs: number): number {
+    this.isDamaged = true
     let count = 0
     for (const write of this.#writes.splice(-writes).reverse()) {
       for (const batch of [...write.batches].reverse()) this.#unappend(batch, nowMs)
       for (const change of write.metaBefore) this.#setMeta(change)
       count += write.batches.length
     }
+    return count
+  }
+
+  /** Another disk was put in. Returns how many batches are gone. */
+  wipe(nowMs: number): number {
+    this.isDamaged = true
+    let count = 0
+    for (const { feed, batches } of this.feeds.values()) {
+      const from = batches[0]?.head.nextOffset ?? 0
+      this.#lost.push({ feed: feedKeyOf(feed), from, to: batches.at(-1)?.head.nextOffset ?? from, atMs: nowMs })
+      count += batches.length
+    }
+    this.feeds.clear()
+    this.meta.clear()
+    this.#writes.length = 0
     return count
   }
 
@@ -66,10 +84,6 @@ export class SimDisk {
   lostAtMs(feed: FeedKey, offset?: number): number | undefined {
     const isIn = ({ from, to }: LostRange): boolean => offset === undefined || (from <= offset && offset < to)
     return this.#lost.findLast((range) => range.feed === feed && isIn(range))?.atMs
-  }
-
-  get isDamaged(): boolean {
-    return this.#lost.length > 0
   }
 
   #append(batch: BatchToStore): void {

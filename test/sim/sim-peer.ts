@@ -149,9 +149,10 @@ export class SimPeer {
     this.#end(run, how)
   }
 
-  /** The end of the disk's log is damaged while nobody runs on it. */
-  loseTail(writes: number): void {
-    const count = this.disk.loseTail(writes, this.#deps.scheduler.nowMs)
+  /** While nobody runs on it, the end of the disk's log is damaged, or with Infinity all of it. */
+  loseWrites(writes: number): void {
+    const { nowMs } = this.#deps.scheduler
+    const count = Number.isFinite(writes) ? this.disk.loseTail(writes, nowMs) : this.disk.wipe(nowMs)
     this.#deps.trace.line(this.id, 'damage', `the last ${writes} writes are lost, ${count} batches in them`)
   }
 

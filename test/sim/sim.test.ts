@@ -50,4 +50,13 @@ describe('a planted bug is caught', () => {
   })
 })
 
+describe('worlds that once went wrong', () => {
+  // A wiped disk made two feeds go on from one; at a peer that knew only one of them, records were read twice.
+  test('a reader waits for the opening of a feed in its cursor, also when another implies something', () => keeps(635))
+})
+
+const keeps = async (seed: number): Promise<void> => {
+  expect((await simulate(optionsOfSeed(seed))).anomalies).toEqual([])
+}
+
 const hashOf = async (seed: number): Promise<string> => (await simulate(optionsOfSeed(seed))).traceHash

@@ -192,9 +192,9 @@ class Simulation {
     const describer = new Describer(new Map(topics))
     return {
       dataSent: (from, frame) => this.#blame(bounds.dataSent(from, frame)),
-      controlHeard: (at, from, frame) => {
+      controlHeard: (at, from, frame, sentAtMs) => {
         this.#blame(bounds.controlHeard(at, frame))
-        this.#tellings.controlHeard(at, from, frame, this.#scheduler.nowMs)
+        this.#tellings.controlHeard(at, from, frame, sentAtMs)
         this.#trace.line(at.host.peer, `< ${from}`, describer.control(frame))
       },
       dataHeard: (at, from, frame) => this.#trace.line(at.host.peer, `< ${from}`, describer.data(frame)),

@@ -13,8 +13,8 @@ export interface Fault {
 export interface FaultOptions {
   /** Groups of peers are cut from each other; `oneWay` is the share in which one direction goes on working. */
   readonly partitions?: Fault & { readonly oneWay: number }
-  /** Processes die: `powerCuts` of them silently, `tailLosses` of them with damage to the end of their disk's log. */
-  readonly crashes?: Fault & { readonly powerCuts: number; readonly tailLosses: number }
+  /** Processes die: `powerCuts` of them silently, `losses` of them with damage to their disk. */
+  readonly crashes?: Fault & { readonly powerCuts: number; readonly losses: number }
   readonly pauses?: Fault
   readonly resets?: Fault
   /** Peers leave in good order, and come back. */
@@ -105,7 +105,7 @@ function faultsOf(dice: Dice): FaultOptions {
   return {
     ...(dice.chance(0.6) && { partitions: { ...often(4_000, 25_000), oneWay: dice.pick([0, 0.3, 1]) } }),
     ...(dice.chance(0.6) && {
-      crashes: { ...often(2_000, 15_000), powerCuts: dice.pick([0, 0.5, 1]), tailLosses: dice.pick([0, 0, 0.5]) },
+      crashes: { ...often(2_000, 15_000), powerCuts: dice.pick([0, 0.5, 1]), losses: dice.pick([0, 0, 0.5]) },
     }),
     ...(dice.chance(0.4) && { pauses: often(2_000, 6_000) }),
     ...(dice.chance(0.4) && { resets: often(500, 0) }),

@@ -50,9 +50,11 @@ export class Publishers {
     const level = parseAckLevel(dice.pick(options.levels)) as AckLevel
     const waitMs = dice.between(1, options.waitMsMax)
     const values = Array.from({ length: dice.whole(1, options.recordsMax) }, () => `r${++this.#count}`)
+    const isCreation = dice.chance(0.03)
     const records = values.map((value) => ({ value: utf8(`${value} ${this.#padding()}`), headers: {} }))
     // The dice are thrown all the same: the workload does not shift when a peer is down.
     if (at.driver === undefined) return
+    if (isCreation) return this.#create(at, topic)
     const publish: Publish = {
       at: at.id,
       topic,
@@ -68,6 +70,16 @@ export class Publishers {
       driver.publish(topic as TopicName, encodeRecords(records), level, waitMs).then(
         (answer) => this.#answered(publish, answer),
         (error: unknown) => this.#refused(publish, error),
+      )
+    })
+  }
+
+  #create(at: SimPeer, topic: string): void {
+    const { driver } = at
+    at.do(() => {
+      driver?.createTopic(topic as TopicName).then(
+        ({ created }) => this.#deps.trace.line(at.id, 'topic', `${topic} ${created ? 'created' : 'known'}`),
+        (error: unknown) => this.#deps.trace.line(at.id, 'topic', `${topic}: ${String(error)}`),
       )
     })
   }

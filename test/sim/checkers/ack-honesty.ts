@@ -8,8 +8,8 @@ import type { End } from '../link.ts'
 import type { Anomaly, Disks } from './anomaly.ts'
 
 /**
- * When each peer last told another everything that it holds. A copy that damage has taken is still believed in good
- * faith until then.
+ * When each peer wrote the last account of all that it holds which another one has heard. A copy that damage took after
+ * that is still believed in good faith.
  */
 export class Tellings {
   readonly #disks: Disks
@@ -19,10 +19,10 @@ export class Tellings {
     this.#disks = disks
   }
 
-  controlHeard(at: End, from: PeerId, frame: Uint8Array, nowMs: number): void {
+  controlHeard(at: End, from: PeerId, frame: Uint8Array, sentAtMs: number): void {
     const message = decodeControl(frame)
     if (message.type !== 'digest' || !message.initial || message.more) return
-    this.#toldAtMs.set(`${at.host.peer}<${from}`, nowMs)
+    this.#toldAtMs.set(`${at.host.peer}<${from}`, sentAtMs)
   }
 
   /** May `listener` believe that `teller` has the feed up to `nextOffset` on disk? */
