@@ -5,9 +5,11 @@ import { LevelStore } from './level-store.ts'
 import { MemoryLevel } from 'memory-level'
 import { feedStoreCompliance } from './feed-store-compliance.ts'
 import { join } from 'node:path'
-import { onTestFinished } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { pureDigests } from '#protocol/log/pure-digests'
 import { tmpdir } from 'node:os'
+import { SampleFeed } from './sample-feed.ts'
+import { setImmediate as turn } from 'node:timers/promises'
 
 const views = { keyEncoding: 'view', valueEncoding: 'view' } as const
 
@@ -43,4 +45,26 @@ feedStoreCompliance('LevelStore over memory-level', async () => {
     },
     damage: (bytes) => flipBitOf(db, bytes),
   }
+})
+
+test('two trims at once leave the higher floor on disk, in whatever order the database writes', async () => {
+  const db = new MemoryLevel<Uint8Array, Uint8Array>({ ...views, storeEncoding: 'view' })
+  await db.open()
+  const orders = new SampleFeed()
+  const store = await openStore(db)
+  await store.append([orders.open(), orders.batch('3 figs'), orders.batch('4 limes'), orders.batch('5 plums')])
+
+  // The first write from here on is overtaken by the second, if there is one already.
+  const write = db.batch.bind(db) as LevelDatabase['batch']
+  let writes = 0
+  db.batch = (async (...args: Parameters<typeof write>) => {
+    if (writes++ === 0) await turn()
+    return write(...args)
+  }) as typeof db.batch
+  await Promise.all([store.trim(orders.id, 1), store.trim(orders.id, 2)])
+  db.batch = write as typeof db.batch
+
+  const after = await openStore(db)
+  expect(await after.feeds()).toMatchObject([{ keptFrom: 2 }])
+  expect(await after.read(orders.id, 0, 1024)).toHaveLength(1)
 })

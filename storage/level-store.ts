@@ -83,6 +83,7 @@ export class LevelStore implements FeedStore {
   readonly #feeds: Map<FeedKey, NumberedFeed>
   readonly #underWay = new Set<Promise<unknown>>()
   readonly #heads: HeadsJournal
+  #lastTrim: Promise<unknown> = Promise.resolve()
   #nextFeedNumber: number
   #state: 'open' | 'appending' | 'failed' | 'closed' = 'open'
 
@@ -115,7 +116,12 @@ export class LevelStore implements FeedStore {
   }
 
   trim(feed: FeedId, floor: number): Promise<void> {
-    return this.#track(() => this.#trim(feed, floor))
+    // One at a time: of two writes under way LevelDB may do either first, and the lower floor must not be the last word.
+    return this.#track(() => {
+      const trim = this.#lastTrim.then(() => this.#trim(feed, floor))
+      this.#lastTrim = trim.catch(() => undefined)
+      return trim
+    })
   }
 
   getMeta(key: string): Promise<Uint8Array | undefined> {
