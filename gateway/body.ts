@@ -12,10 +12,39 @@ export interface BodyLimit {
 /** Reads request bodies: each has its bound, and all that are arriving at a time share another. */
 export class Bodies {
   readonly #arrivingBytesMax: number
+  readonly #unhurried = new WeakSet<Socket>()
   #arrivingBytes = 0
 
   constructor(arrivingBytesMax: number) {
     this.#arrivingBytesMax = arrivingBytesMax
+  }
+
+  /** So many bytes more have arrived and wait, or fewer. */
+  hold(bytes: number): void {
+    this.#arrivingBytes += bytes
+  }
+
+  /** Throws OVERLOADED when what is held is too much. */
+  refuseOverload(): void {
+    if (this.#arrivingBytes > this.#arrivingBytesMax)
+      throw new MeshError('OVERLOADED', 'Too many large bodies at once.')
+  }
+
+  /** Half of the bound is there for whoever reads no more than it must. */
+  get roomForReadAhead(): boolean {
+    return this.#arrivingBytes < this.#arrivingBytesMax / 2
+  }
+
+  /** From now on its client may take as long as it likes to send the body. Returns what ends that. */
+  takeTime(c: Context): () => void {
+    const socket = incomingOf(c)?.socket
+    if (socket === undefined) return () => undefined
+    this.#unhurried.add(socket)
+    return () => void this.#unhurried.delete(socket)
+  }
+
+  mayTakeTime(socket: Socket): boolean {
+    return this.#unhurried.has(socket)
   }
 
   /** Of all bodies together, until each is whole. */
@@ -28,17 +57,12 @@ export class Bodies {
    * when it breaks off, and UNSUPPORTED_MEDIA when it is compressed: its size is not known before it has been unpacked.
    */
   async read(c: Context, limit: BodyLimit): Promise<Uint8Array> {
-    const { headers } = c.req.raw
-    const encoding = headers.get('content-encoding')
-    if (encoding !== null && encoding !== 'identity') {
-      throw new MeshError('UNSUPPORTED_MEDIA', 'Send the body without Content-Encoding.')
-    }
-    if (Number(headers.get('content-length') ?? 0) > limit.bytesMax) throw tooLarge(limit)
+    refuseCompressed(c)
+    if (Number(c.req.raw.headers.get('content-length') ?? 0) > limit.bytesMax) throw tooLarge(limit)
     try {
       return await this.#readPieces(piecesOf(c), limit)
     } catch (error) {
-      if (error instanceof MeshError) throw error
-      throw new MeshError('BAD_REQUEST', 'The body ended before it was complete.', { cause: error })
+      throw error instanceof MeshError ? error : brokenOff(error)
     }
   }
 
@@ -48,24 +72,36 @@ export class Bodies {
     try {
       for await (const piece of body) {
         size += piece.length
-        this.#arrivingBytes += piece.length
+        this.hold(piece.length)
         if (size > limit.bytesMax) throw tooLarge(limit)
-        if (this.#arrivingBytes > this.#arrivingBytesMax)
-          throw new MeshError('OVERLOADED', 'Too many large bodies at once.')
+        this.refuseOverload()
         pieces.push(piece)
       }
       return Buffer.concat(pieces, size)
     } finally {
-      this.#arrivingBytes -= size
+      this.hold(-size)
     }
   }
 }
 
+export function refuseCompressed(c: Context): void {
+  const encoding = c.req.raw.headers.get('content-encoding')
+  if (encoding === null || encoding === 'identity') return
+  throw new MeshError('UNSUPPORTED_MEDIA', 'Send the body without Content-Encoding.')
+}
+
+export const brokenOff = (cause: unknown): MeshError =>
+  new MeshError('BAD_REQUEST', 'The body ended before it was complete.', { cause })
+
+type Incoming = HttpBindings['incoming']
+type Socket = Incoming['socket']
+
+const incomingOf = (c: Context): Incoming | undefined => (c.env as Partial<HttpBindings> | undefined)?.incoming
+
 /** Node's own stream where there is one: the detour over a web stream costs twice as much as the rest of a publish. */
-function piecesOf(c: Context): AsyncIterable<Uint8Array> {
-  const incoming = (c.env as Partial<HttpBindings> | undefined)?.incoming
+export function piecesOf(c: Context): AsyncIterable<Uint8Array> {
   // A body that is given up is drained by the server, so that the client gets to read why.
-  return incoming?.iterator({ destroyOnReturn: false }) ?? c.req.raw.body ?? noPieces()
+  return incomingOf(c)?.iterator({ destroyOnReturn: false }) ?? c.req.raw.body ?? noPieces()
 }
 
 async function* noPieces(): AsyncGenerator<Uint8Array> {}

@@ -1,3 +1,5 @@
+import type { LineFault, StoredLines } from './line-publisher.ts'
+import type { Problem } from './problem.ts'
 import { recordJson } from './record-json.ts'
 import type { StreamFormat } from './record-stream.ts'
 
@@ -24,4 +26,14 @@ export const ndjsonRecords: StreamFormat = {
   problem: (problem) => `${eventJson('problem', { problem })}\n`,
 }
 
-export const eventJson = (event: string, data: object): string => JSON.stringify({ event, ...data })
+/** What became of lines that were published: 201 or 202 as for one record, or the problem of the first that was refused. */
+export function outcomeJson(outcome: StoredLines | LineFault, problemOf: (error: unknown) => Problem): string {
+  if ('error' in outcome) {
+    const { line, error } = outcome
+    return `${eventJson('problem', { line, problem: problemOf(error) })}\n`
+  }
+  const { lines, records, ...rest } = outcome
+  return `${JSON.stringify({ lines, records, status: rest.ack.reached ? 201 : 202, ...rest })}\n`
+}
+
+const eventJson = (event: string, data: object): string => JSON.stringify({ event, ...data })

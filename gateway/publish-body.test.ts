@@ -69,6 +69,14 @@ test('a value has the content type that fits it unless another is given', () => 
   ])
 })
 
+test('the largest record that a batch can carry is taken, and one byte more is refused', () => {
+  // 6 bytes of lengths and flags, and 2 + 12 + 2 + 10 of the header content-type: text/plain.
+  const largest = limits.recordBytesMax - 32
+  expect(batchOf({ value: 'x'.repeat(largest) })).toHaveLength(1)
+  expect(() => batchOf({ value: 'x'.repeat(largest + 1) })).toThrow(/this one has 1044481/)
+  expect(() => batchOf({ value: 'x'.repeat(largest - 3), key: 'eu' })).toThrow(/this one has 1044481/)
+})
+
 test('names of headers are those of HTTP: without case', () => {
   const [record] = batchOf({ value: '', headers: { 'Trace-Id': 'a1' } })
   expect(record?.headers).toEqual({ 'content-type': 'text/plain', 'trace-id': 'a1' })
@@ -151,7 +159,12 @@ test.each<[ErrorCode, RegExp, string | Uint8Array, string?]>([
     records({ value: 1, headers: Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`h${i}`, ''])) }),
   ],
   ['RECORD_TOO_LARGE', /^records\[1\]/, records({ value: 1 }, { value: 'x'.repeat(limits.recordBytesMax + 1) })],
-  ['RECORD_TOO_LARGE', /^The record/, `"${'x'.repeat(limits.recordBytesMax)}"`],
+  ['RECORD_TOO_LARGE', /^A record has at most/, `"${'x'.repeat(limits.recordBytesMax)}"`],
+  [
+    'BAD_REQUEST',
+    /^records\[1\]: Headers take at most/,
+    records({ value: 1 }, { value: 1, headers: { h: 'ä'.repeat(4_090) } }),
+  ],
 ])('%s, since %s', (code, detail, body, contentType = 'application/json') => {
   const message: unknown = expect.stringMatching(detail)
   expect(() => bodyOf(contentType, body)).toThrow(MeshError)

@@ -1,4 +1,4 @@
-import type { LogRecord } from '#protocol/log/record'
+import { encodeRecords, type LogRecord } from '#protocol/log/record'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import { utf8 } from '#protocol/text'
@@ -39,9 +39,7 @@ const isRecords = (document: unknown): document is { records: unknown[] } =>
 
 function recordsOf(document: unknown, head: RecordHead): LogRecord[] {
   if (!isRecords(document)) throw invalid('records', 'must be an array, and nothing may stand beside it')
-  if (head.key !== undefined) throw invalid('record-key', 'belongs into the records of a batch')
-  const stray = Object.keys(head.headers).find((name) => name !== 'content-type')
-  if (stray !== undefined) throw invalid(`record-header-${stray}`, 'belongs into the records of a batch')
+  refuseRecordHead(head)
   const { length } = document.records
   if (length < 1 || length > limits.publishRecordsMax) {
     throw invalid('records', `must hold 1 to ${limits.publishRecordsMax} records, not ${length}`)
@@ -49,9 +47,17 @@ function recordsOf(document: unknown, head: RecordHead): LogRecord[] {
   return document.records.map((item, index) => recordOf(item, `records[${index}]`))
 }
 
+/** What says something of one record has no place at the head of many. */
+export function refuseRecordHead({ key, headers }: RecordHead): void {
+  if (key !== undefined) throw invalid('record-key', 'belongs into the records of a batch')
+  const stray = Object.keys(headers).find((name) => name !== 'content-type')
+  if (stray !== undefined) throw invalid(`record-header-${stray}`, 'belongs into the records of a batch')
+}
+
 const recordFields = new Set(['key', 'keyBase64', 'headers', 'value', 'valueBase64', 'contentType'])
 
-function recordOf(item: unknown, at: string): LogRecord {
+/** One record of many; `at` is its place for the complaint. Throws BAD_REQUEST, RECORD_TOO_LARGE. */
+export function recordOf(item: unknown, at: string): LogRecord {
   if (!isObject(item)) throw invalid(at, 'must be an object')
   for (const name of Object.keys(item))
     if (!recordFields.has(name)) throw invalid(`${at}.${name}`, 'is not a field of a record')
@@ -108,7 +114,7 @@ function headersOf(given: unknown, contentType: string, at: string): Record<stri
 /** Names are those of HTTP, in lower case, so that a header is the same one however the record came. */
 export const isHeaderName = (name: string): boolean => /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$/.test(name)
 
-/** What is far too large is refused here, where its place is known; the exact size in a batch is the broker's matter. */
+/** Refused here, where its place is known: the broker would refuse the whole batch. */
 function checked(record: LogRecord, at?: string): LogRecord {
   const { key, headers, value } = record
   if (key !== undefined && key.length > limits.recordKeyBytesMax) {
@@ -117,11 +123,27 @@ function checked(record: LogRecord, at?: string): LogRecord {
   if (Object.keys(headers).length > limits.recordHeadersMax) {
     throw invalid(`${at ?? 'the record'}.headers`, `must be at most ${limits.recordHeadersMax}, content-type included`)
   }
-  if (value.length > limits.recordBytesMax) {
-    const detail = `${at ?? 'The record'} has ${value.length} bytes; at most ${limits.recordBytesMax} are possible.`
-    throw new MeshError('RECORD_TOO_LARGE', detail)
-  }
+  const headerBytes = headerBytesAtMost(headers)
+  const recordBytes = headerBytes + value.length + limits.recordKeyBytesMax
+  if (headerBytes > limits.recordHeaderBytesMax || recordBytes > limits.recordBytesMax) checkSize(record, at)
   return record
+}
+
+/** A character is at most three bytes of UTF-8; a few more say how long it is. */
+function headerBytesAtMost(headers: LogRecord['headers']): number {
+  let bytes = 64
+  for (const name in headers) bytes += 3 * (name.length + (headers[name] as string).length) + 4
+  return bytes
+}
+
+/** Its exact size is that of its encoding: asked only where it might be too large. */
+function checkSize(record: LogRecord, at: string | undefined): void {
+  try {
+    encodeRecords([record])
+  } catch (error) {
+    if (at === undefined || !(error instanceof MeshError)) throw error
+    throw new MeshError(error.code, `${at}: ${error.message}`, { cause: error, facts: { field: at } })
+  }
 }
 
 function bytesOfText(text: unknown, at: string): Uint8Array {

@@ -55,7 +55,11 @@ export async function startGateway({
     void answer(incoming, outgoing)
   })
   server.maxConnections = config.connectionsMax
-  server.on('clientError', (error, socket) => answerClientError(problems, error, socket as Socket))
+  server.on('clientError', (error: NodeJS.ErrnoException, stream) => {
+    const socket = stream as Socket
+    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && bodies.mayTakeTime(socket)) return
+    answerClientError(problems, error, socket)
+  })
   await listen(server, config)
   // Such as no file descriptors left to accept with: this connection is lost, the peer goes on.
   server.on('error', reportError)
@@ -76,7 +80,7 @@ const serverOptionsOf = (config: GatewayConfig): ServerOptions => ({
   maxHeaderSize: config.requestHeadBytesMax,
   headersTimeout: config.headTimeoutMs,
   requestTimeout: config.requestTimeoutMs,
-  connectionsCheckingInterval: 5_000,
+  connectionsCheckingInterval: Math.min(5_000, config.requestTimeoutMs),
   keepAliveTimeout: config.keepAliveMs,
   // TCP_NODELAY: an answer is one write, and the record of a stream must not wait for the next.
   noDelay: true,

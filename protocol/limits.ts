@@ -55,6 +55,8 @@ export const limits = {
   /** A JSON publish body with its records; NDJSON streams have no such limit. */
   requestBytesMax: 8 * MiB,
   publishRecordsMax: 10_000,
+  /** A line of NDJSON: holds the largest record with its bytes in base64. */
+  lineBytesMax: 2 * MiB,
   pageRecordsMax: 1_000,
   pageBytesMax: 4 * MiB,
   waitMsMax: 60_000,
@@ -73,4 +75,5 @@ assert(limits.batchBytesMax < limits.dataFrameBytesMax, 'the largest batch fits 
 // A sender waits until the credit covers the largest frame, so this much must be grantable at once.
 assert(limits.dataFrameBytesMax <= limits.linkCreditBytes, 'credit covers the largest data frame')
 assert(limits.batchBytesMax <= limits.commitBytesMax, 'the largest batch fits into a group commit')
+assert(limits.recordBytesMax * 1.5 <= limits.lineBytesMax, 'the largest record fits into a line, in base64')
 assert(limits.controlFrameBytesMax <= limits.controlBacklogBytesMax, 'the largest control frame fits into the backlog')

@@ -8,12 +8,15 @@ import type { BodyLimit } from '../body.ts'
 import type { PublishResult } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { isContentType, mediaTypeOf, recordsMediaType } from '../media-type.ts'
+import { isNdjson } from '../ndjson.ts'
 import { queryOf, quoted, topicOf, waitMsOf } from '../parameters.ts'
 import { invalid } from '../problem.ts'
-import { isHeaderName, publishBodyOf, type RecordHead } from '../publish-body.ts'
+import { isHeaderName, publishBodyOf, refuseRecordHead, type RecordHead } from '../publish-body.ts'
 import { jsonAnswer } from './json-answer.ts'
+import { publishLines } from './publish-lines.ts'
 
-export function publishRoutes({ broker, bodies }: RouteDeps): Hono {
+export function publishRoutes(deps: RouteDeps): Hono {
+  const { broker, bodies } = deps
   const routes = new Hono()
 
   routes.post('/v1/topics/:topic/records', async (c) => {
@@ -22,6 +25,10 @@ export function publishRoutes({ broker, bodies }: RouteDeps): Hono {
     const ack = ackOf(query.ack)
     const waitMs = waitMsOf(query.wait, limits.waitMsDefault)
     const head = headOf(c)
+    if (isNdjson(mediaTypeOf(head.headers['content-type'] ?? ''))) {
+      refuseRecordHead(head)
+      return publishLines(c, deps, { topic, ack, waitMs })
+    }
     const body = publishBodyOf(await bodies.read(c, limitOf(head)), head)
     const records = body.type === 'one' ? [body.record] : body.records
     const result = await broker.publish({ topic, records, ack, waitMs })

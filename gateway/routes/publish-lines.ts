@@ -1,0 +1,49 @@
+import type { Context } from 'hono'
+import { MeshError } from '#protocol/errors'
+import { piecesOf, refuseCompressed } from '../body.ts'
+import type { PublishRequest } from '../broker.ts'
+import type { RouteDeps } from '../deps.ts'
+import { type LineFault, LinePublisher, type StoredLines } from '../line-publisher.ts'
+import { ndjsonMediaType, outcomeJson } from '../ndjson.ts'
+import { pacedText } from '../paced-text.ts'
+import type { Problems } from '../problem.ts'
+import { streamAnswer } from './stream-answer.ts'
+
+/**
+ * Publishes a stream of lines, and tells what became of them while it goes on. The answer begins with the first lines
+ * that are stored: when the first are refused it is a problem like any other, and nothing was accepted.
+ */
+export async function publishLines(
+  c: Context,
+  { broker, bodies, liveReads, problems }: RouteDeps,
+  request: Omit<PublishRequest, 'records'>,
+): Promise<Response> {
+  refuseCompressed(c)
+  const publisher = new LinePublisher({ publish: (records) => broker.publish({ ...request, records }), bodies })
+  const leave = liveReads.begin(() => publisher.stop(new MeshError('DRAINING')))
+  const hurry = bodies.takeTime(c)
+  const end = (): void => {
+    leave()
+    hurry()
+    publisher.abandon()
+  }
+  void publisher.read(piecesOf(c))
+  const told = publisher.told()
+  const first = await told.next()
+  if (first.done !== true && 'error' in first.value) {
+    end()
+    throw first.value.error as Error
+  }
+  const texts = textsOf(first, told, (error) => problems.of(error))
+  return streamAnswer(pacedText(texts, end), ndjsonMediaType)
+}
+
+type Outcome = StoredLines | LineFault
+
+async function* textsOf(
+  first: IteratorResult<Outcome, void>,
+  told: AsyncGenerator<Outcome, void>,
+  problemOf: Problems['of'],
+): AsyncGenerator<string, void> {
+  for (let next = first; next.done !== true; next = await told.next()) yield outcomeJson(next.value, problemOf)
+}
