@@ -1,7 +1,10 @@
 import type { ProcessPeer } from './process-peer.ts'
 
+/** Wherever its process runs. */
+type AnyPeer = Pick<ProcessPeer, 'name' | 'client'>
+
 /** Everything that one peer serves of a topic from the earliest on, page by page, as `id value`. */
-export async function readAll(peer: ProcessPeer, topic: string): Promise<string[]> {
+export async function readAll(peer: AnyPeer, topic: string): Promise<string[]> {
   const lines: string[] = []
   let from = 'earliest'
   for (;;) {
@@ -20,7 +23,7 @@ export function offsetsOf(lines: readonly string[], writer: string): number[] {
 }
 
 /** The same heads and hashes at every peer, as each says of itself. */
-export async function headsOf(peer: ProcessPeer, topic: string): Promise<string> {
+export async function headsOf(peer: AnyPeer, topic: string): Promise<string> {
   const { replicas } = await peer.client.status(topic)
   const own = replicas.find(({ name }) => name === peer.name)
   return (own?.feeds ?? [])
@@ -29,7 +32,7 @@ export async function headsOf(peer: ProcessPeer, topic: string): Promise<string>
     .join('\n')
 }
 
-export async function isConverged(peers: readonly ProcessPeer[], topic: string): Promise<boolean> {
+export async function isConverged(peers: readonly AnyPeer[], topic: string): Promise<boolean> {
   for (const peer of peers) if (!(await peer.client.status(topic)).converged) return false
   const heads = await Promise.all(peers.map((peer) => headsOf(peer, topic)))
   return new Set(heads).size === 1
