@@ -13,6 +13,7 @@ import type { FeedStore } from '#storage/feed-store'
 import { GroupCommit, groupCommitDefaults } from '#storage/group-commit'
 import { type DriverDeps, PeerDriver } from './driver.ts'
 import type { Clock, Transport } from './driver-ports.ts'
+import { type OnCommit, timedAppends } from './timed-appends.ts'
 import { decodeRegistry } from './registry-codec.ts'
 
 export interface BootOptions {
@@ -34,6 +35,8 @@ export interface BootOptions {
   readonly onStorageFailed: (error: MeshError) => void
   readonly onMemberChanged?: NonNullable<DriverDeps['onMemberChanged']>
   readonly onBadFrame?: NonNullable<DriverDeps['onBadFrame']>
+  /** Told of every group commit. */
+  readonly onCommit?: OnCommit
   /** Rules of membership made wrong: the simulator plants bugs. */
   readonly wrongRules?: Pick<MembershipOptions, 'supersedes' | 'createRejoin'>
   /** Wraps the machine: the simulator plants bugs. */
@@ -42,7 +45,7 @@ export interface BootOptions {
 
 /** Makes a peer of what its disk knows. Nothing moves before `start`. */
 export async function bootPeer(options: BootOptions): Promise<PeerDriver> {
-  const { self, epoch, cluster, store, digests } = options
+  const { self, epoch, cluster, store, clock, digests, onCommit } = options
   const feeds = await store.feeds()
   const registry = decodeRegistry(await store.getMeta('registry'))
   const ceiling = await store.getMeta('clock')
@@ -58,10 +61,11 @@ export async function bootPeer(options: BootOptions): Promise<PeerDriver> {
   })
   const peer = new Peer({ self, epoch, cluster, digests, membership, replication })
   const floorMs = Math.max(Number(new TextDecoder().decode(ceiling)) || 0, ...feeds.map(({ hlcMs }) => hlcMs))
+  const committed = onCommit === undefined ? store : timedAppends({ store, clock, onCommit })
   const driver: PeerDriver = new PeerDriver({
     ...options,
     peer,
-    commit: new GroupCommit(groupCommitDefaults, { store, onFailure: (cause) => fail(cause) }),
+    commit: new GroupCommit(groupCommitDefaults, { store: committed, onFailure: (cause) => fail(cause) }),
     hybridClock: new HybridClock(floorMs),
     ...(options.decorate && { machine: options.decorate(peer) }),
   })

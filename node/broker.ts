@@ -9,7 +9,7 @@ import type {
   RecordId,
   StoredRecord,
 } from '#gateway/broker'
-import { ackLevelText } from '#protocol/ack-level'
+import { type AckLevel, ackLevelText } from '#protocol/ack-level'
 import type { Digests } from '#protocol/digests'
 import { MeshError } from '#protocol/errors'
 import { type Epoch, parseEpoch, parsePeerId, type PeerId, type TopicId } from '#protocol/ids'
@@ -17,7 +17,7 @@ import { readBatchHeader, recordsOf } from '#protocol/log/batch'
 import { encodeCursor } from '#protocol/log/cursor'
 import { type FeedId, feedKeyOf } from '#protocol/log/feed'
 import { hlcZero } from '#protocol/log/hybrid-clock'
-import { encodeRecordSets } from '#protocol/log/record'
+import { encodeRecordSets, type RecordSet, recordSetBytes } from '#protocol/log/record'
 import { lineageOf, normalizeVector, vectorKeyOf, writerHashOf } from '#protocol/log/version-vector'
 import { limits } from '#protocol/limits'
 import type { MembershipSnapshot } from '#protocol/membership/snapshot'
@@ -39,6 +39,19 @@ import { type FeedView, openReader } from './reader.ts'
 export interface BrokerDeps {
   readonly clock: Clock
   readonly digests: Digests
+  /** Told of every publish that is over. */
+  readonly onPublish?: (publish: PublishFigures) => void
+  /** Told of every read of the log for a client that brought records. */
+  readonly onRead?: (records: number) => void
+}
+
+export interface PublishFigures {
+  readonly level: AckLevel['type']
+  /** `unreached`: durable here, but not on as many peers as asked for in time. `refused`: nothing was accepted. */
+  readonly outcome: 'reached' | 'unreached' | 'refused'
+  readonly records: number
+  readonly bytes: number
+  readonly tookMs: number
 }
 
 /**
@@ -130,11 +143,33 @@ export class PeerBroker implements Broker {
 
   // Publishing --------------------------------------------------------------------------------------------------------
 
-  async publish({ topic, records, ack, waitMs }: PublishRequest): Promise<PublishResult> {
-    const driver = this.#accepting()
+  async publish(request: PublishRequest): Promise<PublishResult> {
+    const { clock, onPublish } = this.#deps
+    const startMs = clock.nowMs()
+    let outcome: PublishFigures['outcome'] = 'refused'
+    let bytes = 0
+    try {
+      const sets = this.#encode(request)
+      bytes = sets.reduce((sum, set) => sum + recordSetBytes(set), 0)
+      const result = await this.#publish(request, sets)
+      outcome = result.ack.reached ? 'reached' : 'unreached'
+      return result
+    } finally {
+      const records = request.records.length
+      onPublish?.({ level: request.ack.type, outcome, records, bytes, tookMs: clock.nowMs() - startMs })
+    }
+  }
+
+  #encode({ records }: PublishRequest): readonly RecordSet[] {
+    this.#accepting()
     if (records.length === 0) throw new MeshError('BAD_REQUEST', 'A publish has at least one record')
+    return encodeRecordSets(records)
+  }
+
+  async #publish({ topic, ack, waitMs }: PublishRequest, sets: readonly RecordSet[]): Promise<PublishResult> {
+    const driver = this.#accepting()
     // All parts are handed over before any is awaited, so they stay together and in order.
-    const answers = await Promise.all(encodeRecordSets(records).map((set) => driver.publish(topic, set, ack, waitMs)))
+    const answers = await Promise.all(sets.map((set) => driver.publish(topic, set, ack, waitMs)))
     const { home, registryVersion } = (answers.at(-1) as PublishAnswer).settled
     const peers = answers
       .map(({ settled }) => settled.peers)
@@ -186,8 +221,9 @@ export class PeerBroker implements Broker {
     const topicId = driver.peer.topicIdOf(topic)
     if (this.#summary(topicId) === undefined)
       throw new MeshError('TOPIC_NOT_FOUND', `${topic} is not known to this peer`)
-    const { clock, digests } = this.#deps
-    return openReader({ source: driver, topic, topicId, from, digests, wallMs: clock.wallMs() })
+    const { clock, digests, onRead } = this.#deps
+    const reader = openReader({ source: driver, topic, topicId, from, digests, wallMs: clock.wallMs() })
+    return onRead === undefined ? reader : counted(reader, onRead)
   }
 
   async record(topic: TopicName, id: RecordId): Promise<StoredRecord | undefined> {
@@ -294,6 +330,18 @@ export class PeerBroker implements Broker {
     return this.#running()
   }
 }
+
+const counted = (reader: Reader, onRead: (records: number) => void): Reader => ({
+  get cursor() {
+    return reader.cursor
+  },
+  next: async (...asked) => {
+    const chunk = await reader.next(...asked)
+    if (chunk.records.length > 0) onRead(chunk.records.length)
+    return chunk
+  },
+  more: (signal) => reader.more(signal),
+})
 
 const feedText = (feed: FeedId): string => `${feed.writer}.${feed.epoch}`
 const recordIdText = (feed: FeedId, offset: number): string => `${feedText(feed)}.${offset}`

@@ -59,6 +59,17 @@ export interface PublishAnswer {
   readonly settled: SettledPublish
 }
 
+export interface DriverBuffers {
+  /** Publishes that wait for the disk or for copies, and the bytes of those that wait for a batch. */
+  readonly publishes: number
+  readonly publishBytes: number
+  /** Newest batches, kept for neighbors and live readers. */
+  readonly recentBytes: number
+  /** Batches that are not yet known to be on disk. */
+  readonly commitBatches: number
+  readonly commitBytes: number
+}
+
 type Answer<T> = PromiseWithResolvers<T>
 
 export class PeerDriver implements TransportListener, ReadSource {
@@ -84,6 +95,9 @@ export class PeerDriver implements TransportListener, ReadSource {
   #storedRuns: StoredRun[] = []
   /** Frames not understood, by what was wrong with them. */
   readonly badFrames = new Map<string, number>()
+  /** Since the start, in frames without what carries them. */
+  readonly traffic = { controlBytesSent: 0, controlBytesReceived: 0, dataBytesSent: 0, dataBytesReceived: 0 }
+  dialsFailed = 0
 
   constructor(deps: DriverDeps) {
     this.#deps = deps
@@ -142,6 +156,17 @@ export class PeerDriver implements TransportListener, ReadSource {
     for (const listeners of this.#advanced.values()) for (const listener of listeners) listener()
   }
 
+  /** What is in memory now, waiting or kept. */
+  buffers(): DriverBuffers {
+    const { pendingBatches, pendingBytes } = this.#deps.commit
+    return {
+      ...this.peer.pending,
+      recentBytes: this.#recent.sizeBytes,
+      commitBatches: pendingBatches,
+      commitBytes: pendingBytes,
+    }
+  }
+
   // Reading: durable batches only -------------------------------------------------------------------------------------
 
   feeds(topicId: TopicId): readonly FeedView[] {
@@ -181,10 +206,12 @@ export class PeerDriver implements TransportListener, ReadSource {
   }
 
   dialFailed(target: DialTarget, reason: string): void {
+    this.dialsFailed += 1
     this.#input({ type: 'dialFailed', target, reason })
   }
 
   controlFrame(link: LinkId, frame: Uint8Array): void {
+    this.traffic.controlBytesReceived += frame.length
     const message = decodeControl(frame)
     if (message.type !== 'fault') return this.#input({ type: 'messageReceived', link, message })
     // A newer version may send what we do not know: it is counted and skipped. Anything else is damage.
@@ -193,6 +220,7 @@ export class PeerDriver implements TransportListener, ReadSource {
 
   dataFrame(link: LinkId, frame: Uint8Array): void {
     if (this.#stopped !== undefined) return
+    this.traffic.dataBytesReceived += frame.length
     const { cluster, digests, hybridClock, clock } = this.#deps
     const range = readRange(frame, cluster, digests)
     if (typeof range === 'string') return this.#badFrame(link, range, true)
@@ -230,7 +258,7 @@ export class PeerDriver implements TransportListener, ReadSource {
     const { transport, clock, commit } = this.#deps
     switch (effect.type) {
       case 'send':
-        return transport.sendControl(effect.link, encodeControl(effect.message))
+        return this.#sendControl(effect)
       case 'sendRange':
         return this.#sendRange(effect)
       case 'makeBatch':
@@ -346,6 +374,12 @@ export class PeerDriver implements TransportListener, ReadSource {
     )
   }
 
+  #sendControl({ link, message }: Extract<PeerEffect, { type: 'send' }>): void {
+    const frame = encodeControl(message)
+    this.traffic.controlBytesSent += frame.length
+    this.#deps.transport.sendControl(link, frame)
+  }
+
   #sendRange(order: Extract<PeerEffect, { type: 'sendRange' }>): void {
     const { feed, position, endMax, bytesMax } = order
     const recent = this.#recent.read(feed, position, endMax, bytesMax)
@@ -365,7 +399,9 @@ export class PeerDriver implements TransportListener, ReadSource {
     if (last === undefined) return this.#input({ type: 'rangeSent', link, nextPosition: undefined, sizeBytes: 0 })
     const sizeBytes = batches.reduce((sum, bytes) => sum + bytes.length, 0)
     const nextPosition = endOf(last)
-    this.#deps.transport.sendData(link, [encodeDataHeader({ ref, feed }), ...batches], () => {
+    const header = encodeDataHeader({ ref, feed })
+    this.traffic.dataBytesSent += header.length + sizeBytes
+    this.#deps.transport.sendData(link, [header, ...batches], () => {
       this.#input({ type: 'rangeSent', link, nextPosition, sizeBytes })
     })
   }

@@ -19,6 +19,7 @@ import type { PeerDriver } from './driver.ts'
 import { loadIdentity } from './identity.ts'
 import { LateListener } from './late-listener.ts'
 import type { Log } from './log.ts'
+import { PeerMetrics } from './metrics.ts'
 import { createTransport, type Network } from './network/network.ts'
 import { nodeDigests } from './node-digests.ts'
 import { realClock } from './real-clock.ts'
@@ -41,8 +42,9 @@ export interface RunningPeer {
 
 /** The order of a peer's parts: each started needs those before it; a stop goes back. */
 export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPeer> {
-  const stops: (() => Promise<void>)[] = []
   const failed = Promise.withResolvers<MeshError>()
+  const metrics = new PeerMetrics()
+  const stops: (() => Promise<void> | void)[] = [() => metrics.stop()]
   try {
     const directory = await openDataDirectory({ path: config.data, cluster: config.cluster })
     const store = await openStore(config, directory, log)
@@ -51,8 +53,8 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
     if (wasExposed) log.warn('identity key was readable by others', { data: config.data })
     const epoch = randomBytes(8).toString('hex') as Epoch
     const unknown = selfView(config, { peerId, epoch, http: '', listen: [] })
-    const broker = new PeerBroker(unknown, { clock: realClock, digests: nodeDigests })
-    const gateway = await startHttp(config, broker, log)
+    const broker = newBroker(unknown, metrics)
+    const gateway = await startHttp({ config, broker, metrics, log })
     const listener = new LateListener()
     stops.push(() => gateway.stop())
     const { cluster, listen, lab } = config
@@ -73,15 +75,24 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
       digests: nodeDigests,
       random: processRandom,
       onStorageFailed: (error) => failed.resolve(error),
+      onCommit: metrics.committed,
       onMemberChanged: ({ peer, from, to, incarnation, by, reason }) => {
+        metrics.memberChanged(to)
         log.info('member changed', { member: nameOf(peer), from, to, incarnation, by: nameOf(by), reason })
       },
       onBadFrame: (peer, what) => log.warn('frame not understood', { peer, what }),
     })
     broker.attach(driver, selfView(config, { peerId, epoch, http, listen: network.addresses }), labOf(driver, network))
+    metrics.attach({
+      broker,
+      driver,
+      gateway,
+      clock: realClock,
+      ...(config.storage === 'level' && { data: config.data }),
+    })
     listener.attach(driver)
     driver.start()
-    const parts = { broker, gateway, driver, network, store }
+    const parts = { broker, gateway, driver, network, store, metrics }
     let drained: Promise<void> | undefined
     return {
       name: config.name,
@@ -93,7 +104,7 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
       failed: failed.promise,
     }
   } catch (error) {
-    for (const stop of stops.toReversed()) await stop().catch(() => {})
+    for (const stop of stops.toReversed()) await Promise.resolve(stop()).catch(() => {})
     throw error
   }
 }
@@ -104,8 +115,9 @@ async function drain(parts: {
   readonly driver: PeerDriver
   readonly network: Network
   readonly store: FeedStore
+  readonly metrics: PeerMetrics
 }): Promise<void> {
-  const { broker, gateway, driver, network, store } = parts
+  const { broker, gateway, driver, network, store, metrics } = parts
   broker.drain()
   await gateway.stop()
   driver.leave()
@@ -114,6 +126,7 @@ async function drain(parts: {
   await network.stop()
   driver.stop()
   await store.close()
+  metrics.stop()
 }
 
 function openStore(config: NodeConfig, directory: DataDirectory, log: Log): Promise<FeedStore> {
@@ -122,11 +135,22 @@ function openStore(config: NodeConfig, directory: DataDirectory, log: Log): Prom
   return openLevelStore({ directory, digests: nodeDigests, onWarning })
 }
 
-function startHttp(config: NodeConfig, broker: PeerBroker, log: Log): Promise<GatewayServer> {
+function newBroker(self: SelfView, metrics: PeerMetrics): PeerBroker {
+  const { published, read } = metrics
+  return new PeerBroker(self, { clock: realClock, digests: nodeDigests, onPublish: published, onRead: read })
+}
+
+function startHttp(parts: {
+  readonly config: NodeConfig
+  readonly broker: PeerBroker
+  readonly metrics: PeerMetrics
+  readonly log: Log
+}): Promise<GatewayServer> {
+  const { config, broker, metrics, log } = parts
   const address = parseAddress(config.http)
   if (address === undefined) throw new MeshError('CONFIG_INVALID', `--http ${config.http} is not host:port`)
   const reportError = (error: unknown): void => log.error('gateway made a mistake', { error: String(error) })
-  return startGateway({ broker, config: { ...gatewayDefaults, ...address }, reportError })
+  return startGateway({ broker, config: { ...gatewayDefaults, ...address }, metrics, reportError })
 }
 
 /** What others are told. A peer on all interfaces of a large machine may have more addresses than a member may name. */

@@ -24,6 +24,10 @@ export class RecentBatches {
     this.#bytesMax = bytesMax
   }
 
+  get sizeBytes(): number {
+    return this.#bytes
+  }
+
   add(feed: FeedId, after: number, end: number, bytes: Uint8Array): void {
     const key = feedKeyOf(feed)
     const entry = { key, after, end, bytes }

@@ -65,6 +65,11 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
     return effects
   }
 
+  /** Publishes that are not settled yet, and the bytes of those that are not in a batch yet. */
+  get pending(): { readonly publishes: number; readonly publishBytes: number } {
+    return { publishes: this.#publishes, publishBytes: this.#publishBytes }
+  }
+
   topicIdOf(topic: Parameters<Writers['topicIdOf']>[0]): TopicId {
     return this.#writers.topicIdOf(topic)
   }

@@ -50,20 +50,31 @@ function* ownHeads({ local }: Replication): Generator<readonly [FeedKey, FeedDig
 function endsOf(feeds: Map<FeedKey, FeedEnds>, key: FeedKey, { feed, floor }: FeedDigest, replicas: number): number[] {
   const known = feeds.get(key)
   if (known !== undefined) return known.ends
-  const ends = Array.from({ length: replicas }, () => floor)
+  const ends = Array.from<number>({ length: replicas }).fill(floor)
   feeds.set(key, { topicId: feed.topicId, floor, ends })
   return ends
 }
 
 function copiesOf(feeds: readonly FeedEnds[], replicas: readonly PeerId[]): TopicCopies {
-  const lag = new Map(replicas.map((peer) => [peer, 0]))
+  const lag = replicas.map(() => 0)
   let [records, underReplicated, single] = [0, 0, 0]
   for (const { floor, ends } of feeds) {
-    const [furthest = floor, second = floor] = ends.toSorted((a, b) => b - a)
+    const { furthest, second, nearest } = extremesOf(ends, floor)
     records += furthest - floor
-    underReplicated += furthest - Math.min(...ends)
+    underReplicated += furthest - nearest
     single += furthest - second
-    replicas.forEach((peer, index) => lag.set(peer, (lag.get(peer) ?? 0) + furthest - (ends[index] as number)))
+    for (let i = 0; i < ends.length; i++) lag[i] = (lag[i] as number) + furthest - (ends[i] as number)
   }
-  return { records, lag, underReplicated, single }
+  return { records, lag: new Map(replicas.map((peer, i) => [peer, lag[i] as number])), underReplicated, single }
+}
+
+/** The two furthest ends, the second at the floor when there is one replica only, and the nearest. */
+function extremesOf(ends: readonly number[], floor: number) {
+  let [furthest, second, nearest] = [floor, floor, Number.POSITIVE_INFINITY]
+  for (const end of ends) {
+    if (end > furthest) [furthest, second] = [end, furthest]
+    else if (end > second) second = end
+    if (end < nearest) nearest = end
+  }
+  return { furthest, second, nearest }
 }

@@ -29,7 +29,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   cli: layer(['client', 'protocol'], ['commander', 'node:*']),
   node: layer(
     [...allOfProtocol, 'storage', 'gateway'],
-    ['libp2p', '@libp2p/*', '@multiformats/multiaddr', 'pino', 'zod', 'node:*'],
+    ['libp2p', '@libp2p/*', '@multiformats/multiaddr', 'pino', 'prom-client', 'zod', 'node:*'],
   ),
 }
 

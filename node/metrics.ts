@@ -1,0 +1,80 @@
+import { statfs } from 'node:fs/promises'
+import { Registry } from 'prom-client'
+import type { GatewayMetrics } from '#gateway/metrics'
+import type { GatewayServer } from '#gateway/server'
+import { MeshError } from '#protocol/errors'
+import type { Broker } from '#gateway/broker'
+import type { PeerDriver } from './driver.ts'
+import type { Clock } from './driver-ports.ts'
+import { gatewayFigures, publishFigures } from './metrics/client-figures.ts'
+import { FigureMaker } from './metrics/figure.ts'
+import { meshFigures } from './metrics/mesh-figures.ts'
+import { eventLoopFigures, infoFigure, openFileDescriptors, processFigures } from './metrics/process-figures.ts'
+import { replicationFigures } from './metrics/replication-figures.ts'
+import { storageFigures } from './metrics/storage-figures.ts'
+
+/** What is asked at a scrape. */
+export interface MeasuredParts {
+  readonly broker: Pick<Broker, 'self'>
+  readonly driver: PeerDriver
+  readonly gateway: Pick<GatewayServer, 'load'>
+  readonly clock: Clock
+  /** Directory of the store, if there is one. */
+  readonly data?: string
+}
+
+/**
+ * The figures of one peer (docs/metrics.md), in a registry of its own. What happens is told once per publish, request or
+ * commit, never per record; what is, is asked of the machines' snapshots when somebody scrapes, so they know nothing of it.
+ */
+export class PeerMetrics implements GatewayMetrics {
+  readonly #registry = new Registry()
+  readonly #make = new FigureMaker(this.#registry)
+  readonly #info = infoFigure(this.#make)
+  readonly #publish = publishFigures(this.#make)
+  readonly #gateway = gatewayFigures(this.#make)
+  readonly #storage = storageFigures(this.#make)
+  readonly #replication = replicationFigures(this.#make)
+  readonly #mesh = meshFigures(this.#make)
+  readonly #eventLoop = eventLoopFigures(this.#make)
+  readonly #process = processFigures(this.#make)
+  #parts: MeasuredParts | undefined
+
+  readonly contentType = this.#registry.contentType
+  readonly answered = this.#gateway.answered
+  readonly refused = this.#gateway.refused
+  readonly read = this.#gateway.read
+  readonly published = this.#publish.published
+  readonly committed = this.#storage.committed
+  readonly memberChanged = this.#mesh.changed
+
+  /** From now on there is a peer to ask. */
+  attach(parts: MeasuredParts): void {
+    this.#parts = parts
+  }
+
+  async text(): Promise<string> {
+    if (this.#parts === undefined) throw new MeshError('UNAVAILABLE', 'This peer is starting')
+    const { broker, driver, gateway, clock, data } = this.#parts
+    const [load, freeBytes, openFds] = await Promise.all([gateway.load(), freeBytesAt(data), openFileDescriptors()])
+    this.#info(broker.self)
+    this.#publish.collect(driver.buffers())
+    this.#gateway.collect(load)
+    this.#storage.collect(driver.buffers(), freeBytes)
+    this.#replication.collect(driver.peer)
+    this.#mesh.collect(driver, driver.peer.membership.snapshot(clock.nowMs()))
+    this.#eventLoop.collect()
+    this.#process.collect(openFds)
+    return this.#registry.metrics()
+  }
+
+  stop(): void {
+    this.#eventLoop.stop()
+  }
+}
+
+async function freeBytesAt(data: string | undefined): Promise<number> {
+  if (data === undefined) return Number.NaN
+  const { bavail, bsize } = await statfs(data)
+  return bavail * bsize
+}

@@ -1,0 +1,74 @@
+import type { MembershipSnapshot } from '#protocol/membership/snapshot'
+import type { MemberView } from '#protocol/views'
+import type { PeerDriver } from '../driver.ts'
+import { boundedLabels } from './bounded-labels.ts'
+import type { FigureMaker } from './figure.ts'
+import { memberLabelsMax } from './replication-figures.ts'
+import { trafficFigures } from './traffic-figures.ts'
+
+const states: readonly MemberView['state'][] = ['alive', 'suspect', 'dead', 'left']
+
+/** Who is there, and what goes over the links. */
+export function meshFigures(make: FigureMaker) {
+  const members = make.shownGauge(
+    {
+      name: 'grapevine_membership_members',
+      help: 'Registered members by state, this peer included. Suspect or dead: ask gossip for the reason.',
+    },
+    ['state'],
+  )
+  const changes = make.counter(
+    {
+      name: 'grapevine_membership_changes_total',
+      help: 'Changes of a member to a state, as seen here. Often suspect, then alive: a lossy network or a blocked process.',
+    },
+    ['to'],
+    states.map((to) => ({ to })),
+  )
+  const links = make.shownGauge(
+    {
+      name: 'grapevine_membership_links',
+      help: 'Links to registered members and seeds: up, dialing, or down until the next dial. Not up for long: address, firewall, partition.',
+    },
+    ['state'],
+  )
+  const roundTrips = make.shownGauge(
+    {
+      name: 'grapevine_membership_round_trip_seconds',
+      help: 'Last round trip of a probe to a linked member. High without distance: that process, or this one, is blocked.',
+    },
+    ['member'],
+  )
+  const rejected = make.total({
+    name: 'grapevine_membership_rejected_updates_total',
+    help: 'Member updates refused as absurd. Rising: a broken or hostile member.',
+  })
+  const traffic = trafficFigures(make)
+  return {
+    changed: (to: MemberView['state']): void => changes.inc({ to }),
+    collect: (driver: PeerDriver, snapshot: MembershipSnapshot): void => {
+      members(states.map((state) => [{ state }, snapshot.members.filter((member) => member.state === state).length]))
+      const byState = { up: snapshot.links.length, dialing: 0, down: 0 }
+      for (const { state } of snapshot.dials) byState[state]++
+      links(Object.entries(byState).map(([state, count]) => [{ state }, count]))
+      roundTrips(roundTripsOf(snapshot))
+      rejected(snapshot.rejected)
+      traffic(driver)
+    },
+  }
+}
+
+/** Of two members with one name, or beyond the bound, the slowest is shown. */
+function roundTripsOf({ links }: MembershipSnapshot) {
+  const labelOf = boundedLabels(
+    links.map(({ name }) => name),
+    memberLabelsMax,
+  )
+  const slowest = new Map<string, number>()
+  for (const { name, rttMs } of links) {
+    if (rttMs === undefined) continue
+    const member = labelOf(name)
+    slowest.set(member, Math.max(slowest.get(member) ?? 0, rttMs / 1_000))
+  }
+  return [...slowest].map(([member, seconds]) => [{ member }, seconds] as const)
+}

@@ -1,0 +1,125 @@
+import type { PeerId, TopicId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
+import type { Peer } from '#protocol/peer/peer'
+import { copiesOfTopics } from '#protocol/replication/copies'
+import type { Replication } from '#protocol/replication/replication'
+import { boundedLabels, Sums } from './bounded-labels.ts'
+import type { FigureMaker } from './figure.ts'
+
+/** Series per topic: the first so many by name, all others in one. Higher: longer scrapes, at topics × members each. */
+export const topicLabelsMax = 100
+/** Series per member, likewise: a full mesh of this many has links and credits of its own each. */
+export const memberLabelsMax = 64
+
+/** How many copies there are, who lags, and what keeps them from flowing. */
+export function replicationFigures(make: FigureMaker) {
+  const topics = make.gauge({ name: 'grapevine_replication_topics', help: 'Topics known here.' })
+  const feeds = make.gauge({
+    name: 'grapevine_replication_feeds',
+    help: 'Feeds held here. Every writer adds one per topic and boot: growing fast, some peer keeps restarting.',
+  })
+  const behind = make.gauge({
+    name: 'grapevine_replication_behind_feeds',
+    help: 'Feeds of which a linked neighbor holds more than this peer. Not falling: look at links, credit and anomalies.',
+  })
+  const anomalies = make.shownCounter(
+    {
+      name: 'grapevine_replication_anomalies_total',
+      help: 'What replication refused: frames that do not continue our copy, foreign chains, credit overruns. Nothing is lost by them; rising: a bug or a stranger.',
+    },
+    ['kind'],
+  )
+  const credit = make.shownGauge(
+    {
+      name: 'grapevine_replication_credit_bytes',
+      help: 'Bytes of batches that may still be sent over a link, out and in; 2 MiB when idle. Out near 0 for long: that member or its disk is slow.',
+    },
+    ['member', 'direction'],
+  )
+  const copies = copiesFigures(make)
+  return {
+    collect: ({ self, replication, membership }: Peer): void => {
+      const { local } = replication
+      const { unfitFrames, foreignChains, creditOverruns } = replication.anomalies
+      topics([...local.topics()].length)
+      feeds([...local.all()].length)
+      behind(replication.catchUps().behind)
+      anomalies([
+        [{ kind: 'unfit_frame' }, unfitFrames],
+        [{ kind: 'foreign_chain' }, foreignChains],
+        [{ kind: 'credit_overrun' }, creditOverruns],
+      ])
+      const peers = [...replication.home.peers, ...replication.neighbors.keys()]
+      const names = new Map(peers.map((peer) => [peer, membership.nameOf(peer)]))
+      const labelOf = boundedLabels(names.values(), memberLabelsMax)
+      const memberLabel = (peer: PeerId): string => labelOf(names.get(peer))
+      credit(creditsOf(replication, memberLabel))
+      copies(replication, self, memberLabel)
+    },
+  }
+}
+
+function* creditsOf({ neighbors }: Replication, memberLabel: (peer: PeerId) => string) {
+  for (const { peer, link } of neighbors.values()) {
+    if (link === undefined) continue
+    const member = memberLabel(peer)
+    yield [{ member, direction: 'out' }, link.creditOut] as const
+    yield [{ member, direction: 'in' }, limits.linkCreditBytes - link.inFlightIn] as const
+  }
+}
+
+function copiesFigures(make: FigureMaker) {
+  const byTopic = (name: `grapevine_${string}`, help: string) => make.shownGauge({ name, help }, ['topic'])
+  const records = byTopic(
+    'grapevine_replication_records',
+    'Records of a topic that anybody holds, as far as this peer knows.',
+  )
+  const underReplicated = byTopic(
+    'grapevine_replication_underreplicated_records',
+    'Records that some registered member is not known to hold. Above 0 while load comes in or somebody is away; else look at lag.',
+  )
+  const single = byTopic(
+    'grapevine_replication_single_copy_records',
+    'Records that only one member is known to hold: lost with its disk. Above 0 for long: connect that member before anything else.',
+  )
+  const lag = make.shownGauge(
+    {
+      name: 'grapevine_replication_lag_records',
+      help: 'Records of a topic that a member misses, as this peer last heard. Not falling: that member is away, cut off, slow or full.',
+    },
+    ['topic', 'member'],
+  )
+  return (replication: Replication, self: PeerId, memberLabel: (peer: PeerId) => string): void => {
+    const topicLabel = topicLabels(replication)
+    const sums = { records: new Sums(), underReplicated: new Sums(), single: new Sums() }
+    const lags = new Map<string, Sums>()
+    for (const [topicId, copies] of copiesOfTopics(replication, self)) {
+      const topic = topicLabel(topicId)
+      for (const name of ['records', 'underReplicated', 'single'] as const) sums[name].add(topic, copies[name])
+      const topicLags = lags.get(topic) ?? new Sums()
+      lags.set(topic, topicLags)
+      for (const [peer, missing] of copies.lag) topicLags.add(memberLabel(peer), missing)
+    }
+    records(topicValues(sums.records))
+    underReplicated(topicValues(sums.underReplicated))
+    single(topicValues(sums.single))
+    lag(lagValues(lags))
+  }
+}
+
+/** A topic that only others hold has no name here yet. */
+function topicLabels({ local }: Replication): (topicId: TopicId) => string {
+  const names = new Map([...local.topics()].map((topicId) => [topicId, local.ofTopic(topicId)[0]?.opening.topic ?? '']))
+  const labelOf = boundedLabels(names.values(), topicLabelsMax)
+  return (topicId) => labelOf(names.get(topicId))
+}
+
+function* topicValues(sums: Sums) {
+  for (const [topic, value] of sums.entries) yield [{ topic }, value] as const
+}
+
+function* lagValues(lags: ReadonlyMap<string, Sums>) {
+  for (const [topic, sums] of lags) {
+    for (const [member, value] of sums.entries) yield [{ topic, member }, value] as const
+  }
+}
