@@ -16,6 +16,8 @@ import { publishRoutes } from './routes/publish.ts'
 import { readRoutes } from './routes/read.ts'
 import { recordRoutes } from './routes/record.ts'
 import { topicRoutes } from './routes/topics.ts'
+import type { Sockets } from './ws/sockets.ts'
+import { socketRoutes } from './ws/upgrade.ts'
 
 export interface GatewayDeps {
   readonly broker: Broker
@@ -27,6 +29,8 @@ export interface GatewayDeps {
   /** The server's, so that it can end them, and say how much there is. */
   readonly liveReads?: LiveReads
   readonly bodies?: Bodies
+  /** Without it there are no WebSockets. */
+  readonly sockets?: Sockets
 }
 
 /** The HTTP API of one peer (DESIGN §11), as a function from requests to responses. */
@@ -45,6 +49,7 @@ export function createGateway({ broker, config, reportError = console.error, met
   for (const routesOf of [publishRoutes, readRoutes, recordRoutes, topicRoutes, meshRoutes, labRoutes, healthRoutes]) {
     app.route('/', routesOf(shared))
   }
+  if (deps.sockets !== undefined) app.route('/', socketRoutes({ ...shared, sockets: deps.sockets }, reportError))
   if (metrics !== undefined) app.route('/', metricsRoutes(metrics))
   app.onError((error) => problems.response(error))
   app.notFound((c) => {

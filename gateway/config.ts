@@ -13,7 +13,9 @@ export interface GatewayConfig {
   readonly streamRecordsPerRead: number
   /** Sockets at a time. Each may hold one head of `requestHeadBytesMax` and one body. */
   readonly connectionsMax: number
-  /** Bytes of bodies that are arriving at a time; more are refused as OVERLOADED. What has arrived is the broker's to bound. */
+  /** WebSockets at a time; one more is refused as OVERLOADED. */
+  readonly socketsMax: number
+  /** Bytes of bodies, and again of frames of WebSockets, that are arriving at a time; more are refused as OVERLOADED. What has arrived is the broker's to bound. */
   readonly arrivingBytesMax: number
   /** Request line and headers. A cursor may come as `Last-Event-ID` or in `?from=`, percent-encoded or not. */
   readonly requestHeadBytesMax: number
@@ -34,6 +36,7 @@ export const gatewayDefaults: GatewayConfig = {
   heartbeatMs: 15_000,
   streamRecordsPerRead: 256,
   connectionsMax: 2 * limits.readersMax,
+  socketsMax: limits.socketsMax,
   arrivingBytesMax: limits.pendingPublishBytesMax,
   requestHeadBytesMax: limits.cursorTextMax + 16 * 1024,
   headTimeoutMs: 10_000,

@@ -1,4 +1,5 @@
 import type { ReadChunk, Reader, ReadGap } from './broker.ts'
+import { returnMs } from './farewell.ts'
 import type { LiveReads } from './live-reads.ts'
 import { pacedText } from './paced-text.ts'
 import type { Problem } from './problem.ts'
@@ -58,11 +59,6 @@ export function recordStream(deps: RecordStreamDeps, config: RecordStreamConfig)
   return pacedText(stream.texts(), () => stream.end())
 }
 
-/** How soon a client comes back after an end; spread out, so that a restarted peer is not met by everybody at once. */
-const retryMsMin = 500
-const retryMsMax = 3_000
-const retryMs = (): number => Math.round(retryMsMin + Math.random() * (retryMsMax - retryMsMin))
-
 class RecordStream {
   readonly #deps: RecordStreamDeps
   readonly #config: RecordStreamConfig
@@ -90,7 +86,7 @@ class RecordStream {
 
   async *texts(): AsyncGenerator<string, void> {
     const { format, problemOf } = this.#deps
-    const opening = format.opened(retryMs())
+    const opening = format.opened(returnMs())
     if (opening !== '') yield opening
     try {
       yield* this.#records()
@@ -111,7 +107,7 @@ class RecordStream {
       if (caughtUp && !this.#config.follow) return
       if (text === '') yield* this.#idle()
     }
-    yield format.bye({ reason: 'draining', alternatives: this.#deps.alternatives(), retryMs: retryMs() })
+    yield format.bye({ reason: 'draining', alternatives: this.#deps.alternatives(), retryMs: returnMs() })
   }
 
   /** A feed that still waits where it did is not told again. */

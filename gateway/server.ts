@@ -1,6 +1,14 @@
-import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { getRequestListener, RequestError } from '@hono/node-server'
+import { createAdaptorServer, getRequestListener, RequestError } from '@hono/node-server'
+import type { Hono } from 'hono'
 import { MeshError } from '#protocol/errors'
 import { createGateway } from './app.ts'
 import { Bodies } from './body.ts'
@@ -9,6 +17,8 @@ import type { GatewayConfig } from './config.ts'
 import { LiveReads } from './live-reads.ts'
 import type { GatewayLoad, GatewayMetrics } from './metrics.ts'
 import { Problems, type ReportError } from './problem.ts'
+import { Sockets } from './ws/sockets.ts'
+import { createSocketServer, upgradeFault } from './ws/upgrade.ts'
 
 export interface GatewayServerDeps {
   readonly broker: Broker
@@ -39,7 +49,8 @@ export async function startGateway({
 }: GatewayServerDeps): Promise<GatewayServer> {
   const liveReads = new LiveReads(config.readersMax)
   const bodies = new Bodies(config.arrivingBytesMax)
-  const app = createGateway({ broker, config, reportError, liveReads, bodies, ...(metrics && { metrics }) })
+  const sockets = new Sockets(config)
+  const app = createGateway({ broker, config, reportError, liveReads, bodies, sockets, ...(metrics && { metrics }) })
   const problems = new Problems(
     () => broker.self.name,
     reportError,
@@ -50,9 +61,14 @@ export async function startGateway({
     // Met when the target is no URL, before there is a request that the app could answer.
     errorHandler: (error) => problems.response(error instanceof RequestError ? malformed(error.message) : error),
   })
-  const server = createServer(serverOptionsOf(config), (incoming, outgoing) => {
-    if (metrics !== undefined) outgoing.once('close', () => tellAnswered(metrics, incoming, outgoing))
-    void answer(incoming, outgoing)
+  const server = createHttpServer({
+    app,
+    config,
+    mayUpgrade: (request) => upgradeFault(request, { broker, sockets }) === undefined,
+    answer(incoming, outgoing) {
+      if (metrics !== undefined) outgoing.once('close', () => tellAnswered(metrics, incoming, outgoing))
+      void answer(incoming, outgoing)
+    },
   })
   server.maxConnections = config.connectionsMax
   server.on('clientError', (error: NodeJS.ErrnoException, stream) => {
@@ -71,8 +87,27 @@ export async function startGateway({
     port,
     url: `http://${host}:${port}`,
     load: () => loadOf(server, liveReads, bodies),
-    stop: () => (stopped ??= stop(server, liveReads, config.drainMs)),
+    stop: () => (stopped ??= stop({ server, liveReads, sockets }, config.drainMs)),
   }
+}
+
+interface HttpServerParts {
+  readonly app: Hono
+  readonly config: GatewayConfig
+  /** A request that may not is answered like any other, and the answer says why. */
+  readonly mayUpgrade: (request: IncomingMessage) => boolean
+  readonly answer: RequestListener
+}
+
+/** The adaptor wires up WebSockets; requests are answered by our own listener, which has a word for malformed ones. */
+function createHttpServer({ app, config, mayUpgrade, answer }: HttpServerParts): Server {
+  const options = { ...serverOptionsOf(config), shouldUpgradeCallback: mayUpgrade }
+  const create = (): Server => createServer(options, answer)
+  return createAdaptorServer({
+    fetch: app.fetch,
+    websocket: { server: createSocketServer() },
+    createServer: create as typeof createServer,
+  }) as Server
 }
 
 /** All of Node's limits, said rather than inherited. */
@@ -133,11 +168,21 @@ function listenError(error: NodeJS.ErrnoException, address: string): MeshError {
 /** Node closes the connections that are idle when it is told to close; those that become idle later must be asked for. */
 const idleCheckMs = 50
 
-async function stop(server: Server, liveReads: LiveReads, drainMs: number): Promise<void> {
+interface Stopping {
+  readonly server: Server
+  readonly liveReads: LiveReads
+  readonly sockets: Sockets
+}
+
+async function stop({ server, liveReads, sockets }: Stopping, drainMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => void server.close(() => resolve()))
   liveReads.drain()
+  sockets.drain()
   const idle = setInterval(() => server.closeIdleConnections(), idleCheckMs)
-  const deadline = setTimeout(() => server.closeAllConnections(), drainMs)
+  const deadline = setTimeout(() => {
+    server.closeAllConnections()
+    sockets.cut()
+  }, drainMs)
   await closed
   clearInterval(idle)
   clearTimeout(deadline)

@@ -55,6 +55,12 @@ export const errorCatalogue = {
   MEMBER_NOT_FOUND: kind(404, 'No such member', 'Names and peer ids are listed at /v1/mesh/members.'),
   ROUTE_NOT_FOUND: kind(404, 'No such resource', 'The API is listed in the README and in docs.'),
   METHOD_NOT_ALLOWED: kind(405, 'That method does not exist for this resource', 'See the Allow header.'),
+  AUTH_DISABLED: kind(400, 'This peer takes no tokens', 'Go on without; this version knows no tokens.'),
+  UPGRADE_REQUIRED: kind(
+    426,
+    'This resource speaks WebSocket only',
+    'Open a WebSocket with the subprotocol grapevine.v1.json.',
+  ),
   LAB_DISABLED: kind(403, 'This peer was started without --lab', 'Start the peer with --lab to cut its links.'),
   TOPIC_DIFFERS: kind(409, 'The topic exists with another configuration', 'Leave the configuration out.'),
   RECORD_TOO_LARGE: kind(413, 'A record is too large', 'A record with key and headers is at most 1 MiB − 4 KiB.'),

@@ -68,6 +68,30 @@ export const limits = {
   readerAheadBytesMax: 256 * KiB,
   /** Live reads (SSE, long-polls) of one peer. */
   readersMax: 4_096,
+
+  /** WebSockets of one peer. */
+  socketsMax: 4_096,
+  /** A frame of a client: the largest publish over HTTP in its envelope. */
+  socketFrameBytesMax: 8 * MiB + 8 * KiB,
+  /** Parts that a client may cut one frame into: each costs a hundred times its smallest size until the frame is whole. */
+  socketFragmentsMax: 1_024,
+  socketSubscriptionsMax: 64,
+  /** Patterns of one subscription. */
+  subscriptionPatternsMax: 64,
+  /** Topics of all subscriptions of a socket: each has a reader. */
+  socketTopicsMax: 1_024,
+  /** Records that a subscription may still be sent: a number here, memory at the client. */
+  subscriptionCreditMax: 1_000_000,
+  /** Publishes of one socket that have no answer yet; their bytes are bounded with those of all others. */
+  socketPublishesMax: 256,
+  /** No more records are read while so much waits for the socket. Higher: fewer, larger writes and more memory. */
+  socketBufferedBytesTarget: 256 * KiB,
+  /** No more frames are taken while so much waits: a client that asks and does not read what it is answered. */
+  socketBufferedBytesMax: 4 * MiB,
+  /** What one read of a topic brings a socket, beyond its first record. */
+  socketReadBytesTarget: 64 * KiB,
+  /** `sub` and `ref` of a client, in characters. */
+  socketNameLengthMax: 64,
 } as const
 
 assert(limits.recordBytesMax < limits.batchBytesMax, 'the largest record fits into a batch')
@@ -77,3 +101,9 @@ assert(limits.dataFrameBytesMax <= limits.linkCreditBytes, 'credit covers the la
 assert(limits.batchBytesMax <= limits.commitBytesMax, 'the largest batch fits into a group commit')
 assert(limits.recordBytesMax * 1.5 <= limits.lineBytesMax, 'the largest record fits into a line, in base64')
 assert(limits.controlFrameBytesMax <= limits.controlBacklogBytesMax, 'the largest control frame fits into the backlog')
+// Else reading what a client sends would wait for records that it is sent.
+assert(
+  limits.socketBufferedBytesTarget + limits.socketReadBytesTarget + 2 * limits.recordBytesMax <
+    limits.socketBufferedBytesMax,
+  'a socket takes frames while records wait for it',
+)

@@ -1,8 +1,9 @@
 import { Hono, type Context } from 'hono'
 import { limits } from '#protocol/limits'
 import type { TopicName } from '#protocol/topic-name'
-import type { Broker, Reader, ReadFrom, ReadGap } from '../broker.ts'
+import type { Reader, ReadFrom, ReadGap } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
+import { otherGateways } from '../farewell.ts'
 import { ndjsonMediaType, ndjsonRecords } from '../ndjson.ts'
 import { countOf, flagOf, queryOf, topicOf, waitMsOf } from '../parameters.ts'
 import { recordJson } from '../record-json.ts'
@@ -59,12 +60,6 @@ async function streamOf(deps: RouteDeps, { topic, from, follow, format }: Stream
   const problemOf = problems.of.bind(problems)
   return recordStream({ reader, format, liveReads, draining, alternatives, problemOf }, { ...config, follow })
 }
-
-const otherGateways = (broker: Broker): string[] =>
-  broker
-    .members()
-    .filter(({ self, state, http }) => !self && state === 'alive' && http !== '')
-    .map(({ http }) => http)
 
 async function answerPage(c: Context, deps: RouteDeps): Promise<Response> {
   const topic = topicOf(c)

@@ -1,0 +1,99 @@
+// Frames of clients: what is taken, and by which name everything else is refused.
+import { expect, test } from 'vitest'
+import { limits } from '#protocol/limits'
+import { utf8 } from '#protocol/text'
+import { parseClientFrame } from './client-frame.ts'
+
+const parse = (frame: object) => parseClientFrame(JSON.stringify(frame))
+const subscribe = { type: 'subscribe', sub: 'a', topics: ['orders'], credit: 5 }
+const publish = { type: 'publish', ref: 'p', topic: 'orders', records: [{ value: 'pears' }] }
+
+test('each frame is taken apart', () => {
+  expect(parse({ ...subscribe, topics: ['orders', 'bills.**'], from: { 'bills.eu': 'gv1.x' } })).toEqual({
+    type: 'subscribe',
+    sub: 'a',
+    patterns: ['orders', 'bills.**'],
+    from: { type: 'cursors', cursors: new Map([['bills.eu', 'gv1.x']]) },
+    credit: 5,
+  })
+  expect(parse({ type: 'credit', sub: 'a', n: 3 })).toEqual({ type: 'credit', sub: 'a', n: 3 })
+  expect(parse({ type: 'unsubscribe', sub: 'a' })).toEqual({ type: 'unsubscribe', sub: 'a' })
+  expect(parse({ type: 'auth', token: 'secret' })).toEqual({ type: 'auth' })
+  const records = [{ key: 'eu', headers: { 'trace-id': 'a1' }, valueBase64: '/wA=', contentType: 'image/png' }]
+  expect(parse({ ...publish, records, ack: 'n:2', wait: '2s' })).toEqual({
+    type: 'publish',
+    ref: 'p',
+    topic: 'orders',
+    records: [
+      {
+        key: utf8('eu'),
+        headers: { 'content-type': 'image/png', 'trace-id': 'a1' },
+        value: Buffer.from([0xff, 0]),
+      },
+    ],
+    ack: { type: 'count', count: 2 },
+    waitMs: 2_000,
+  })
+})
+
+const long = 'x'.repeat(limits.socketNameLengthMax + 1)
+
+test.each<[object, string, string?]>([
+  [{}, 'BAD_REQUEST', 'type'],
+  [{ type: 'pears' }, 'BAD_REQUEST', 'type'],
+  [{ ...subscribe, sub: 7 }, 'BAD_REQUEST', 'sub'],
+  [{ ...subscribe, sub: '' }, 'BAD_REQUEST', 'sub'],
+  [{ ...subscribe, sub: long }, 'BAD_REQUEST', 'sub'],
+  [{ ...subscribe, topic: 'orders' }, 'BAD_REQUEST', '"topic"'],
+  [{ ...subscribe, topics: 'orders' }, 'BAD_REQUEST', 'topics'],
+  [{ ...subscribe, topics: [] }, 'BAD_REQUEST', 'topics'],
+  [{ ...subscribe, topics: Array(65).fill('orders') }, 'BAD_REQUEST', 'topics'],
+  [{ ...subscribe, topics: ['or ders'] }, 'TOPIC_NAME_INVALID'],
+  [{ ...subscribe, topics: ['**.orders'] }, 'TOPIC_NAME_INVALID'],
+  [{ ...subscribe, topics: [['orders']] }, 'TOPIC_NAME_INVALID'],
+  [{ ...subscribe, credit: undefined }, 'BAD_REQUEST', 'credit'],
+  [{ ...subscribe, credit: -1 }, 'BAD_REQUEST', 'credit'],
+  [{ ...subscribe, credit: 1.5 }, 'BAD_REQUEST', 'credit'],
+  [{ ...subscribe, credit: 1e9 }, 'BAD_REQUEST', 'credit'],
+  [{ ...subscribe, from: 7 }, 'BAD_REQUEST', 'from'],
+  [{ ...subscribe, from: null }, 'BAD_REQUEST', 'from'],
+  [{ ...subscribe, topics: ['*'], from: 'gv1.x' }, 'BAD_REQUEST', 'from'],
+  [{ ...subscribe, topics: ['orders', 'bills'], from: 'gv1.x' }, 'BAD_REQUEST', 'from'],
+  [{ ...subscribe, from: { bills: 'gv1.x' } }, 'BAD_REQUEST', 'from'],
+  [{ ...subscribe, from: { orders: 7 } }, 'BAD_REQUEST', 'from.orders'],
+  [{ type: 'credit', sub: 'a', n: 0 }, 'BAD_REQUEST', 'n'],
+  [{ ...publish, ref: undefined }, 'BAD_REQUEST', 'ref'],
+  [{ ...publish, topic: 'orders.*' }, 'TOPIC_NAME_INVALID'],
+  [{ ...publish, topic: '$topics' }, 'TOPIC_NAME_INVALID'],
+  [{ ...publish, akc: 'all' }, 'BAD_REQUEST', '"akc"'],
+  [{ ...publish, ack: 'quorum' }, 'ACK_LEVEL_INVALID'],
+  [{ ...publish, ack: 2 }, 'ACK_LEVEL_INVALID'],
+  [{ ...publish, wait: 2000 }, 'BAD_REQUEST', 'wait'],
+  [{ ...publish, wait: '2h' }, 'BAD_REQUEST', 'wait'],
+  [{ ...publish, records: [] }, 'BAD_REQUEST', 'records'],
+  [{ ...publish, records: { value: 'pears' } }, 'BAD_REQUEST', 'records'],
+  [{ ...publish, records: [{ value: 'a' }, {}] }, 'BAD_REQUEST', 'records[1]'],
+  [{ ...publish, records: [{ value: 'a', vlaue: 1 }] }, 'BAD_REQUEST', 'records[0].vlaue'],
+  [{ ...publish, records: [{ value: 'x'.repeat(limits.recordBytesMax) }] }, 'RECORD_TOO_LARGE'],
+])('%j is refused as %s', (frame, code, field) => {
+  const bad = parse(frame)
+  expect(bad).toMatchObject({ type: 'bad', error: { code }, fatal: false })
+  if (field !== undefined) expect(bad).toMatchObject({ error: { facts: { field } } })
+})
+
+test('a refusal says which publish or subscription it is about', () => {
+  expect(parse({ ...publish, ack: 'quorum' })).toMatchObject({ ref: 'p' })
+  expect(parse({ ...subscribe, credit: -1 })).toMatchObject({ sub: 'a' })
+})
+
+test.each([
+  ['', 'BAD_JSON'],
+  ['{"type":"subscribe"', 'BAD_JSON'],
+  ['['.repeat(100_000), 'BAD_JSON'],
+  ['pears', 'BAD_JSON'],
+  ['[]', 'BAD_REQUEST'],
+  ['null', 'BAD_REQUEST'],
+  ['7', 'BAD_REQUEST'],
+])('%.20j is no frame', (text, code) => {
+  expect(parseClientFrame(text)).toMatchObject({ type: 'bad', error: { code }, fatal: true })
+})

@@ -1,0 +1,260 @@
+import type { HttpBindings } from '@hono/node-server'
+import type { WebSocket } from 'ws'
+import { limits } from '#protocol/limits'
+import type { TopicName } from '#protocol/topic-name'
+import { closeCodes, type SocketLimits } from '#protocol/wire/socket-frames'
+import type { ReadChunk, Reader } from '../broker.ts'
+import type { RouteDeps } from '../deps.ts'
+import { otherGateways, returnMs } from '../farewell.ts'
+import { recordJson } from '../record-json.ts'
+import { binaryFrame, parseClientFrame } from './client-frame.ts'
+import { Session, type SessionInput, type SessionOrder } from './session.ts'
+import type { LiveSocket, Sockets } from './sockets.ts'
+import type { ReaderNumber } from './subscription.ts'
+
+export interface ServedSocketDeps extends RouteDeps {
+  readonly sockets: Sockets
+}
+
+/** A client that has said nothing, not even pong, for so many heartbeats is gone. */
+const silentBeatsMax = 3
+
+const socketLimits: SocketLimits = {
+  frameBytes: limits.socketFrameBytesMax,
+  subscriptions: limits.socketSubscriptionsMax,
+  topics: limits.socketTopicsMax,
+  credit: limits.subscriptionCreditMax,
+  publishesInFlight: limits.socketPublishesMax,
+}
+
+/**
+ * Runs the session of one WebSocket: performs its orders and tells it what comes of them. `send` of a WebSocket never
+ * waits, so what is buffered is watched here: beyond a first bound the session stops reading topics, beyond a second one
+ * the client is not listened to.
+ */
+export class ServedSocket implements LiveSocket {
+  readonly #deps: ServedSocketDeps
+  readonly #socket: WebSocket
+  /** Under the WebSocket: what is sent together is one write. */
+  readonly #connection: HttpBindings['incoming']['socket']
+  readonly #session: Session
+  readonly #readers = new Map<ReaderNumber, ServedReader>()
+  readonly #inputs: SessionInput[] = []
+  readonly #ends: (() => void)[] = []
+  #handling = false
+  #ended = false
+  #behind = false
+  #arrivingBytes = 0
+  #silentBeats = 0
+  #saidSomething = false
+
+  constructor(deps: ServedSocketDeps, socket: WebSocket, connection: HttpBindings['incoming']['socket']) {
+    const { broker, config } = deps
+    this.#deps = deps
+    this.#socket = socket
+    this.#connection = connection
+    this.#session = new Session({
+      peer: broker.self.name,
+      limits: socketLimits,
+      recordsPerRead: config.streamRecordsPerRead,
+      topics: () => broker.topics().map(({ topic }) => topic as TopicName),
+    })
+  }
+
+  begin(): void {
+    const { broker, config, sockets } = this.#deps
+    const beat = setInterval(() => this.#beat(), config.heartbeatMs)
+    this.#ends.push(
+      () => clearInterval(beat),
+      broker.onTopic((topic) => this.#tell({ type: 'topicAppeared', topic })),
+      broker.onMeshChange(() => this.#tell({ type: 'meshChanged', mesh: broker.reachability() })),
+    )
+    this.#socket.on('pong', () => (this.#silentBeats = 0))
+    // Before the WebSocket takes it apart.
+    this.#connection.prependListener('data', (bytes: Uint8Array) => this.#onBytes(bytes.length))
+    this.#tell({ type: 'connected', mesh: broker.reachability(), servers: otherGateways(broker) })
+    this.#ends.push(sockets.begin(this))
+  }
+
+  onMessage(data: unknown): void {
+    this.#silentBeats = 0
+    this.#forgetBytes()
+    if (this.#socket.readyState !== this.#socket.OPEN) return
+    this.#tell({ type: 'frame', frame: typeof data === 'string' ? parseClientFrame(data) : binaryFrame })
+  }
+
+  onClose(): void {
+    this.#ended = true
+    this.#forgetBytes()
+    for (const end of this.#ends.splice(0)) end()
+    for (const reader of this.#readers.keys()) this.#closeReader(reader)
+  }
+
+  drain(): void {
+    this.#tell({ type: 'draining', servers: otherGateways(this.#deps.broker), retryMs: returnMs() })
+  }
+
+  cut(): void {
+    this.#socket.terminate()
+  }
+
+  // Inputs in, orders out -----------------------------------------------------------------------------------------------
+
+  /** Performing an order may cause an input at once: that waits until the orders before it are performed. */
+  #tell(input: SessionInput): void {
+    this.#inputs.push(input)
+    if (this.#handling) return
+    this.#handling = true
+    this.#connection.cork()
+    for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
+      if (this.#ended) continue
+      for (const order of this.#session.handle(next)) this.#perform(order)
+      this.#watchBuffer()
+    }
+    this.#connection.uncork()
+    this.#handling = false
+  }
+
+  #perform(order: SessionOrder): void {
+    switch (order.type) {
+      case 'send':
+        return this.#send(JSON.stringify(order.frame))
+      case 'sendProblem': {
+        const { error, ...about } = order
+        return this.#send(JSON.stringify({ ...about, type: 'error', problem: this.#deps.problems.of(error) }))
+      }
+      case 'sendRecords':
+        return this.#sendRecords(order.sub, order.records)
+      case 'open':
+        return void this.#open(order)
+      case 'read':
+        return void this.#read(order.reader, order.limit)
+      case 'waitForMore':
+        return void this.#waitForMore(order.reader)
+      case 'closeReader':
+        return this.#closeReader(order.reader)
+      case 'publish':
+        return void this.#publish(order)
+      case 'close':
+        return this.#socket.close(order.code, order.reason)
+    }
+  }
+
+  // Sending -------------------------------------------------------------------------------------------------------------
+
+  #sendRecords(sub: string, records: ReadChunk['records']): void {
+    const head = `{"type":"record","sub":${JSON.stringify(sub)},"record":`
+    // A cursor is base64url and a dot: nothing to escape.
+    for (const { record, cursor } of records) this.#send(`${head}${recordJson(record)},"cursor":"${cursor}"}`)
+  }
+
+  #send(text: string): void {
+    this.#saidSomething = true
+    this.#socket.send(text, this.#onFlushed)
+  }
+
+  #watchBuffer(): void {
+    const { bufferedAmount } = this.#socket
+    if (bufferedAmount > limits.socketBufferedBytesMax) this.#socket.pause()
+    if (this.#behind || bufferedAmount <= limits.socketBufferedBytesTarget) return
+    this.#behind = true
+    this.#inputs.push({ type: 'socketBehind' })
+  }
+
+  readonly #onFlushed = (): void => {
+    const { bufferedAmount, isPaused } = this.#socket
+    if (isPaused && bufferedAmount <= limits.socketBufferedBytesMax) this.#socket.resume()
+    if (!this.#behind || bufferedAmount > limits.socketBufferedBytesTarget / 2) return
+    this.#behind = false
+    this.#tell({ type: 'socketReady' })
+  }
+
+  #beat(): void {
+    if (++this.#silentBeats > silentBeatsMax) return this.cut()
+    this.#socket.ping()
+    // Clients see no pings: a welcome shows them that we are here, and who else is.
+    if (!this.#saidSomething) this.#tell({ type: 'silent', servers: otherGateways(this.#deps.broker) })
+    this.#saidSomething = false
+  }
+
+  // What is arriving ----------------------------------------------------------------------------------------------------
+
+  #onBytes(count: number): void {
+    // What comes after our close is dropped by the WebSocket.
+    if (this.#socket.readyState !== this.#socket.OPEN) return
+    this.#arrivingBytes += count
+    if (!this.#deps.sockets.arrived(count)) this.#refuseMore()
+  }
+
+  /** Says why, and from now on reads what comes only to throw it away: an end with bytes unread would be a reset. */
+  #refuseMore(): void {
+    this.#socket.close(closeCodes.overloaded, 'too many large frames at once')
+    this.#connection.removeAllListeners('data').resume()
+    this.#connection.end()
+    this.#forgetBytes()
+  }
+
+  #forgetBytes(): void {
+    this.#deps.sockets.arrived(-this.#arrivingBytes)
+    this.#arrivingBytes = 0
+  }
+
+  // Reading and publishing ----------------------------------------------------------------------------------------------
+
+  async #open({ reader, topic, from }: Extract<SessionOrder, { type: 'open' }>): Promise<void> {
+    try {
+      const served: ServedReader = {
+        leave: this.#deps.liveReads.begin(() => {}, 'webSocket'),
+        end: new AbortController(),
+      }
+      this.#readers.set(reader, served)
+      served.reader = await this.#deps.broker.open(topic, from)
+      this.#tell({ type: 'opened', reader, cursor: served.reader.cursor })
+    } catch (error) {
+      this.#tell({ type: 'openFailed', reader, error })
+    }
+  }
+
+  /** Answered in any case: the session has one read under way. */
+  async #read(number: ReaderNumber, limit: number): Promise<void> {
+    try {
+      const chunk = await this.#readers.get(number)?.reader?.next(limit, limits.socketReadBytesTarget)
+      this.#tell({ type: 'read', reader: number, chunk: chunk ?? nothing })
+    } catch (error) {
+      this.#tell({ type: 'readFailed', reader: number, error })
+    }
+  }
+
+  async #waitForMore(number: ReaderNumber): Promise<void> {
+    const served = this.#readers.get(number)
+    await served?.reader?.more(served.end.signal)
+    // A broker that drains has nothing more to say, and would wake us for ever.
+    if (this.#deps.draining()) return this.drain()
+    this.#tell({ type: 'advanced', reader: number })
+  }
+
+  #closeReader(number: ReaderNumber): void {
+    const served = this.#readers.get(number)
+    if (served === undefined) return
+    this.#readers.delete(number)
+    served.end.abort()
+    served.leave()
+  }
+
+  async #publish({ ref, request }: Extract<SessionOrder, { type: 'publish' }>): Promise<void> {
+    try {
+      this.#tell({ type: 'published', ref, result: await this.#deps.broker.publish(request) })
+    } catch (error) {
+      this.#tell({ type: 'publishFailed', ref, error })
+    }
+  }
+}
+
+interface ServedReader {
+  reader?: Reader
+  /** Aborted when it is closed. */
+  readonly end: AbortController
+  readonly leave: () => void
+}
+
+const nothing: ReadChunk = { records: [], cursor: '', upToDate: false }

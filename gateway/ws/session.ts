@@ -1,0 +1,364 @@
+import { MeshError } from '#protocol/errors'
+import type { Machine } from '#protocol/machine'
+import type { TopicName } from '#protocol/topic-name'
+import { closeCodes, type PeerFrame, type SocketLimits } from '#protocol/wire/socket-frames'
+import type { PublishRequest, PublishResult, Reachability, ReadChunk, ReadFrom } from '../broker.ts'
+import { invalid } from '../problem.ts'
+import type { BadFrame, ClientInput, PublishInput, SubscribeInput } from './client-frame.ts'
+import { type ReaderNumber, Subscription } from './subscription.ts'
+
+/*
+ * What one WebSocket says (DESIGN §11), as a pure machine: frames, answers of the broker and the state of the socket in,
+ * orders out. The shell (`served-socket.ts`) performs them.
+ *
+ *   subscribe ─► open each topic ─► subscribed ─► read ─► records ─► read … wait ─► advanced ─► read …
+ *
+ * 1. At most one read is under way. It asks for no more records than its subscription has credit, and its records are
+ *    sent at once: a record that was read and cannot be sent does not exist.
+ * 2. No read is ordered while the socket is behind. So a slow client costs positions, whatever it subscribed to.
+ * 3. Subscriptions take turns, and so do the topics of one.
+ * 4. An `error` with `sub` ends that subscription, whatever it was about.
+ * 5. Every reader that was ordered open is ordered closed once. What comes for a reader that is closed is ignored.
+ */
+
+export type SessionInput =
+  | { readonly type: 'connected'; readonly mesh: Reachability; readonly servers: readonly string[] }
+  /** Nothing was sent for a while. */
+  | { readonly type: 'silent'; readonly servers: readonly string[] }
+  | { readonly type: 'frame'; readonly frame: ClientInput }
+  | { readonly type: 'opened'; readonly reader: ReaderNumber; readonly cursor: string }
+  | { readonly type: 'openFailed'; readonly reader: ReaderNumber; readonly error: unknown }
+  | { readonly type: 'read'; readonly reader: ReaderNumber; readonly chunk: ReadChunk }
+  | { readonly type: 'readFailed'; readonly reader: ReaderNumber; readonly error: unknown }
+  /** There may be more to read. */
+  | { readonly type: 'advanced'; readonly reader: ReaderNumber }
+  | { readonly type: 'published'; readonly ref: string; readonly result: PublishResult }
+  | { readonly type: 'publishFailed'; readonly ref: string; readonly error: unknown }
+  | { readonly type: 'topicAppeared'; readonly topic: TopicName }
+  | { readonly type: 'meshChanged'; readonly mesh: Reachability }
+  | { readonly type: 'socketBehind' }
+  | { readonly type: 'socketReady' }
+  | { readonly type: 'draining'; readonly servers: readonly string[]; readonly retryMs: number }
+
+export type SessionOrder =
+  | { readonly type: 'send'; readonly frame: PeerFrame }
+  | { readonly type: 'sendProblem'; readonly ref?: string; readonly sub?: string; readonly error: unknown }
+  | { readonly type: 'sendRecords'; readonly sub: string; readonly records: ReadChunk['records'] }
+  | { readonly type: 'open'; readonly reader: ReaderNumber; readonly topic: TopicName; readonly from: ReadFrom }
+  | { readonly type: 'read'; readonly reader: ReaderNumber; readonly limit: number }
+  /** To be answered by `advanced`. */
+  | { readonly type: 'waitForMore'; readonly reader: ReaderNumber }
+  | { readonly type: 'closeReader'; readonly reader: ReaderNumber }
+  | { readonly type: 'publish'; readonly ref: string; readonly request: PublishRequest }
+  | { readonly type: 'close'; readonly code: number; readonly reason: string }
+
+export interface SessionConfig {
+  /** Name of the peer. */
+  readonly peer: string
+  readonly limits: SocketLimits
+  /** Records that one read brings at most. Higher: fewer, larger writes; longer turns. */
+  readonly recordsPerRead: number
+  /** The topics that are known here now. */
+  readonly topics: () => readonly TopicName[]
+}
+
+interface OpenReader {
+  readonly subscription: Subscription
+  readonly topic: TopicName
+}
+
+export class Session implements Machine<SessionInput, SessionOrder> {
+  readonly #config: SessionConfig
+  /** The one that has waited longest for its turn first. */
+  readonly #subscriptions = new Map<string, Subscription>()
+  readonly #readers = new Map<ReaderNumber, OpenReader>()
+  readonly #publishes = new Set<string>()
+  #lastReader: ReaderNumber = 0
+  #reading: ReaderNumber | undefined
+  #behind = false
+  #mesh: Reachability = { reachable: [], known: [] }
+  #phase: 'open' | 'draining' | 'closed' = 'open'
+  #orders: SessionOrder[] = []
+
+  constructor(config: SessionConfig) {
+    this.#config = config
+  }
+
+  handle(input: SessionInput): readonly SessionOrder[] {
+    if (this.#phase === 'closed') return []
+    this.#receive(input)
+    this.#readOn()
+    const orders = this.#orders
+    this.#orders = []
+    return orders
+  }
+
+  #receive(input: SessionInput): void {
+    switch (input.type) {
+      case 'connected':
+        this.#mesh = input.mesh
+        return this.#welcome(input.servers)
+      case 'silent':
+        return this.#phase === 'open' ? this.#welcome(input.servers) : undefined
+      case 'frame':
+        return this.#onFrame(input.frame)
+      case 'opened':
+        return this.#withReader(input.reader, (open) => this.#onOpened(open, input.reader, input.cursor))
+      case 'openFailed':
+        return this.#withReader(input.reader, (open) => this.#onOpenFailed(open, input.reader, input.error))
+      case 'read':
+        return this.#onRead(input.reader, input.chunk)
+      case 'readFailed':
+        this.#endRead(input.reader)
+        return this.#withReader(input.reader, ({ subscription }) => this.#fail(subscription.sub, input.error))
+      case 'advanced':
+        return this.#withReader(input.reader, ({ subscription }) => subscription.hasMore(input.reader))
+      case 'published':
+        this.#publishes.delete(input.ref)
+        this.#send({ type: 'published', ref: input.ref, ...publishedOf(input.result) })
+        return this.#closeIfDone()
+      case 'publishFailed':
+        this.#publishes.delete(input.ref)
+        this.#order({ type: 'sendProblem', ref: input.ref, error: input.error })
+        return this.#closeIfDone()
+      case 'topicAppeared':
+        return this.#onTopic(input.topic)
+      case 'meshChanged':
+        return this.#onMesh(input.mesh)
+      case 'socketBehind':
+        this.#behind = true
+        return
+      case 'socketReady':
+        this.#behind = false
+        return
+      case 'draining':
+        return this.#onDraining(input.servers, input.retryMs)
+    }
+  }
+
+  #onFrame(frame: ClientInput): void {
+    switch (frame.type) {
+      case 'subscribe':
+        return this.#onSubscribe(frame)
+      case 'credit':
+        return this.#onCredit(frame.sub, frame.n)
+      case 'unsubscribe':
+        return this.#drop(frame.sub)
+      case 'publish':
+        return this.#onPublish(frame)
+      case 'auth':
+        return this.#order({ type: 'sendProblem', error: new MeshError('AUTH_DISABLED') })
+      case 'bad':
+        return this.#onBad(frame)
+    }
+  }
+
+  #onBad({ error, fatal, ref, sub }: BadFrame): void {
+    if (sub !== undefined) return this.#fail(sub, error)
+    this.#order({ type: 'sendProblem', error, ...(ref !== undefined && { ref }) })
+    if (fatal) this.#close(closeCodes.badFrame, error.code)
+  }
+
+  // Subscribing ---------------------------------------------------------------------------------------------------------
+
+  #onSubscribe(frame: SubscribeInput): void {
+    const { sub } = frame
+    const { subscriptions } = this.#config.limits
+    if (this.#phase === 'draining') return this.#fail(sub, new MeshError('DRAINING'))
+    if (this.#subscriptions.has(sub)) return this.#fail(sub, invalid('sub', 'is in use on this socket'))
+    if (this.#subscriptions.size >= subscriptions) {
+      return this.#fail(sub, invalid('sub', `is one too many: a socket has at most ${subscriptions} subscriptions`))
+    }
+    const subscription = new Subscription(frame)
+    this.#subscriptions.set(sub, subscription)
+    for (const topic of this.#config.topics()) if (subscription.wants(topic)) this.#open(subscription, topic)
+    this.#beginIfOpen(subscription)
+  }
+
+  #open(subscription: Subscription, topic: TopicName): void {
+    if (this.#subscriptions.get(subscription.sub) !== subscription) return
+    const { topics } = this.#config.limits
+    if (this.#readers.size >= topics) {
+      return this.#fail(subscription.sub, invalid('topics', `match too many: a socket reads at most ${topics} topics`))
+    }
+    const reader = ++this.#lastReader
+    this.#readers.set(reader, { subscription, topic })
+    this.#order({ type: 'open', reader, topic, from: subscription.add(topic, reader) })
+  }
+
+  #onOpened({ subscription, topic }: OpenReader, reader: ReaderNumber, cursor: string): void {
+    subscription.opened(topic, reader, cursor)
+    this.#beginIfOpen(subscription)
+  }
+
+  #onOpenFailed({ subscription, topic }: OpenReader, reader: ReaderNumber, error: unknown): void {
+    if (!(error instanceof MeshError && error.code === 'TOPIC_NOT_FOUND')) return this.#fail(subscription.sub, error)
+    subscription.notFound(topic, reader)
+    this.#readers.delete(reader)
+    this.#order({ type: 'closeReader', reader })
+    this.#beginIfOpen(subscription)
+  }
+
+  #beginIfOpen(subscription: Subscription): void {
+    if (this.#subscriptions.get(subscription.sub) !== subscription) return
+    const cursor = subscription.takeBeginning()
+    if (cursor === undefined) return
+    this.#send({ type: 'subscribed', sub: subscription.sub, cursor })
+    if (isSplit(this.#mesh)) this.#tellMesh(subscription)
+    this.#tellIfCaughtUp(subscription)
+  }
+
+  #onCredit(sub: string, n: number): void {
+    const subscription = this.#subscriptions.get(sub)
+    // It may have ended while this was on its way.
+    if (subscription === undefined) return
+    const { credit } = this.#config.limits
+    if (subscription.credit + n > credit) return this.#fail(sub, invalid('n', `makes more credit than ${credit}`))
+    subscription.credit += n
+  }
+
+  #fail(sub: string, error: unknown): void {
+    this.#drop(sub)
+    this.#order({ type: 'sendProblem', sub, error })
+  }
+
+  #drop(sub: string): void {
+    const subscription = this.#subscriptions.get(sub)
+    if (subscription === undefined) return
+    this.#subscriptions.delete(sub)
+    for (const reader of subscription.readers) {
+      this.#readers.delete(reader)
+      this.#order({ type: 'closeReader', reader })
+    }
+  }
+
+  // Reading -------------------------------------------------------------------------------------------------------------
+
+  #readOn(): void {
+    if (this.#reading !== undefined || this.#behind || this.#phase !== 'open') return
+    for (const [sub, subscription] of this.#subscriptions) {
+      const reader = subscription.takeNext()
+      if (reader === undefined) continue
+      // Last in the line now: a Map keeps the order of insertion.
+      this.#subscriptions.delete(sub)
+      this.#subscriptions.set(sub, subscription)
+      this.#reading = reader
+      const limit = Math.min(subscription.credit, this.#config.recordsPerRead)
+      return this.#order({ type: 'read', reader, limit })
+    }
+  }
+
+  #onRead(reader: ReaderNumber, chunk: ReadChunk): void {
+    this.#endRead(reader)
+    if (this.#phase === 'open') this.#withReader(reader, (open) => this.#tell(open, reader, chunk))
+  }
+
+  #endRead(reader: ReaderNumber): void {
+    if (this.#reading === reader) this.#reading = undefined
+  }
+
+  #tell({ subscription, topic }: OpenReader, reader: ReaderNumber, chunk: ReadChunk): void {
+    const { records, upToDate, cursor, gaps = [] } = chunk
+    const { sub } = subscription
+    for (const gap of gaps) {
+      const moved = records.length === 0 ? { cursor } : {}
+      this.#send({ type: 'event', sub, event: 'gap', topic, gap, ...moved })
+    }
+    if (records.length > 0) this.#order({ type: 'sendRecords', sub, records })
+    subscription.credit -= records.length
+    if (upToDate) subscription.isUpToDate(reader)
+    if (upToDate || records.length === 0) this.#order({ type: 'waitForMore', reader })
+    else subscription.hasMore(reader)
+    this.#tellIfCaughtUp(subscription)
+  }
+
+  #tellIfCaughtUp(subscription: Subscription): void {
+    if (subscription.takeCaughtUp()) this.#send({ type: 'event', sub: subscription.sub, event: 'caught-up' })
+  }
+
+  #withReader(reader: ReaderNumber, then: (open: OpenReader) => void): void {
+    const open = this.#readers.get(reader)
+    if (open !== undefined) then(open)
+  }
+
+  // Publishing ----------------------------------------------------------------------------------------------------------
+
+  #onPublish({ ref, topic, records, ack, waitMs }: PublishInput): void {
+    const refusal = this.#publishRefusal(ref)
+    if (refusal !== undefined) return this.#order({ type: 'sendProblem', ref, error: refusal })
+    this.#publishes.add(ref)
+    this.#order({ type: 'publish', ref, request: { topic, records, ack, waitMs } })
+  }
+
+  #publishRefusal(ref: string): MeshError | undefined {
+    const { publishesInFlight } = this.#config.limits
+    if (this.#phase === 'draining') return new MeshError('DRAINING')
+    if (this.#publishes.has(ref)) return invalid('ref', 'is in flight on this socket')
+    if (this.#publishes.size < publishesInFlight) return undefined
+    return new MeshError('OVERLOADED', `A socket has at most ${publishesInFlight} publishes in flight.`)
+  }
+
+  // Topics, the mesh, the end -------------------------------------------------------------------------------------------
+
+  #onTopic(topic: TopicName): void {
+    for (const subscription of this.#subscriptions.values()) {
+      if (subscription.wants(topic)) this.#open(subscription, topic)
+    }
+  }
+
+  #onMesh(mesh: Reachability): void {
+    const before = this.#mesh
+    this.#mesh = mesh
+    if (!isSplit(before) && !isSplit(mesh)) return
+    if (isSplit(mesh) && sameNames(before.reachable, mesh.reachable) && sameNames(before.known, mesh.known)) return
+    for (const subscription of this.#subscriptions.values()) if (subscription.isLive) this.#tellMesh(subscription)
+  }
+
+  #tellMesh({ sub }: Subscription): void {
+    const { reachable, known } = this.#mesh
+    if (isSplit(this.#mesh)) this.#send({ type: 'event', sub, event: 'partition', reachable, known })
+    else this.#send({ type: 'event', sub, event: 'healed' })
+  }
+
+  #onDraining(servers: readonly string[], retryMs: number): void {
+    if (this.#phase !== 'open') return
+    this.#phase = 'draining'
+    this.#send({ type: 'bye', reason: 'draining', servers, retryMs })
+    for (const sub of this.#subscriptions.keys()) this.#drop(sub)
+    this.#closeIfDone()
+  }
+
+  #closeIfDone(): void {
+    if (this.#phase === 'draining' && this.#publishes.size === 0) this.#close(closeCodes.draining, 'draining')
+  }
+
+  #close(code: number, reason: string): void {
+    for (const sub of this.#subscriptions.keys()) this.#drop(sub)
+    this.#phase = 'closed'
+    this.#order({ type: 'close', code, reason })
+  }
+
+  #welcome(servers: readonly string[]): void {
+    const { peer, limits } = this.#config
+    this.#send({ type: 'welcome', peer, limits, servers })
+  }
+
+  #send(frame: PeerFrame): void {
+    this.#order({ type: 'send', frame })
+  }
+
+  #order(order: SessionOrder): void {
+    this.#orders.push(order)
+  }
+}
+
+function publishedOf({ ids, cursor, ack }: PublishResult) {
+  // 201: the level was reached. 202: durable here, but not on as many peers as asked within `wait` (P2).
+  const status = ack.reached ? 201 : 202
+  return { results: ids.map((id) => ({ status, id })), cursor, ack }
+}
+
+const isSplit = ({ reachable, known }: Reachability): boolean => reachable.length < known.length
+
+const sameNames = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((name, index) => name === b[index])

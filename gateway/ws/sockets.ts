@@ -1,0 +1,62 @@
+import { MeshError } from '#protocol/errors'
+
+/** What the gateway does to a socket. */
+export interface LiveSocket {
+  /** Says `bye`, lets publishes finish, then closes. */
+  drain(): void
+  /** Ends at once. */
+  cut(): void
+}
+
+/** The WebSockets of a peer: counted, bounded, told when the gateway drains. Frames that are arriving share a bound, as bodies do. */
+export class Sockets {
+  readonly #max: number
+  readonly #arrivingBytesMax: number
+  readonly #sockets = new Set<LiveSocket>()
+  #arrivingBytes = 0
+  #draining = false
+
+  constructor(bounds: { readonly socketsMax: number; readonly arrivingBytesMax: number }) {
+    this.#max = bounds.socketsMax
+    this.#arrivingBytesMax = bounds.arrivingBytesMax
+  }
+
+  get count(): number {
+    return this.#sockets.size
+  }
+
+  /** Of frames that are not whole yet. */
+  get arrivingBytes(): number {
+    return this.#arrivingBytes
+  }
+
+  /** Why one more socket is not taken now: DRAINING, OVERLOADED. */
+  get refusal(): MeshError | undefined {
+    if (this.#draining) return new MeshError('DRAINING')
+    if (this.#sockets.size < this.#max) return undefined
+    return new MeshError('OVERLOADED', `This peer serves ${this.#max} WebSockets already.`)
+  }
+
+  /** Returns what ends it. */
+  begin(socket: LiveSocket): () => void {
+    this.#sockets.add(socket)
+    // It was on its way when the others were told.
+    if (this.#draining) socket.drain()
+    return () => void this.#sockets.delete(socket)
+  }
+
+  /** Bytes of a frame that has begun (negative: it is whole, or given up). False: that is too much at once. */
+  arrived(bytes: number): boolean {
+    this.#arrivingBytes += bytes
+    return this.#arrivingBytes <= this.#arrivingBytesMax
+  }
+
+  drain(): void {
+    this.#draining = true
+    for (const socket of this.#sockets) socket.drain()
+  }
+
+  cut(): void {
+    for (const socket of this.#sockets) socket.cut()
+  }
+}

@@ -1,0 +1,108 @@
+import { matchesTopic, type TopicName, type TopicPattern } from '#protocol/topic-name'
+import type { ReadFrom } from '../broker.ts'
+import type { SubscribeFrom, SubscribeInput } from './client-frame.ts'
+
+/** Numbers the readers of a socket, so that a late answer never meets another subscription of the same name. */
+export type ReaderNumber = number
+
+/**
+ * One subscription: which topics it reads, how far each is, and how many records may still be sent. It holds positions,
+ * no records.
+ */
+export class Subscription {
+  readonly sub: string
+  credit: number
+  readonly #patterns: readonly TopicPattern[]
+  readonly #from: SubscribeFrom
+  readonly #topics = new Map<TopicName, ReaderNumber>()
+  /** Topics of the beginning that are not open yet. */
+  readonly #opening = new Set<ReaderNumber>()
+  readonly #cursors = new Map<TopicName, string>()
+  /** Topics of the beginning of which not all has been told yet. */
+  readonly #behind = new Set<ReaderNumber>()
+  /** Topics with more to read, as far as is known: the one that has waited longest first. */
+  readonly #ready = new Set<ReaderNumber>()
+  #phase: 'opening' | 'catchingUp' | 'caughtUp' = 'opening'
+
+  constructor({ sub, patterns, from, credit }: SubscribeInput) {
+    this.sub = sub
+    this.credit = credit
+    this.#patterns = patterns
+    this.#from = from
+  }
+
+  get readers(): Iterable<ReaderNumber> {
+    return this.#topics.values()
+  }
+
+  get topicCount(): number {
+    return this.#topics.size
+  }
+
+  /** True once it was told to be subscribed. */
+  get isLive(): boolean {
+    return this.#phase !== 'opening'
+  }
+
+  wants(topic: TopicName): boolean {
+    return !this.#topics.has(topic) && this.#patterns.some((pattern) => matchesTopic(pattern, topic))
+  }
+
+  /** Takes a topic in, and says where its reading starts: whatever nobody has a position in, at its earliest record. */
+  add(topic: TopicName, reader: ReaderNumber): ReadFrom {
+    this.#topics.set(topic, reader)
+    if (this.#phase !== 'opening') return this.#startOf(topic)
+    this.#opening.add(reader)
+    this.#behind.add(reader)
+    return this.#from.type === 'latest' ? { type: 'latest' } : this.#startOf(topic)
+  }
+
+  #startOf(topic: TopicName): ReadFrom {
+    const cursor = this.#from.type === 'cursors' ? this.#from.cursors.get(topic) : undefined
+    return cursor === undefined ? { type: 'earliest' } : { type: 'cursor', cursor }
+  }
+
+  opened(topic: TopicName, reader: ReaderNumber, cursor: string): void {
+    if (this.#opening.delete(reader)) this.#cursors.set(topic, cursor)
+    this.#ready.add(reader)
+  }
+
+  /** The topic went between being listed and being opened: it will be told again when it is back. */
+  notFound(topic: TopicName, reader: ReaderNumber): void {
+    this.#topics.delete(topic)
+    this.#opening.delete(reader)
+    this.#behind.delete(reader)
+  }
+
+  /** Where it began, once: when all topics of the beginning are open. */
+  takeBeginning(): Readonly<Record<string, string>> | undefined {
+    if (this.#phase !== 'opening' || this.#opening.size > 0) return undefined
+    this.#phase = 'catchingUp'
+    const beginning = Object.fromEntries(this.#cursors)
+    this.#cursors.clear()
+    return beginning
+  }
+
+  /** The topic to read on; it is at the end of the line when it is ready again. */
+  takeNext(): ReaderNumber | undefined {
+    if (!this.isLive || this.credit === 0) return undefined
+    const [next] = this.#ready
+    if (next !== undefined) this.#ready.delete(next)
+    return next
+  }
+
+  hasMore(reader: ReaderNumber): void {
+    this.#ready.add(reader)
+  }
+
+  isUpToDate(reader: ReaderNumber): void {
+    this.#behind.delete(reader)
+  }
+
+  /** True once: when all topics of the beginning have been told to their ends. */
+  takeCaughtUp(): boolean {
+    if (this.#phase !== 'catchingUp' || this.#behind.size > 0) return false
+    this.#phase = 'caughtUp'
+    return true
+  }
+}

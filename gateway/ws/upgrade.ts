@@ -1,0 +1,94 @@
+import { type HttpBindings, upgradeWebSocket, type WebSocketServerLike } from '@hono/node-server'
+import { Hono } from 'hono'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { MeshError } from '#protocol/errors'
+import { limits } from '#protocol/limits'
+import { socketPath, socketProtocol } from '#protocol/wire/socket-frames'
+import type { Broker } from '../broker.ts'
+import { queryOf } from '../parameters.ts'
+import { invalid, type ReportError } from '../problem.ts'
+import { ServedSocket, type ServedSocketDeps } from './served-socket.ts'
+import type { Sockets } from './sockets.ts'
+
+type Handshake = Pick<HttpBindings['incoming'], 'method' | 'url' | 'headers'>
+
+/**
+ * Why a request does not become a WebSocket, or undefined. Asked before the upgrade, so that a refusal is an answer of
+ * HTTP with its problem: once upgraded, a connection can only be given a status.
+ */
+export function upgradeFault(handshake: Handshake, { broker, sockets }: UpgradeDeps): MeshError | undefined {
+  const { ready, reason } = broker.ready()
+  if (ready) return handshakeFault(handshake) ?? sockets.refusal
+  return new MeshError(reason === 'draining' ? 'DRAINING' : 'UNAVAILABLE', `This peer is ${reason}.`)
+}
+
+export interface UpgradeDeps {
+  readonly broker: Broker
+  readonly sockets: Sockets
+}
+
+function handshakeFault({ method, url = '/', headers }: Handshake): MeshError | undefined {
+  if (method !== 'GET') return new MeshError('METHOD_NOT_ALLOWED')
+  const { connection = '', upgrade = '', host = '' } = headers
+  if (!/(^|[\s,])upgrade($|[\s,])/i.test(connection) || upgrade.toLowerCase() !== 'websocket') {
+    return new MeshError('UPGRADE_REQUIRED')
+  }
+  if (url !== socketPath || !URL.canParse(url, `http://${host}`)) return invalid('the target', `must be ${socketPath}`)
+  if (headers['sec-websocket-version'] !== '13') return invalid('sec-websocket-version', 'must be 13 (RFC 6455)')
+  if (!/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) {
+    return invalid('sec-websocket-key', 'must be 16 bytes in base64 (RFC 6455)')
+  }
+  if (offered(headers).includes(socketProtocol)) return undefined
+  return invalid('sec-websocket-protocol', `must offer ${socketProtocol}`)
+}
+
+const offered = (headers: Handshake['headers']): string[] =>
+  (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
+
+/** A client that does not answer our close in time is cut. */
+const closeTimeoutMs = 5_000
+
+/** The limits of ws, said rather than inherited. */
+const socketServerOptions = {
+  noServer: true,
+  clientTracking: false,
+  // Compression costs memory per socket, and unpacks to sizes that are not known before.
+  perMessageDeflate: false,
+  maxPayload: limits.socketFrameBytesMax,
+  maxFragments: limits.socketFragmentsMax,
+  closeTimeout: closeTimeoutMs,
+  handleProtocols: () => socketProtocol,
+}
+
+/** Its type and that of Hono differ in how they write an option that is absent. */
+export const createSocketServer = (): WebSocketServerLike =>
+  new WebSocketServer(socketServerOptions) as unknown as WebSocketServerLike
+
+export function socketRoutes(deps: ServedSocketDeps, reportError: ReportError): Hono {
+  const routes = new Hono<{ Bindings: Partial<HttpBindings> }>()
+  const upgrade = upgradeWebSocket(
+    (c) => {
+      const { incoming } = c.env as HttpBindings
+      let served: ServedSocket | undefined
+      return {
+        onOpen(_, { raw }) {
+          served = new ServedSocket(deps, raw as unknown as WebSocket, incoming.socket)
+          served.begin()
+        },
+        onMessage: ({ data }) => served?.onMessage(data),
+        onClose: () => served?.onClose(),
+        // What broke is told to the client by its close code, and the close follows.
+        onError() {},
+      }
+    },
+    { onError: reportError },
+  )
+  routes.get(socketPath, (c, next) => {
+    queryOf(c, [])
+    const { incoming } = c.env
+    const fault = incoming === undefined ? new MeshError('UPGRADE_REQUIRED') : upgradeFault(incoming, deps)
+    if (fault !== undefined) throw fault
+    return upgrade(c, next)
+  })
+  return routes as unknown as Hono
+}
