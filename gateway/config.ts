@@ -19,9 +19,11 @@ export interface GatewayConfig {
   readonly arrivingBytesMax: number
   /** Request line and headers. A cursor may come as `Last-Event-ID` or in `?from=`, percent-encoded or not. */
   readonly requestHeadBytesMax: number
+  /** Headers of a request; none is left out in silence. */
+  readonly requestHeadersMax: number
   /** The head of a request must arrive within this time: against clients that trickle (slowloris). */
   readonly headTimeoutMs: number
-  /** The whole request must arrive within this time. Lower: large bodies fail on slow links. */
+  /** The whole request must arrive within this time, unless it is a stream of lines. Lower: large bodies fail on slow links. */
   readonly requestTimeoutMs: number
   /** An idle connection is kept this long; longer than the 60 s of common load balancers, so that they close first. */
   readonly keepAliveMs: number
@@ -39,6 +41,7 @@ export const gatewayDefaults: GatewayConfig = {
   socketsMax: limits.socketsMax,
   arrivingBytesMax: limits.pendingPublishBytesMax,
   requestHeadBytesMax: limits.cursorTextMax + 16 * 1024,
+  requestHeadersMax: 1_000,
   headTimeoutMs: 10_000,
   requestTimeoutMs: 60_000,
   keepAliveMs: 65_000,

@@ -118,6 +118,7 @@ export class LinePublisher {
     const { bodies } = this.#deps
     this.#hold(this.#gathered.bytes + this.#lines.waitingBytes)
     this.#publishNext()
+    if (this.#fault !== undefined) this.#wake()
     const room = bodies.roomForReadAhead ? readAheadBytesMax : 0
     while (this.#underWay !== undefined && this.#gathered.bytes >= room) await this.#underWay
     bodies.refuseOverload()

@@ -176,6 +176,86 @@ test('a client that goes away ends its read', async () => {
   while (broker.waitingReaders > 0) await fetch(records)
 })
 
+// Streams of lines ----------------------------------------------------------------------------------------------------------
+
+/** A request whose body is written piece by piece; `until` reads on until what came back matches. */
+async function slowPost({ port }: GatewayServer, contentType: string) {
+  const socket = connect(port)
+  ends.push(() => void socket.destroy())
+  socket.setNoDelay()
+  let text = ''
+  socket.on('data', (bytes) => (text += bytes.toString()))
+  socket.on('error', () => {})
+  const head = ['POST /v1/topics/orders/records HTTP/1.1', 'host: oak', `content-type: ${contentType}`]
+  socket.write(`${[...head, 'transfer-encoding: chunked'].join('\r\n')}\r\n\r\n`)
+  const until = async (pattern: RegExp): Promise<string> => {
+    while (!pattern.test(text)) await once(socket, 'data')
+    return text
+  }
+  const send = (piece: string): void => void socket.write(`${piece.length.toString(16)}\r\n${piece}\r\n`)
+  return { socket, send, until, end: () => socket.write('0\r\n\r\n') }
+}
+
+test('a stream of lines may take its time, and is answered while it goes on; another body is given up', async () => {
+  const { gateway, broker } = await start({ requestTimeoutMs: 50, headTimeoutMs: 50 })
+  const lines = await slowPost(gateway, 'application/x-ndjson')
+  lines.send('{"value":"pears"}\n')
+  expect(await lines.until(/"lines":\[1,1\]/)).toMatch(/^HTTP\/1.1 200 .*\r\ncontent-type: application\/x-ndjson\r\n/is)
+  // Begun later, so that the stream has met its time, too, when this one has.
+  const slow = await slowPost(gateway, 'text/plain')
+  slow.send('pea')
+  const refused = await slow.until(/"code"/)
+  expect(refused).toMatch(/^HTTP\/1.1 408 .*"code":"REQUEST_TIMEOUT"/s)
+  lines.send('{"value":"plums"}\n')
+  await lines.until(/"lines":\[2,2\]/)
+  lines.end()
+  await lines.until(/\r\n0\r\n\r\n$/)
+  expect(broker.published).toHaveLength(2)
+  // The connection is an ordinary one again.
+  lines.socket.write('POST /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\ncontent-length: 9\r\n\r\npea')
+  await once(lines.socket, 'close')
+})
+
+test('a stream of lines that is refused in the middle is told so, and a client that goes on sending is cut off', async () => {
+  const { gateway, broker } = await start()
+  const { socket, send, until } = await slowPost(gateway, 'application/x-ndjson')
+  send('{"value":"pears"}\n')
+  await until(/"lines":\[1,1\]/)
+  send('{"value":\n')
+  expect(await until(/"event":"problem"/)).toMatch(/"line":2,.*"code":"BAD_JSON"/)
+  const sending = setInterval(() => send('{"value":"plums"}\n'), 1)
+  await once(socket, 'close')
+  clearInterval(sending)
+  expect(broker.published).toHaveLength(1)
+})
+
+/** Its answers are so long that few of them fill all buffers on the way. */
+class WordyBroker extends FakeBroker {
+  override async publish(...request: Parameters<FakeBroker['publish']>): Promise<PublishResult> {
+    return { ...(await super.publish(...request)), cursor: 'x'.repeat(100_000) }
+  }
+}
+
+test('a client that reads no answers before it has sent everything is not locked up', async () => {
+  const { gateway, broker } = await start({}, new WordyBroker())
+  const { socket, send, until, end } = await slowPost(gateway, 'application/x-ndjson')
+  socket.pause()
+  const count = 300
+  for (let sent = 1; sent <= count; sent++) {
+    send('{"value":"pears"}\n')
+    while (broker.published.length < sent) await fetch(`${gateway.url}/healthz`)
+  }
+  end()
+  socket.resume()
+  const text = await until(/\r\n0\r\n\r\n$/)
+  const outcomes = [...text.matchAll(/"lines":\[(\d+),(\d+)\],"records":(\d+)/g)].map((match) =>
+    match.slice(1).map(Number),
+  )
+  expect(outcomes.reduce((sum, [, , records = 0]) => sum + records, 0)).toBe(count)
+  expect(outcomes.at(-1)?.[1]).toBe(count)
+  expect(outcomes.length).toBeLessThan(count)
+})
+
 // Stopping ----------------------------------------------------------------------------------------------------------------
 
 class SlowBroker extends FakeBroker {
@@ -251,7 +331,9 @@ test.each([
   ['an asterisk', `OPTIONS * HTTP/1.1\r\n${close}\r\n\r\n`, 400, 'BAD_REQUEST'],
   ['no HTTP at all', 'pears\r\n\r\n', 400, 'BAD_REQUEST'],
   ['a TLS hello', '\u0016\u0003\u0001\u0000\u00a5\u0001', 400, 'BAD_REQUEST'],
-  ['an endless head', `GET / HTTP/1.1\r\nx: ${'x'.repeat(300_000)}`, 400, 'BAD_REQUEST'],
+  ['an HTTP/2 preface', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0', 400, 'BAD_REQUEST'],
+  ['an endless head', `GET / HTTP/1.1\r\nx: ${'x'.repeat(300_000)}`, 431, 'HEAD_TOO_LARGE'],
+  ['10,000 headers', `GET / HTTP/1.1\r\n${close}\r\n${'x: y\r\n'.repeat(10_000)}\r\n`, 431, 'HEAD_TOO_LARGE'],
   [
     'two lengths',
     `POST /v1/topics/orders/records HTTP/1.1\r\n${close}\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx`,

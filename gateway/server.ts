@@ -13,6 +13,7 @@ import { MeshError } from '#protocol/errors'
 import { createGateway } from './app.ts'
 import { Bodies } from './body.ts'
 import type { Broker } from './broker.ts'
+import { answerClientError, type ClientError, malformed } from './client-error.ts'
 import type { GatewayConfig } from './config.ts'
 import { LiveReads } from './live-reads.ts'
 import type { GatewayLoad, GatewayMetrics } from './metrics.ts'
@@ -71,7 +72,8 @@ export async function startGateway({
     },
   })
   server.maxConnections = config.connectionsMax
-  server.on('clientError', (error: NodeJS.ErrnoException, stream) => {
+  server.maxHeadersCount = config.requestHeadersMax
+  server.on('clientError', (error: ClientError, stream) => {
     const socket = stream as Socket
     if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && bodies.mayTakeTime(socket)) return
     answerClientError(problems, error, socket)
@@ -123,21 +125,6 @@ const serverOptionsOf = (config: GatewayConfig): ServerOptions => ({
   keepAlive: true,
   keepAliveInitialDelay: 60_000,
 })
-
-const malformed = (reason: string): MeshError =>
-  new MeshError('BAD_REQUEST', `The HTTP request is malformed: ${reason}.`)
-
-/** What never became a request. A socket that has had an answer might be in the middle of another: it is just closed. */
-function answerClientError(problems: Problems, error: Error, socket: Socket): void {
-  if (!socket.writable || socket.bytesWritten > 0) return void socket.destroy()
-  const body = JSON.stringify(problems.of(malformed(error.message)))
-  const head = [
-    'HTTP/1.1 400 Bad Request',
-    'content-type: application/problem+json',
-    `content-length: ${Buffer.byteLength(body)}`,
-  ]
-  socket.end(`${[...head, 'connection: close'].join('\r\n')}\r\n\r\n${body}`)
-}
 
 function tellAnswered(metrics: GatewayMetrics, { method = '' }: IncomingMessage, outgoing: ServerResponse): void {
   metrics.answered(method, outgoing.headersSent ? outgoing.statusCode : 'aborted')

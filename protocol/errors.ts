@@ -62,9 +62,20 @@ export const errorCatalogue = {
     'Open a WebSocket with the subprotocol grapevine.v1.json.',
   ),
   LAB_DISABLED: kind(403, 'This peer was started without --lab', 'Start the peer with --lab to cut its links.'),
+  REQUEST_TIMEOUT: kind(
+    408,
+    'The request took too long to arrive',
+    'Send less at a time; a stream of lines (application/x-ndjson) may take as long as it likes.',
+    true,
+  ),
   TOPIC_DIFFERS: kind(409, 'The topic exists with another configuration', 'Leave the configuration out.'),
   RECORD_TOO_LARGE: kind(413, 'A record is too large', 'A record with key and headers is at most 1 MiB − 4 KiB.'),
   BODY_TOO_LARGE: kind(413, 'The request body is too large', 'Send fewer records per request.'),
+  HEAD_TOO_LARGE: kind(
+    431,
+    'The head of the request is too large',
+    'Send at most 1,000 headers, and at most 208 KiB of request line and headers.',
+  ),
   UNSUPPORTED_MEDIA: kind(
     415,
     'That Content-Type or Accept is not supported here',

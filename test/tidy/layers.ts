@@ -39,6 +39,7 @@ const exceptions: Readonly<Record<string, Layer>> = {
   'cli/peer.ts': layer(['node']),
   // Where the gateway meets Node; all else in it is a function from Request to Response.
   'gateway/server.ts': layer([], ['node:*']),
+  'gateway/client-error.ts': layer([], ['node:*']),
   // Says which version of the package this is.
   'node/version.ts': layer(['package.json']),
   // The tests that every engine has to pass, called from a test file of each.

@@ -1,0 +1,42 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import { MeshError } from '#protocol/errors'
+import type { Problems } from './problem.ts'
+
+/** What Node's parser says of bytes that never became a request. */
+export interface ClientError extends Error {
+  readonly code?: string
+  readonly rawPacket?: Uint8Array
+}
+
+/** Answers what never became a request. A socket that has had an answer might be in the middle of another: it is just closed. */
+export function answerClientError(problems: Problems, error: ClientError, socket: Socket): void {
+  if (!socket.writable || socket.bytesWritten > 0) return void socket.destroy()
+  const problem = problems.of(faultOf(error))
+  const body = JSON.stringify(problem)
+  const head = [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(body)}`,
+  ]
+  socket.end(`${[...head, 'connection: close'].join('\r\n')}\r\n\r\n${body}`)
+}
+
+export const malformed = (reason: string): MeshError =>
+  new MeshError('BAD_REQUEST', `The HTTP request is malformed: ${reason}.`)
+
+/** First byte of a TLS record with a handshake (RFC 8446 §5.1). */
+const tlsHandshake = 0x16
+
+function faultOf({ code, message, rawPacket }: ClientError): MeshError {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new MeshError('HEAD_TOO_LARGE')
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new MeshError('REQUEST_TIMEOUT')
+    case 'HPE_PAUSED_H2_UPGRADE':
+      return malformed('this is HTTP/2, and HTTP/1.1 is spoken here')
+    default:
+      return malformed(rawPacket?.[0] === tlsHandshake ? 'this is TLS, and plain HTTP is spoken here' : message)
+  }
+}
