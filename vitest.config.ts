@@ -18,6 +18,7 @@ export default defineConfig({
       suite('sim', ['test/sim/**/*.test.ts'], slow),
       suite('integration-short', [short], processes),
       suite('integration', ['test/integration/**/*.test.ts'], { ...processes, exclude: [heavy, short] }),
+      suite('netns', ['test/netns/**/*.test.ts'], processes),
       suite('docker', ['test/docker/**/*.test.ts'], processes),
       suite('heavy', [`{protocol,storage,node,gateway,client,cli,test}/${heavy}`], {
         ...processes,

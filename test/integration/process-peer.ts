@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { connect, type Mesh } from '#client/mesh'
 
-const cli = fileURLToPath(new URL('../../cli/grapevine.js', import.meta.url))
+export const cli = fileURLToPath(new URL('../../cli/grapevine.js', import.meta.url))
 const logLinesMax = 200
 
 export interface PeerOptions {
@@ -14,6 +14,10 @@ export interface PeerOptions {
   /** Ports to take again after a restart; free ones at first. */
   readonly listen?: string
   readonly http?: string
+  /** More flags of `grapevine peer`; they win over ours. */
+  readonly flags?: readonly string[]
+  /** What to put before the command, such as `ip netns exec oak`. It must become the command: signals go there. */
+  readonly within?: readonly string[]
 }
 
 /** A real peer in a process of its own, started by the command that people use. Loopback, free ports, lab mode. */
@@ -46,8 +50,10 @@ export class ProcessPeer implements AsyncDisposable {
   static async start(options: PeerOptions): Promise<ProcessPeer> {
     const { name, data, join = [], listen = '127.0.0.1:0', http = '127.0.0.1:0' } = options
     const flags = ['--name', name, '--data', data, '--listen', listen, '--http', http, '--profile', 'local', '--lab']
-    const joins = join.length === 0 ? [] : ['--join', join.join(',')]
-    const child = spawn(process.execPath, [cli, 'peer', ...flags, ...joins], { stdio: ['ignore', 'pipe', 'pipe'] })
+    if (join.length > 0) flags.push('--join', join.join(','))
+    const command = [process.execPath, cli, 'peer', ...flags, ...(options.flags ?? [])]
+    const [program = '', ...args] = [...(options.within ?? []), ...command]
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     const log: string[] = []
     createInterface({ input: child.stderr }).on('line', (line) => {
       log.push(line)
@@ -77,6 +83,10 @@ export class ProcessPeer implements AsyncDisposable {
     return by ?? code
   }
 
+  get pid(): number {
+    return this.#process.pid ?? 0
+  }
+
   get log(): string {
     return this.#log.join('\n')
   }
@@ -88,11 +98,15 @@ export class ProcessPeer implements AsyncDisposable {
 }
 
 /** Starts peers that know each other: the first is whom the others join. Resolves when all see all alive. */
-export async function startMesh(directory: string, names: readonly string[]): Promise<ProcessPeer[]> {
+export async function startMesh(
+  directory: string,
+  names: readonly string[],
+  optionsOf: (name: string) => Partial<PeerOptions> = () => ({}),
+): Promise<ProcessPeer[]> {
   const peers: ProcessPeer[] = []
   for (const name of names) {
     const join = peers.slice(0, 1).map(({ listen }) => listen)
-    peers.push(await ProcessPeer.start({ name, data: `${directory}/${name}`, join }))
+    peers.push(await ProcessPeer.start({ name, data: `${directory}/${name}`, join, ...optionsOf(name) }))
   }
   await eventually('all see all alive', async () => {
     for (const peer of peers) if (!(await sees(peer, names, 'alive'))) return false

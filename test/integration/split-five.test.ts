@@ -1,14 +1,12 @@
 // Goal: five processes, {oak, elm} | {ash, fir, yew}, for longer than every suspicion timeout, 1,000 records on each side:
 // all accepted, readers see their own side live, levels that cannot be reached are told with who has a copy, gossip shows
 // who suspects whom and why; after the heal all peers serve all, and `grapevine verify` says so.
-import { execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { eventually, type ProcessPeer, sees, startMesh } from './process-peer.ts'
-import { isConverged, offsetsOf, readAll } from './topic-contents.ts'
+import { follow, isConverged, offsetsOf, readAll, verify } from './topic-contents.ts'
 
 const left = ['oak', 'elm']
 const right = ['ash', 'fir', 'yew']
@@ -28,15 +26,6 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true })
 })
 
-/** `grapevine verify orders` against one peer: its exit code. */
-function verify(): Promise<number> {
-  const cli = fileURLToPath(new URL('../../cli/grapevine.js', import.meta.url))
-  return new Promise((resolve) => {
-    const args = [cli, 'verify', 'orders', '--server', peer('oak').http]
-    execFile(process.execPath, args, (error) => resolve(error === null ? 0 : Number(error.code)))
-  })
-}
-
 async function cut(): Promise<void> {
   for (const name of left) await peer(name).client.lab.drop(right)
   for (const name of right) await peer(name).client.lab.drop(left)
@@ -51,23 +40,13 @@ async function publishSide(names: readonly string[], label: string): Promise<voi
   }
 }
 
-/** Follows the topic at one peer until it has seen `count` records that pass. */
-async function follow(at: ProcessPeer, count: number, passes: (text: string) => boolean, signal: AbortSignal) {
-  const seen: string[] = []
-  for await (const record of at.client.subscribe('orders', { from: 'earliest', signal })) {
-    if (passes(record.text())) seen.push(record.text())
-    if (seen.length === count) return seen
-  }
-  return seen
-}
-
 test('a split of five, longer than every suspicion timeout, and its heal', async () => {
   expect(await peer('oak').client.publish('orders', 'start', { ack: 'all' })).toMatchObject({ copies: 5 })
   await cut()
   const stop = AbortSignal.timeout(100_000)
   const readers = [
-    follow(peer('elm'), perSide, (text) => text.startsWith('left'), stop),
-    follow(peer('yew'), perSide, (text) => text.startsWith('right'), stop),
+    follow(peer('elm'), 'orders', perSide, (text) => text.startsWith('left'), stop),
+    follow(peer('yew'), 'orders', perSide, (text) => text.startsWith('right'), stop),
   ]
   await Promise.all([publishSide(left, 'left'), publishSide(right, 'right')])
   const live = await Promise.all(readers)
@@ -76,7 +55,7 @@ test('a split of five, longer than every suspicion timeout, and its heal', async
   const wide = await peer('ash').client.publish('orders', 'wide', { ack: 'all', wait: '300ms' })
   expect(wide.reached).toBe(false)
   expect(wide.peers.toSorted()).toEqual(right)
-  expect(await verify()).toBe(4)
+  expect(await verify(peer('oak'), 'orders')).toBe(4)
 
   await eventually('both sides believe the other dead', async () => {
     for (const name of left) if (!(await sees(peer(name), right, 'dead'))) return false
@@ -104,5 +83,5 @@ test('a split of five, longer than every suspicion timeout, and its heal', async
   for (const lines of served) {
     for (const { peerId } of peers) expect(offsetsOf(lines, peerId)).toEqual(offsetsOf(lines, peerId).map((_, i) => i))
   }
-  expect(await verify()).toBe(0)
+  expect(await verify(peer('oak'), 'orders')).toBe(0)
 })

@@ -1,4 +1,5 @@
-import type { ProcessPeer } from './process-peer.ts'
+import { execFile } from 'node:child_process'
+import { cli, type ProcessPeer } from './process-peer.ts'
 
 /** Wherever its process runs. */
 type AnyPeer = Pick<ProcessPeer, 'name' | 'client'>
@@ -36,4 +37,28 @@ export async function isConverged(peers: readonly AnyPeer[], topic: string): Pro
   for (const peer of peers) if (!(await peer.client.status(topic)).converged) return false
   const heads = await Promise.all(peers.map((peer) => headsOf(peer, topic)))
   return new Set(heads).size === 1
+}
+
+/** Follows the topic at one peer until it has seen `count` records that pass. */
+export async function follow(
+  at: ProcessPeer,
+  topic: string,
+  count: number,
+  passes: (text: string) => boolean,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const seen: string[] = []
+  for await (const record of at.client.subscribe(topic, { from: 'earliest', signal })) {
+    if (passes(record.text())) seen.push(record.text())
+    if (seen.length === count) return seen
+  }
+  return seen
+}
+
+/** `grapevine verify` of that topic, asked at this peer: its exit code. */
+export function verify(at: ProcessPeer, topic: string): Promise<number> {
+  return new Promise((resolve) => {
+    const args = [cli, 'verify', topic, '--server', at.http]
+    execFile(process.execPath, args, (error) => resolve(error === null ? 0 : Number(error.code)))
+  })
 }
