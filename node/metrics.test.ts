@@ -87,7 +87,7 @@ test('docs/metrics.md says of every figure what it means, and of no other', asyn
   const page = readFileSync(new URL('../docs/metrics.md', import.meta.url), 'utf8')
   const documented = [...page.matchAll(/^\| `([a-z_]+)` \| (.*?) \|/gm)].map(([, name = '', says = '']) => [name, says])
   const { types } = await scrape()
-  expect(documented.map(([name]) => name).toSorted()).toEqual([...types.keys()].toSorted())
+  expect(documented.map(([name]) => String(name)).toSorted()).toEqual([...types.keys()].toSorted())
   for (const [name = '', says = ''] of documented) {
     const type = /^(counter|histogram)/.exec(says)?.[1] ?? 'gauge'
     expect(`${name} is a ${type}`).toBe(`${name} is a ${types.get(name)}`)

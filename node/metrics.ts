@@ -1,9 +1,9 @@
 import { statfs } from 'node:fs/promises'
 import { Registry } from 'prom-client'
+import type { Broker } from '#gateway/broker'
 import type { GatewayMetrics } from '#gateway/metrics'
 import type { GatewayServer } from '#gateway/server'
 import { MeshError } from '#protocol/errors'
-import type { Broker } from '#gateway/broker'
 import type { PeerDriver } from './driver.ts'
 import type { Clock } from './driver-ports.ts'
 import { gatewayFigures, publishFigures } from './metrics/client-figures.ts'
@@ -73,8 +73,10 @@ export class PeerMetrics implements GatewayMetrics {
   }
 }
 
+/** NaN where nothing is kept on disk. */
 async function freeBytesAt(data: string | undefined): Promise<number> {
   if (data === undefined) return Number.NaN
-  const { bavail, bsize } = await statfs(data)
-  return bavail * bsize
+  // A directory that is gone is for the store to tell, not for its figures.
+  const space = await statfs(data).catch(() => undefined)
+  return space === undefined ? Number.NaN : space.bavail * space.bsize
 }
