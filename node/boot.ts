@@ -60,7 +60,9 @@ export async function bootPeer(options: BootOptions): Promise<PeerDriver> {
     ...options.wrongRules,
   })
   const peer = new Peer({ self, epoch, cluster, digests, membership, replication })
-  const floorMs = Math.max(Number(new TextDecoder().decode(ceiling)) || 0, ...feeds.map(({ hlcMs }) => hlcMs))
+  // A wrong clock elsewhere must not become ours: what others wrote says nothing of our time (DESIGN §4).
+  const ownFeeds = feeds.filter(({ feed }) => feed.writer === self)
+  const floorMs = Math.max(Number(new TextDecoder().decode(ceiling)) || 0, ...ownFeeds.map(({ hlcMs }) => hlcMs))
   const committed = onCommit === undefined ? store : timedAppends({ store, clock, onCommit })
   const driver: PeerDriver = new PeerDriver({
     ...options,

@@ -1,7 +1,9 @@
 // One peer without neighbors, as the gateway sees it: publish, read, status, and what is refused by name. In memory, with
 // a transport that leads nowhere.
 import { expect, test } from 'vitest'
-import type { Epoch, PeerId } from '#protocol/ids'
+import { type Epoch, type PeerId, topicIdOf } from '#protocol/ids'
+import { limits } from '#protocol/limits'
+import { encodeOpeningBatch } from '#protocol/log/batch'
 import { membershipProfiles } from '#protocol/membership/config'
 import { SeededRandom } from '#protocol/random'
 import { utf8 } from '#protocol/text'
@@ -162,4 +164,52 @@ test('a failed write is fatal: nothing of it is acked, and nothing after it is t
   expect(failures).toHaveLength(1)
   store.append = () => Promise.resolve()
   await expect(publish(broker, ['after'])).rejects.toMatchObject({ code: 'STORAGE_FAILED' })
+})
+
+test('a publish that is refused has left nothing behind, and what waits for the disk is bounded', async () => {
+  const store = new MemoryStore(nodeDigests)
+  const { broker } = await boot(store)
+  const disk = Promise.withResolvers<void>()
+  const append = store.append.bind(store)
+  store.append = async (...args) => {
+    await disk.promise
+    return append(...args)
+  }
+  const large = 'x'.repeat(1_000_000)
+  const accepted: Promise<unknown>[] = []
+  const refused: unknown[] = []
+  // 8 MB each, to topics of their own, during one fsync that does not end: 64 MiB are taken.
+  for (let i = 0; i < 12; i++) {
+    const topic = `orders-${i}` as TopicName
+    const records = Array.from({ length: 8 }, () => ({ value: utf8(large), headers: {} }))
+    const published = broker.publish({ topic, records, ack: { type: 'local' }, waitMs: 0 })
+    accepted.push(published.catch((error: unknown) => refused.push(error)))
+  }
+  disk.resolve()
+  await Promise.all(accepted)
+  expect(refused).toHaveLength(4)
+  expect(refused[0]).toMatchObject({ code: 'OVERLOADED' })
+  expect(broker.topics().map(({ records }) => records)).toEqual(Array.from({ length: 8 }, () => 8))
+})
+
+test('what another peer wrote with a wrong clock does not become our time', async () => {
+  const elm = 'elm' as PeerId
+  const opening = { topic: 'orders', generation: 0, writer: elm, epoch: '0000000000000009' as Epoch }
+  const feed = { topicId: topicIdOf(nodeDigests, { cluster: 'garden', name: 'orders', generation: 0 }), ...opening }
+  const year2100 = { ms: 4_102_444_800_000, counter: 0 }
+  const { bytes, head } = encodeOpeningBatch(opening, year2100, nodeDigests)
+  const store = new MemoryStore(nodeDigests)
+  await store.append([{ feed, bytes, head, opening }])
+  const { broker } = await boot(store)
+  await publish(broker, ['now'])
+  const record = await broker.record(orders, { writer: 'oak', epoch: '0000000000000001', offset: 0 })
+  expect(record?.timeMs).toBe(still.wallMs())
+})
+
+test('topics are bounded', async () => {
+  const { broker } = await boot()
+  for (let i = 0; i < limits.topicsMax; i++) await broker.createTopic(`orders-${i}` as TopicName)
+  await expect(broker.createTopic(orders)).rejects.toMatchObject({ code: 'TOO_MANY_TOPICS' })
+  await expect(publish(broker, ['one more'])).rejects.toMatchObject({ code: 'TOO_MANY_TOPICS' })
+  expect(await broker.createTopic('orders-7' as TopicName)).toEqual({ created: false })
 })

@@ -168,8 +168,7 @@ export class PeerBroker implements Broker {
 
   async #publish({ topic, ack, waitMs }: PublishRequest, sets: readonly RecordSet[]): Promise<PublishResult> {
     const driver = this.#accepting()
-    // All parts are handed over before any is awaited, so they stay together and in order.
-    const answers = await Promise.all(sets.map((set) => driver.publish(topic, set, ack, waitMs)))
+    const answers = await driver.publish(topic, sets, ack, waitMs)
     const { home, registryVersion } = (answers.at(-1) as PublishAnswer).settled
     const peers = answers
       .map(({ settled }) => settled.peers)

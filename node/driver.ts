@@ -20,6 +20,7 @@ import type { GroupCommit } from '#storage/group-commit'
 import type { Clock, DialTarget, LinkId, Transport, TransportListener } from './driver-ports.ts'
 import { Listeners } from './listeners.ts'
 import { readRange, type ReceivedRange } from './received-range.ts'
+import { LatestMeta } from './latest-meta.ts'
 import { RecentBatches } from './recent-batches.ts'
 import { encodeRegistry } from './registry-codec.ts'
 import type { ReadSource } from './reader.ts'
@@ -92,6 +93,9 @@ export class PeerDriver implements TransportListener, ReadSource {
   readonly onTopic = new Listeners<[topic: TopicName]>()
   /** Told when what this peer believes of some member has changed. */
   readonly onMesh = new Listeners()
+  readonly #registry: LatestMeta
+  readonly #ceiling: LatestMeta
+  #ceilingMs = 0
   #storedRuns: StoredRun[] = []
   /** Frames not understood, by what was wrong with them. */
   readonly badFrames = new Map<string, number>()
@@ -103,6 +107,8 @@ export class PeerDriver implements TransportListener, ReadSource {
     this.#deps = deps
     this.peer = deps.peer
     this.#machine = deps.machine ?? deps.peer
+    this.#registry = new LatestMeta(deps.commit, 'registry')
+    this.#ceiling = new LatestMeta(deps.commit, 'clock')
     this.#topicIds = new Set(deps.peer.replication.local.topics())
   }
 
@@ -110,16 +116,29 @@ export class PeerDriver implements TransportListener, ReadSource {
     this.#input({ type: 'started' })
   }
 
-  /** Appends one record set as it is. Rejects with MeshError ACK_LEVEL_IMPOSSIBLE, OVERLOADED, DRAINING, STORAGE_FAILED. */
-  publish(topic: TopicName, records: RecordSet, level: AckLevel, waitMs: number): Promise<PublishAnswer> {
+  /**
+   * Appends record sets as they are, in order: all of them or, refused, none. Resolves with an answer for each. Rejects
+   * with MeshError ACK_LEVEL_IMPOSSIBLE, OVERLOADED, TOO_MANY_TOPICS, DRAINING, STORAGE_FAILED.
+   */
+  publish(
+    topic: TopicName,
+    sets: readonly RecordSet[],
+    level: AckLevel,
+    waitMs: number,
+  ): Promise<readonly PublishAnswer[]> {
     if (this.#stopped !== undefined) return Promise.reject(this.#stopped)
-    const ref = this.#number()
-    const answer = Promise.withResolvers<PublishAnswer>()
-    this.#records.set(ref, records)
-    this.#publishes.set(ref, answer)
-    const { count } = records
-    this.#input({ type: 'publishRequested', ref, topic, count, sizeBytes: recordSetBytes(records), level, waitMs })
-    return answer.promise
+    const parts = sets.map((records) => {
+      const ref = this.#number()
+      this.#records.set(ref, records)
+      return { ref, count: records.count, sizeBytes: recordSetBytes(records) }
+    })
+    const answers = parts.map(({ ref }) => {
+      const answer = Promise.withResolvers<PublishAnswer>()
+      this.#publishes.set(ref, answer)
+      return answer.promise
+    })
+    this.#input({ type: 'publishRequested', topic, parts, level, waitMs })
+    return Promise.all(answers)
   }
 
   createTopic(topic: TopicName): Promise<{ readonly created: boolean }> {
@@ -255,7 +274,7 @@ export class PeerDriver implements TransportListener, ReadSource {
   }
 
   #perform(effect: PeerEffect): void {
-    const { transport, clock, commit } = this.#deps
+    const { transport, clock } = this.#deps
     switch (effect.type) {
       case 'send':
         return this.#sendControl(effect)
@@ -275,7 +294,7 @@ export class PeerDriver implements TransportListener, ReadSource {
       case 'closeLink':
         return transport.close(effect.link, effect.reason)
       case 'persistRegistry':
-        return commit.storeMeta(['registry', encodeRegistry(effect.entries)])
+        return this.#registry.set(encodeRegistry(effect.entries))
       case 'publishSettled':
         return this.#take(this.#publishes, effect.placed.ref)?.resolve({
           placed: effect.placed,
@@ -284,6 +303,8 @@ export class PeerDriver implements TransportListener, ReadSource {
       case 'publishRefused':
         this.#records.delete(effect.ref)
         return this.#take(this.#publishes, effect.ref)?.reject(new MeshError(effect.code, effect.detail))
+      case 'topicRefused':
+        return this.#take(this.#topics, effect.ref)?.reject(new MeshError(effect.code, effect.detail))
       case 'topicSettled':
         return this.#take(this.#topics, effect.ref)?.resolve({ created: effect.created })
       case 'feedAdvanced':
@@ -366,12 +387,12 @@ export class PeerDriver implements TransportListener, ReadSource {
   }
 
   #persistCeiling(): void {
-    const { hybridClock, commit } = this.#deps
-    const ceilingMs = hybridClock.ceilingDueMs
-    if (ceilingMs === undefined) return
-    commit.storeMeta(['clock', new TextEncoder().encode(String(ceilingMs))], () =>
-      hybridClock.ceilingPersisted(ceilingMs),
-    )
+    const { ceilingDueMs } = this.#deps.hybridClock
+    if (ceilingDueMs === undefined || ceilingDueMs === this.#ceilingMs) return
+    this.#ceilingMs = ceilingDueMs
+    this.#ceiling.set(new TextEncoder().encode(String(ceilingDueMs)), () => {
+      this.#deps.hybridClock.ceilingPersisted(ceilingDueMs)
+    })
   }
 
   #sendControl({ link, message }: Extract<PeerEffect, { type: 'send' }>): void {

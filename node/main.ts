@@ -121,11 +121,14 @@ async function drain(parts: {
   broker.drain()
   await gateway.stop()
   driver.leave()
-  await driver.idle()
-  // Passes on what was sent, the farewell included.
+  // Passes on what was sent, the farewell included. With the links gone, what waits for the disk comes to an end.
   await network.stop()
-  driver.stop()
-  await store.close()
+  try {
+    await driver.idle()
+  } finally {
+    driver.stop()
+    await store.close()
+  }
   metrics.stop()
 }
 

@@ -81,6 +81,11 @@ export const errorCatalogue = {
     'That Content-Type or Accept is not supported here',
     'See the detail for what this resource takes.',
   ),
+  TOO_MANY_TOPICS: kind(
+    507,
+    'This peer holds as many topics as it takes',
+    'Use fewer topics: names with a key in each record need no topic of their own.',
+  ),
   OVERLOADED: kind(503, 'Too much is waiting for this peer', 'Try again shortly or at another peer.', true),
   DRAINING: kind(503, 'This peer is shutting down', 'Go on at another peer.', true),
   UNAVAILABLE: kind(503, 'No peer answered', 'Check the address; is a peer running there?', true),

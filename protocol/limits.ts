@@ -22,7 +22,11 @@ export const limits = {
   /** Publishes accepted and not yet fsynced, over all topics; beyond it a publish is refused as OVERLOADED. */
   pendingPublishBytesMax: 64 * MiB,
   pendingPublishesMax: 16_384,
+  /** Publishes that are on disk here and wait for other copies. One more is told at once how far it got. */
+  waitingPublishesMax: 16_384,
 
+  /** Connections of a peer, spare ones included: a full mesh of 64 members twice over, and room for strangers. */
+  linksMax: 512,
   /** Bytes of batches that a neighbor may have in flight to us; we hold at most this much of it unsynced. */
   linkCreditBytes: 2 * MiB,
   /** A data frame carries at least one batch. */
@@ -34,8 +38,13 @@ export const limits = {
   /** Control bytes that wait for a slow link; beyond it the link is closed and starts again from digests. */
   controlBacklogBytesMax: 1 * MiB,
   digestFeedsPerMessageMax: 256,
+  /** Feeds of all topics: writers × boots × topics. Each costs some 500 bytes here and 200 for each neighbor. */
+  feedsMax: 65_536,
+  /** Topics that this peer opens for its clients. */
+  topicsMax: 10_000,
   /** Feeds that this peer is catching up on at a time, so that a heal is not a storm. */
   catchUpsMax: 4,
+  catchUpsPerHolderMax: 2,
 
   /** Members of one mesh that this version is made for; a table beyond it is refused. */
   membersMax: 4_096,

@@ -11,9 +11,9 @@ export interface GroupCommitConfig {
   readonly pendingBytesMax: number
 }
 
-/** A full mesh of 64 links, each with all of its credit used, beside all publishes that a peer accepts. */
+/** All links, each with all of its credit used, beside all publishes that a peer accepts, and its newest metadata. */
 export const groupCommitDefaults: GroupCommitConfig = {
-  pendingBytesMax: limits.pendingPublishBytesMax + 64 * limits.linkCreditBytes,
+  pendingBytesMax: limits.pendingPublishBytesMax + limits.linksMax * limits.linkCreditBytes + 2 * limits.commitBytesMax,
 }
 
 export interface GroupCommitDeps {
@@ -74,18 +74,18 @@ export class GroupCommit {
   store(batch: BatchToStore, stored: () => void): void {
     if (this.#state === 'failed') return
     const waiting = { item: batch, bytes: batch.bytes.length, stored }
+    this.#admit(waiting.bytes)
     const queue = this.#topics.get(batch.feed.topicId)
     if (queue === undefined) this.#topics.set(batch.feed.topicId, [waiting])
     else queue.push(waiting)
     this.#pendingBatches += 1
-    this.#admit(waiting.bytes)
   }
 
   storeMeta(change: MetaChange, stored: () => void = () => {}): void {
     if (this.#state === 'failed') return
     const waiting = { item: change, bytes: change[0].length + (change[1]?.length ?? 0), stored }
-    this.#changes.push(waiting)
     this.#admit(waiting.bytes)
+    this.#changes.push(waiting)
   }
 
   /** Resolves once nothing waits and nothing is under way; rejects with the failure of the store. */

@@ -5,8 +5,7 @@ const MiB = 1024 * 1024
 
 /** Bounds of sockets and streams, each with its reason. Those of frames and backlogs are in `protocol/limits.ts`. */
 export const networkLimits = {
-  /** Open connections, spare ones included: a full mesh of 64 members twice over, and room for strangers in between. */
-  connectionsMax: 512,
+  connectionsMax: limits.linksMax,
   /** Connections that are still shaking hands. All peers of a mesh may come back at once after a cut. */
   pendingConnectionsMax: 128,
   /** New connections per second from one IP address: a whole mesh may live behind one (a laptop, a NAT, a test). */

@@ -25,13 +25,14 @@ export type PeerTimer =
 
 export type PeerInput =
   | { readonly type: 'started' }
-  /** A client's records; the shell keeps their bytes under `ref`. Answered by `publishSettled` or `publishRefused`. */
+  /**
+   * A client's records in parts that each fit into a batch; the shell keeps the bytes of a part under its `ref`. All are
+   * taken, and each is answered by `publishSettled`; or each by `publishRefused`.
+   */
   | {
       readonly type: 'publishRequested'
-      readonly ref: number
       readonly topic: TopicName
-      readonly count: number
-      readonly sizeBytes: number
+      readonly parts: readonly PublishPart[]
       readonly level: AckLevel
       readonly waitMs: Millis
     }
@@ -72,6 +73,12 @@ export type PeerInput =
   | { readonly type: 'leaveRequested' }
   | { readonly type: 'timerFired'; readonly timer: PeerTimer }
 
+export interface PublishPart {
+  readonly ref: number
+  readonly count: number
+  readonly sizeBytes: number
+}
+
 /** Effects of the machines inside that the shell performs as they are. */
 type Passed =
   | Extract<ReplicationEffect, { type: 'sendRange' | 'storeReceived' | 'discardReceived' | 'feedAdvanced' }>
@@ -105,6 +112,7 @@ export type PeerEffect =
       readonly code: ErrorCode
       readonly detail: string
     }
+  | { readonly type: 'topicRefused'; readonly ref: number; readonly code: ErrorCode; readonly detail: string }
   | { readonly type: 'topicSettled'; readonly ref: number; readonly topicId: TopicId; readonly created: boolean }
 
 /** Where the records of a publish have gone: `count` offsets of this peer's feed from `firstOffset` on. */

@@ -1,5 +1,6 @@
 import { copiesNeeded } from '#protocol/ack-level'
 import type { Digests } from '#protocol/digests'
+import type { ErrorCode } from '#protocol/errors'
 import type { Epoch, PeerId, TopicId } from '#protocol/ids'
 import { feedKeyOf, type Predecessor } from '#protocol/log/feed'
 import { limits } from '#protocol/limits'
@@ -11,6 +12,7 @@ import type { LocalFeed } from '#protocol/replication/local-feeds'
 import type { ReplicationMessage } from '#protocol/replication/messages'
 import type { Replication } from '#protocol/replication/replication'
 import type { PeerEffect, PeerInput, PlacedPublish } from './inputs.ts'
+import type { TopicName } from '#protocol/topic-name'
 import { type TopicWriter, Writers } from './writer.ts'
 
 /*
@@ -44,8 +46,9 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
   readonly #placed = new Map<number, PlacedPublish>()
   /** Requests to make a topic known, until its opening batch is on disk. */
   readonly #topicRequests = new Map<TopicId, number[]>()
-  #publishes = 0
-  #publishBytes = 0
+  /** Publishes that are not on this peer's disk yet. */
+  #unsyncedPublishes = 0
+  #unsyncedBytes = 0
   #registryVersion = ''
   #effects: PeerEffect[] = []
 
@@ -65,9 +68,9 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
     return effects
   }
 
-  /** Publishes that are not settled yet, and the bytes of those that are not in a batch yet. */
+  /** Publishes that are not settled yet, and the bytes of those that are not on this peer's disk yet. */
   get pending(): { readonly publishes: number; readonly publishBytes: number } {
-    return { publishes: this.#publishes, publishBytes: this.#publishBytes }
+    return { publishes: this.#unsyncedPublishes + this.replication.waitingPublishes, publishBytes: this.#unsyncedBytes }
   }
 
   topicIdOf(topic: Parameters<Writers['topicIdOf']>[0]): TopicId {
@@ -116,38 +119,52 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
   // Publishing --------------------------------------------------------------------------------------------------------
 
   #onPublish(input: Extract<PeerInput, { type: 'publishRequested' }>, nowMs: Millis): void {
-    const registered = this.replication.home.peers.length
-    const needed = copiesNeeded(input.level, registered).count
-    if (needed > registered) {
-      const detail = `${needed} copies were asked for, and ${registered} peers are registered.`
-      return this.#refuse(input.ref, 'ACK_LEVEL_IMPOSSIBLE', detail)
+    const { parts, level, topic } = input
+    const refusal = this.#refusalOf(input)
+    if (refusal !== undefined) {
+      for (const { ref } of parts) this.#effects.push({ type: 'publishRefused', ref, ...refusal })
+      return
     }
-    if (
-      this.#publishes >= limits.pendingPublishesMax ||
-      this.#publishBytes + input.sizeBytes > limits.pendingPublishBytesMax
-    ) {
-      return this.#refuse(
-        input.ref,
-        'OVERLOADED',
-        `${this.#publishes} publishes wait for this peer's disk or for copies.`,
-      )
+    const writer = this.#writers.open(topic)
+    for (const part of parts) {
+      this.#unsyncedPublishes++
+      this.#unsyncedBytes += unsyncedBytesOf(part)
+      writer.add({ ...part, level, deadlineMs: nowMs + input.waitMs })
     }
-    this.#publishes++
-    this.#publishBytes += input.sizeBytes
-    const { ref, count, sizeBytes, level } = input
-    const writer = this.#writers.open(input.topic)
-    writer.add({ ref, count, sizeBytes, level, deadlineMs: nowMs + input.waitMs })
     this.#makeNext(writer)
   }
 
-  #refuse(ref: number, code: 'ACK_LEVEL_IMPOSSIBLE' | 'OVERLOADED', detail: string): void {
-    this.#effects.push({ type: 'publishRefused', ref, code, detail })
+  /** Only what waits for this peer's own disk is refused: what waits for others must not keep anybody from publishing (P1). */
+  #refusalOf({ parts, level, topic }: Extract<PeerInput, { type: 'publishRequested' }>): Refusal | undefined {
+    const { peers, merged } = this.replication.home
+    const needed = copiesNeeded(level, peers.length).count
+    if (merged && needed > peers.length) {
+      const detail = `${needed} copies were asked for, and ${peers.length} peers are registered.`
+      return { code: 'ACK_LEVEL_IMPOSSIBLE', detail }
+    }
+    const bytes = parts.reduce((sum, part) => sum + unsyncedBytesOf(part), this.#unsyncedBytes)
+    const count = this.#unsyncedPublishes + parts.length
+    if (count > limits.pendingPublishesMax || bytes > limits.pendingPublishBytesMax) {
+      return { code: 'OVERLOADED', detail: `${this.#unsyncedPublishes} publishes wait for the disk of this peer.` }
+    }
+    return this.#topicRefusal(topic)
+  }
+
+  #topicRefusal(topic: TopicName): Refusal | undefined {
+    const isKnown = this.#writers.get(this.#writers.topicIdOf(topic)) !== undefined
+    if (isKnown || this.#writers.size < limits.topicsMax) return undefined
+    return { code: 'TOO_MANY_TOPICS', detail: `${limits.topicsMax} topics were published to at this peer.` }
   }
 
   #onTopic({ ref, topic }: Extract<PeerInput, { type: 'topicRequested' }>): void {
     const topicId = this.#writers.topicIdOf(topic)
     if (this.replication.local.ofTopic(topicId).some(({ durable }) => durable !== undefined)) {
       this.#effects.push({ type: 'topicSettled', ref, topicId, created: false })
+      return
+    }
+    const refusal = this.#topicRefusal(topic)
+    if (refusal !== undefined) {
+      this.#effects.push({ type: 'topicRefused', ref, ...refusal })
       return
     }
     const requests = this.#topicRequests.get(topicId)
@@ -167,7 +184,6 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
     const { opening, placed } = writer.made(head)
     this.#tellReplication({ type: 'batchAppended', feed, head, ...(opening && { opening }) }, nowMs)
     for (const { intent, place } of placed) {
-      this.#publishBytes -= intent.sizeBytes
       this.#placed.set(intent.ref, place)
       const publish = { ...intent, feed, endOffset: place.firstOffset + place.count }
       this.#tellReplication({ type: 'publishAppended', publish }, nowMs)
@@ -181,8 +197,12 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
       this.#settleTopic(feed.topicId)
       if (feed.writer !== this.self || feed.epoch !== this.epoch) continue
       const writer = this.#writers.get(feed.topicId)
-      writer?.stored(head)
-      if (writer !== undefined) this.#makeNext(writer)
+      if (writer === undefined) continue
+      for (const intent of writer.stored(head)) {
+        this.#unsyncedPublishes--
+        this.#unsyncedBytes -= unsyncedBytesOf(intent)
+      }
+      this.#makeNext(writer)
     }
   }
 
@@ -198,9 +218,11 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
 
   /** Where a feed opened now goes on from: this peer's newest feed of the topic, as far as the disk knows it. */
   #newestOwnFeed(topicId: TopicId): Predecessor | undefined {
-    const own = this.replication.local.ofTopic(topicId).filter(({ feed }) => feed.writer === this.self)
+    // A neighbor may give back an opening that a crash kept from our disk: until it is there, it goes on from nothing.
+    const known = this.replication.local.ofTopic(topicId).filter(({ durable }) => durable !== undefined)
+    const own = known.filter(({ feed }) => feed.writer === this.self)
     const continued = new Set(own.map(({ opening }) => opening.predecessor?.epoch))
-    const tips = own.filter(({ feed, durable }) => !continued.has(feed.epoch) && durable !== undefined)
+    const tips = own.filter(({ feed }) => !continued.has(feed.epoch))
     const tip = tips.reduce<LocalFeed | undefined>((best, feed) => (isFurther(feed, best) ? feed : best), undefined)
     return tip?.durable && { epoch: tip.feed.epoch, nextOffset: tip.durable.nextOffset, hash: tip.durable.hash }
   }
@@ -233,6 +255,7 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
       this.#tellMembership({ type: 'trafficReceived', peer: from }, nowMs)
       switch (message.type) {
         case 'digest':
+        case 'digestMore':
         case 'want':
         case 'wantMissing':
         case 'credit':
@@ -310,7 +333,6 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
       case 'publishSettled': {
         const placed = this.#placed.get(effect.settled.ref)
         this.#placed.delete(effect.settled.ref)
-        this.#publishes--
         if (placed !== undefined) this.#effects.push({ ...effect, placed })
         return
       }
@@ -332,6 +354,14 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
     if (link !== undefined) this.#effects.push({ type: 'closeLink', link, reason })
   }
 }
+
+interface Refusal {
+  readonly code: ErrorCode
+  readonly detail: string
+}
+
+/** With the batch around it, and the opening batch of its feed: thousands of topics may be opened during one fsync. */
+const unsyncedBytesOf = ({ sizeBytes }: { readonly sizeBytes: number }): number => sizeBytes + 1_024
 
 /** A restored or cloned directory can leave several tips: the one with the most offsets goes first, then the key decides. */
 function isFurther(feed: LocalFeed, best: LocalFeed | undefined): boolean {

@@ -35,8 +35,9 @@ export class TopicWriter {
   /** Undefined until the opening batch is made. */
   #head: Head | undefined
   #storedOffset = -1
-  /** What the batch that is being made right now contains. */
-  #making: readonly PublishIntent[] | undefined
+  /** What the batch that is being made right now contains, and after that the one on its way to disk. */
+  #making: PublishIntent[] | undefined
+  #storing: PublishIntent[] = []
 
   constructor(feed: FeedId, opening: Opening) {
     this.feed = feed
@@ -68,19 +69,23 @@ export class TopicWriter {
     })
     assert(firstOffset === head.nextOffset, 'the batch holds the records it was made of')
     this.#head = head
+    this.#storing = this.#making
     this.#making = undefined
     return { opening, placed }
   }
 
-  stored(head: Head): void {
+  /** The feed is on disk up to here. Returns the publishes that are so by this. */
+  stored(head: Head): readonly PublishIntent[] {
     this.#storedOffset = head.nextOffset
+    if (this.#head?.nextOffset !== head.nextOffset) return []
+    return this.#storing.splice(0)
   }
 
   #baseOffset(): number {
     return this.#opening.predecessor?.nextOffset ?? 0
   }
 
-  #make(intents: readonly PublishIntent[], opening?: Opening): MakeBatch {
+  #make(intents: PublishIntent[], opening?: Opening): MakeBatch {
     this.#making = intents
     return {
       type: 'makeBatch',
@@ -92,7 +97,7 @@ export class TopicWriter {
     }
   }
 
-  #takeWaiting(): readonly PublishIntent[] {
+  #takeWaiting(): PublishIntent[] {
     let sizeBytes = 0
     let count = 0
     const end = this.#waiting.findIndex((intent) => {
@@ -124,6 +129,10 @@ export class Writers {
 
   topicIdOf(topic: TopicName): TopicId {
     return topicIdOf(this.#options.digests, { cluster: this.#options.cluster, name: topic, generation: 0 })
+  }
+
+  get size(): number {
+    return this.#byTopic.size
   }
 
   get(topicId: TopicId): TopicWriter | undefined {

@@ -2,8 +2,8 @@ import type { PeerId } from '#protocol/ids'
 import { type FeedId, type FeedKey, feedKeyOf, type Predecessor } from '#protocol/log/feed'
 import { limits } from '#protocol/limits'
 import type { Millis } from '#protocol/machine'
-import type { LocalFeeds } from './local-feeds.ts'
 import type { LinkNumber } from './inputs.ts'
+import type { LocalFeeds } from './local-feeds.ts'
 import type { Neighbor, NeighborLink } from './neighbor.ts'
 
 /** How long a want may stay unanswered before another holder is asked. A slow link gets its credits in this time. */
@@ -15,10 +15,8 @@ const retryMs: Millis = 1_000
 
 interface Behind {
   readonly feed: FeedId
-  /** Since when it has made no progress. */
-  sinceMs: Millis
+  /** A holder that failed us. */
   avoid: PeerId | undefined
-  retryAtMs: Millis
 }
 
 export interface Pull {
@@ -33,41 +31,63 @@ export interface Pull {
 
 /**
  * Repair: which feeds this peer lacks a part of, and from whom to ask it. Rules (DESIGN §7):
- * 1. A feed is asked for in order, one want at a time, at most `catchUpsMax` feeds together.
+ * 1. A feed is asked for in order, one want at a time; at most `catchUpsMax` feeds together, `catchUpsPerHolderMax` of them
+ *    from one holder, so that a slow one does not keep the others waiting.
  * 2. A predecessor comes first, up to the link: order holds across restarts of the writer.
  * 3. What a linked writer pushes itself is left to it, unless it makes no progress.
- * 4. Any holder may serve; one that did not answer is passed over as long as there is another.
+ * 4. Any holder may serve; one that failed is passed over as long as there is another.
+ *
+ * A feed that we are behind in is in one place: `#ready` to be asked for, under a pull, or parked until something happens
+ * (its predecessor advances, time passes). So planning costs what it starts, however many feeds there are.
  */
 export class CatchUp {
   readonly #local: LocalFeeds
-  readonly #behind = new Map<FeedKey, Behind>()
-  readonly #pulls = new Map<FeedKey, Pull>()
-  /** Links of feeds whose opening batch came before their predecessor was complete here. */
-  readonly #waitsFor = new Map<FeedKey, { readonly feed: FeedId; readonly predecessor: Predecessor }>()
+  readonly #neighbors: ReadonlyMap<PeerId, Neighbor>
+  readonly #ready = new Map<FeedKey, Behind>()
+  readonly #pulls = new Map<FeedKey, Pull & Behind>()
+  readonly #parked = new Map<FeedKey, Behind & { readonly untilMs: Millis }>()
+  /** Feeds whose opening batch came before their predecessor was complete here, by predecessor. */
+  readonly #waitingFor = new Map<FeedKey, Map<FeedKey, { readonly feed: FeedId; readonly predecessor: Predecessor }>>()
   #lastRef = 0
 
-  constructor(local: LocalFeeds) {
+  constructor(local: LocalFeeds, neighbors: ReadonlyMap<PeerId, Neighbor>) {
     this.#local = local
+    this.#neighbors = neighbors
   }
 
   /** A neighbor holds the feed up to `nextOffset`. */
   heard(feed: FeedId, nextOffset: number, nowMs: Millis): void {
     const key = feedKeyOf(feed)
-    if (nextOffset > this.#local.position(key) && !this.#behind.has(key)) {
-      this.#behind.set(key, { feed, sinceMs: nowMs, avoid: undefined, retryAtMs: nowMs })
-    }
+    if (nextOffset <= this.#local.position(key) || this.#isKnown(key)) return
+    if (this.#isPushed(feed)) this.#parked.set(key, { feed, avoid: undefined, untilMs: nowMs + pushPatienceMs })
+    else this.#ready.set(key, { feed, avoid: undefined })
   }
 
+  /** The opening batch of the feed was here, and names a predecessor that is not. */
   waitFor(feed: FeedId, predecessor: Predecessor): void {
-    this.#waitsFor.set(feedKeyOf(feed), { feed, predecessor })
+    const key = feedKeyOf(feed)
+    const before = feedKeyOf({ ...feed, epoch: predecessor.epoch })
+    const waiting = this.#waitingFor.get(before) ?? new Map()
+    this.#waitingFor.set(before, waiting)
+    waiting.set(key, { feed, predecessor })
+    this.#pulls.delete(key)
+    this.#ready.delete(key)
+    this.#parked.set(key, { feed, avoid: undefined, untilMs: Number.POSITIVE_INFINITY })
   }
 
   /** The feed has moved here: it is not stuck, and its next part may be asked for. */
-  advanced(key: FeedKey, nowMs: Millis): void {
-    this.#pulls.delete(key)
-    this.#waitsFor.delete(key)
-    const behind = this.#behind.get(key)
-    if (behind !== undefined) Object.assign(behind, { sinceMs: nowMs, avoid: undefined })
+  advanced(feed: FeedId, nowMs: Millis): void {
+    const key = feedKeyOf(feed)
+    this.#forget(key)
+    const furthest = furthestOf(this.#neighbors, key)
+    if (furthest > this.#local.position(key)) this.heard(feed, furthest, nowMs)
+    for (const [successor, { feed: next, predecessor }] of this.#waitingFor.get(key) ?? []) {
+      if (!isComplete(this.#local, next, predecessor)) continue
+      this.#waitingFor.get(key)?.delete(successor)
+      this.#parked.delete(successor)
+      this.#ready.set(successor, { feed: next, avoid: undefined })
+    }
+    if (this.#waitingFor.get(key)?.size === 0) this.#waitingFor.delete(key)
   }
 
   /** The want of this number brought nothing that could be stored. */
@@ -79,39 +99,42 @@ export class CatchUp {
     this.#giveUp((pull) => pull.from === peer, nowMs)
   }
 
-  expire(nowMs: Millis): void {
+  /** Time has passed: wants may be overdue, and what was parked may be asked for. */
+  sweep(nowMs: Millis): void {
     this.#giveUp((pull) => nowMs >= pull.overdueMs, nowMs)
+    for (const [key, { feed, avoid, untilMs }] of this.#parked) {
+      if (nowMs < untilMs) continue
+      this.#parked.delete(key)
+      this.#ready.set(key, { feed, avoid })
+    }
   }
 
   /** New wants to send, as many as may run at a time. */
-  plan(neighbors: ReadonlyMap<PeerId, Neighbor>, nowMs: Millis): readonly Pull[] {
+  plan(nowMs: Millis): readonly Pull[] {
     const started: Pull[] = []
-    for (const [key, behind] of this.#behind) {
+    for (const [key, { feed, avoid }] of this.#ready) {
       if (this.#pulls.size >= limits.catchUpsMax) break
-      if (this.#pulls.has(key) || this.#waitsForPredecessor(key)) continue
-      const holders = linkedHolders(neighbors, key, this.#local.position(key))
-      if (holders.length === 0) {
-        this.#behind.delete(key)
-        continue
-      }
-      if (isPushed(neighbors, behind.feed) && nowMs - behind.sinceMs < pushPatienceMs) continue
-      const holder = this.#holderOf(holders, behind.avoid)
-      if (holder.peer === behind.avoid && nowMs < behind.retryAtMs) continue
-      started.push(this.#start(behind.feed, holder, nowMs))
+      const holders = linkedHolders(this.#neighbors, key, this.#local.position(key))
+      const holder = this.#idlest(holders, avoid)
+      if (holder === undefined && holders.length > 0) continue
+      this.#ready.delete(key)
+      // Nobody linked has it: whoever comes with it will tell.
+      if (holder !== undefined) started.push(this.#start(feed, holder, avoid, nowMs))
     }
     return started
   }
 
   snapshot(): { readonly behind: number; readonly pulls: readonly Pull[] } {
-    return { behind: this.#behind.size, pulls: [...this.#pulls.values()] }
+    return { behind: this.#ready.size + this.#pulls.size + this.#parked.size, pulls: [...this.#pulls.values()] }
   }
 
-  #start(feed: FeedId, holder: LinkedNeighbor, nowMs: Millis): Pull {
+  #start(feed: FeedId, holder: LinkedNeighbor, avoid: PeerId | undefined, nowMs: Millis): Pull {
     const key = feedKeyOf(feed)
     const position = this.#local.position(key)
     const pull = {
       ref: ++this.#lastRef,
       feed,
+      avoid,
       from: holder.peer,
       link: holder.link.number,
       position,
@@ -123,26 +146,43 @@ export class CatchUp {
     return pull
   }
 
+  /** At once if there is another holder, else after a pause; behind all others that wait. */
   #giveUp(isLost: (pull: Pull) => boolean, nowMs: Millis): void {
     for (const [key, pull] of this.#pulls) {
       if (!isLost(pull)) continue
       this.#pulls.delete(key)
-      const behind = this.#behind.get(key)
-      if (behind !== undefined) Object.assign(behind, { avoid: pull.from, retryAtMs: nowMs + retryMs })
+      const { feed, from: avoid } = pull
+      const holders = linkedHolders(this.#neighbors, key, this.#local.position(key))
+      if (holders.some(({ peer }) => peer !== avoid)) this.#ready.set(key, { feed, avoid })
+      else this.#parked.set(key, { feed, avoid, untilMs: nowMs + retryMs })
     }
   }
 
   /** The holder with the fewest wants of ours, so that a heal spreads over everybody who can help. */
-  #holderOf(holders: readonly LinkedNeighbor[], avoid: PeerId | undefined): LinkedNeighbor {
-    const asked = (peer: PeerId): number => [...this.#pulls.values()].filter((pull) => pull.from === peer).length
-    const cost = (holder: LinkedNeighbor): number =>
-      asked(holder.peer) + (holder.peer === avoid ? limits.catchUpsMax : 0)
-    return holders.reduce((best, holder) => (cost(holder) < cost(best) ? holder : best))
+  #idlest(holders: readonly LinkedNeighbor[], avoid: PeerId | undefined): LinkedNeighbor | undefined {
+    const asked = new Map<PeerId, number>()
+    for (const { from } of this.#pulls.values()) asked.set(from, (asked.get(from) ?? 0) + 1)
+    const free = holders.filter(({ peer }) => (asked.get(peer) ?? 0) < limits.catchUpsPerHolderMax)
+    const cost = ({ peer }: Neighbor): number => (asked.get(peer) ?? 0) + (peer === avoid ? limits.catchUpsMax : 0)
+    return free.reduce<LinkedNeighbor | undefined>(
+      (best, holder) => (best === undefined || cost(holder) < cost(best) ? holder : best),
+      undefined,
+    )
   }
 
-  #waitsForPredecessor(key: FeedKey): boolean {
-    const waiting = this.#waitsFor.get(key)
-    return waiting !== undefined && !isComplete(this.#local, waiting.feed, waiting.predecessor)
+  #isKnown(key: FeedKey): boolean {
+    return this.#ready.has(key) || this.#pulls.has(key) || this.#parked.has(key)
+  }
+
+  #forget(key: FeedKey): void {
+    this.#ready.delete(key)
+    this.#pulls.delete(key)
+    this.#parked.delete(key)
+  }
+
+  /** The writer is linked, runs the boot that this feed is of, and will push it. */
+  #isPushed(feed: FeedId): boolean {
+    return this.#neighbors.get(feed.writer)?.link?.epoch === feed.epoch
   }
 }
 
@@ -157,10 +197,11 @@ const linkedHolders = (
     (neighbor): neighbor is LinkedNeighbor => neighbor.link !== undefined && neighbor.position(key) > position,
   )
 
-/** The writer is linked, runs the boot that this feed is of, and will push it. */
-function isPushed(neighbors: ReadonlyMap<PeerId, Neighbor>, feed: FeedId): boolean {
-  return neighbors.get(feed.writer)?.link?.epoch === feed.epoch
-}
+const furthestOf = (neighbors: ReadonlyMap<PeerId, Neighbor>, key: FeedKey): number =>
+  Math.max(
+    ...[...neighbors.values()].map((neighbor) => (neighbor.link === undefined ? -1 : neighbor.position(key))),
+    -1,
+  )
 
 /** Is the predecessor here up to the link, so that the successor may follow? */
 export function isComplete(local: LocalFeeds, feed: FeedId, predecessor: Predecessor | undefined): boolean {

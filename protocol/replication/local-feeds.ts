@@ -30,6 +30,10 @@ export class LocalFeeds {
     return this.#byKey.get(key)
   }
 
+  get size(): number {
+    return this.#byKey.size
+  }
+
   all(): IterableIterator<LocalFeed> {
     return this.#byKey.values()
   }

@@ -29,6 +29,8 @@ export type ReplicationMessage =
       readonly initial: boolean
       readonly more: boolean
     }
+  /** The page of an initial digest with `more` has been read: the next one may come. */
+  | { readonly type: 'digestMore' }
   /**
    * Asks for the batches of a feed beyond `position` (the nextOffset held, or −1 for all): at least one batch, and then as
    * many as fit into `bytesMax`. Answered by one data frame with this `ref`, or by `wantMissing`.

@@ -28,8 +28,10 @@ export class NeighborLink {
   readonly wants: Want[] = []
   /** Feeds whose heads here have moved and which the other side has not been told of. */
   readonly untold = new Set<FeedKey>()
-  /** Feeds named in the initial digest so far. */
-  readonly listed = new Set<FeedKey>()
+  /** Feeds of the initial digest that are still to be told. */
+  readonly unlisted: FeedKey[] = []
+  /** Own feeds that were sent since a want was last served. */
+  pushesInARow = 0
 
   constructor(number: LinkNumber) {
     this.number = number
@@ -60,9 +62,12 @@ export class Neighbor {
     return this.link
   }
 
-  /** Takes over the newest word, also when it is lower than the one before. */
-  heard(digest: FeedDigest): void {
-    this.heads.set(feedKeyOf(digest.feed), digest)
+  /** Takes over the newest word, also when it is lower than the one before. False: it names more feeds than we keep. */
+  heard(digest: FeedDigest): boolean {
+    const key = feedKeyOf(digest.feed)
+    if (this.heads.size >= limits.feedsMax && !this.heads.has(key)) return false
+    this.heads.set(key, digest)
+    return true
   }
 
   position(key: FeedKey): number {

@@ -2,7 +2,7 @@
 // followed by hand: the batch that ends at offset 3 has the hash 0…03.
 import { expect, test } from 'vitest'
 import type { Epoch, Hash, PeerId, TopicId } from '#protocol/ids'
-import { type FeedId, NOTHING, type Opening } from '#protocol/log/feed'
+import { type FeedId, feedKeyOf, NOTHING, type Opening } from '#protocol/log/feed'
 import { limits } from '#protocol/limits'
 import type { BatchFacts, PendingPublish, ReplicationEffect, ReplicationInput } from './inputs.ts'
 import type { FeedDigest, ReplicationMessage } from './messages.ts'
@@ -227,8 +227,7 @@ test('a successor is not taken before its predecessor is here up to the link; th
   const first = [openingBatch(openingOf(elm)), batch(0), batch(1)]
   const taken = peer.receive(ash, before, first, { link: 2, ref: 2 })
   expect(ofType(taken, 'storeReceived')).toHaveLength(1)
-  peer.nowMs = 1_000
-  const next = messages(peer.sweep(1_000), 'want')
+  const next = messages(taken, 'want')
   expect(next.map(({ message }) => [message.feed.epoch, message.position])).toEqual([[epochs.second, NOTHING]])
   expect(ofType(peer.receive(ash, after, [openingBatch(opening)], { link: 2, ref: 3 }), 'storeReceived')).toHaveLength(
     1,
@@ -279,13 +278,105 @@ test('a holder that does not answer is passed over for another; a lone one is as
   expect(messages(peer.sweep(1_000), 'want').map(({ to }) => to)).toEqual([ash])
 })
 
-test('at most four feeds are caught up on at a time, and a linked writer is left to push its own', () => {
+test('at most four feeds are caught up on at a time, two from one holder; a linked writer is left to push its own', () => {
   const peer = new Oak()
   const many = Array.from({ length: 9 }, (_, i) => digest(feedOf(`w${i}` as PeerId), 5))
-  expect(messages(peer.link(ash, 2, many), 'want')).toHaveLength(limits.catchUpsMax)
+  expect(messages(peer.link(ash, 2, many), 'want')).toHaveLength(limits.catchUpsPerHolderMax)
+  const more = messages(peer.link(elm, 1, many), 'want')
+  expect(more.map(({ to }) => to)).toEqual([elm, elm])
+  expect(limits.catchUpsMax).toBe(4)
+  expect(messages(peer.link('fir' as PeerId, 3, many), 'want')).toEqual([])
   const other = new Oak()
   expect(messages(other.link(elm, 1, [digest(feedOf(elm), 5)]), 'want')).toEqual([])
   expect(messages(other.sweep(2_000), 'want')).toMatchObject([{ to: elm }])
+})
+
+test('a new link tells its heads page by page, the next one when the last was read', () => {
+  const count = 2 * limits.digestFeedsPerMessageMax + 1
+  const feeds = Array.from({ length: count }, (_, i) => {
+    const writer = `w${i}` as PeerId
+    return { feed: feedOf(writer), opening: openingOf(writer), head: headAt(1), keptFrom: 0 }
+  })
+  const peer = new Oak(feeds)
+  const pages = [messages(peer.tell({ type: 'linkUp', peer: elm, link: 1 }), 'digest')]
+  for (let i = 0; i < 3; i++) pages.push(messages(peer.hear(elm, { type: 'digestMore' }), 'digest'))
+  expect(pages.map((page) => page.map(({ message }) => [message.feeds.length, message.more]))).toEqual([
+    [[limits.digestFeedsPerMessageMax, true]],
+    [[limits.digestFeedsPerMessageMax, true]],
+    [[1, false]],
+    [],
+  ])
+})
+
+test('whoever reads a page with more to come asks for the next', () => {
+  const peer = new Oak()
+  peer.tell({ type: 'linkUp', peer: elm, link: 1 })
+  const page = { type: 'digest', epoch: epochs.first, feeds: [digest(feedOf(elm), 0)], initial: true } as const
+  expect(messages(peer.hear(elm, { ...page, more: true }), 'digestMore')).toHaveLength(1)
+  expect(messages(peer.hear(elm, { ...page, more: false }), 'digestMore')).toEqual([])
+})
+
+test('nobody else writes our feed of this boot: whoever sends it is cut off, before and after it is opened', () => {
+  const peer = new Oak()
+  peer.link(elm, 1)
+  const forgedOpening = peer.receive(elm, feedOf(oak), [openingBatch(openingOf(oak))])
+  expect(ofType(forgedOpening, 'closeLink')).toMatchObject([{ peer: elm }])
+  peer.write(0, true)
+  const forged = peer.receive(elm, feedOf(oak), [batch(0)])
+  expect(ofType(forged, 'storeReceived')).toEqual([])
+  expect(peer.machine.local.position(feedKeyOf(feedOf(oak)))).toBe(0)
+  // Nor is it asked for, whatever a neighbor says that it has.
+  expect(messages(peer.link(ash, 2, [digest(feedOf(oak), 99)]), 'want')).toEqual([])
+})
+
+test('a copy at a peer that does not belong is none', () => {
+  const peer = new Oak()
+  const stranger = 'fox' as PeerId
+  peer.write(0, true)
+  peer.write(1, true)
+  peer.link(stranger, 9, [digest(feedOf(oak), 1)])
+  expect(settledOf(peer.publish({ level: { type: 'count', count: 2 } }))).toEqual([])
+  expect(settledOf(peer.tell({ type: 'drainRequested' }))).toEqual([{ ref: 1, reached: false, peers: [oak] }])
+})
+
+test('a peer that never stops publishing still serves what it is asked for', () => {
+  const feed = feedOf(elm)
+  const peer = new Oak([{ feed, opening: openingOf(elm), head: headAt(4), keptFrom: 0 }])
+  peer.write(0, true)
+  peer.link(ash, 2, [digest(feedOf(oak), 0)])
+  peer.write(1, false)
+  peer.hear(ash, { type: 'want', ref: 5, feed, position: 1, bytesMax: 1_000 })
+  const refs: number[] = []
+  for (let end = 2; end < 12; end++) {
+    peer.write(end, false)
+    const sent = peer.tell({ type: 'rangeSent', to: ash, link: 2, nextPosition: end - 1, sizeBytes: 0 })
+    refs.push(...ofType(sent, 'sendRange').map(({ ref }) => ref))
+  }
+  expect(refs).toContain(5)
+})
+
+test('beyond the bound of those that wait, a publish is told at once how far it got', () => {
+  const peer = new Oak()
+  peer.write(0, true)
+  peer.write(1, true)
+  for (let ref = 0; ref < limits.waitingPublishesMax; ref++) peer.publish({ ref })
+  const last = limits.waitingPublishesMax
+  expect(settledOf(peer.publish({ ref: last }))).toEqual([{ ref: last, reached: false, peers: [oak] }])
+  expect(settledOf(peer.publish({ ref: last + 1, level: { type: 'local' } }))).toMatchObject([{ reached: true }])
+})
+
+test('a neighbor that names more feeds than there may be is heard up to the bound', () => {
+  const peer = new Oak()
+  peer.tell({ type: 'linkUp', peer: elm, link: 1 })
+  const pages = limits.feedsMax / limits.digestFeedsPerMessageMax + 1
+  for (let page = 0; page < pages; page++) {
+    const feeds = Array.from({ length: limits.digestFeedsPerMessageMax }, (_, i) => {
+      return digest(feedOf(`w${page}x${i}` as PeerId), 1)
+    })
+    peer.hear(elm, { type: 'digest', epoch: epochs.first, feeds, initial: true, more: true })
+  }
+  expect(peer.machine.neighbors.get(elm)?.heads.size).toBe(limits.feedsMax)
+  expect(peer.machine.anomalies.feedsRefused).toBe(limits.digestFeedsPerMessageMax)
 })
 
 test('a neighbor whose disk went back is pushed to again from where it says that it is', () => {

@@ -16,7 +16,7 @@ import type {
 import { digestOf, type LocalFeed, LocalFeeds } from './local-feeds.ts'
 import type { FeedDigest, ReplicationMessage } from './messages.ts'
 import { Neighbor, type NeighborLink, type Want } from './neighbor.ts'
-import { type Home, Settlement } from './settlement.ts'
+import { type Copies, type Home, Settlement } from './settlement.ts'
 
 /*
  * Replication of feeds between neighbors (DESIGN §7). The rules are in README.md; the invariants:
@@ -31,8 +31,11 @@ import { type Home, Settlement } from './settlement.ts'
 const sweepIntervalMs: Millis = 1_000
 /** How long heads wait to be told to neighbors that do not wait for them; the writer of a feed is told at once. */
 const digestDelayMs: Millis = 50
+const settleIntervalMsMin: Millis = 10
 /** Heads of our own chain that we remember to check neighbors' heads against; a neighbor further back is just not counted yet. */
 const boundariesMax = 4_096
+/** Live pushes go before what was asked for, but a peer that never pauses must not starve one that catches up. */
+const pushesInARowMax = 4
 /** Wants of one neighbor that wait here; it has no reason to have more than a few under way. */
 const wantsMax = 4 * limits.catchUpsMax
 
@@ -51,14 +54,14 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   #sweeping = false
   #draining = false
   /** Frames that did not fit our chain, credit overruns and the like: nothing is lost by them, but somebody should look. */
-  readonly anomalies = { unfitFrames: 0, foreignChains: 0, creditOverruns: 0 }
+  readonly anomalies = { unfitFrames: 0, foreignChains: 0, creditOverruns: 0, forgedFeeds: 0, feedsRefused: 0 }
   #effects: ReplicationEffect[] = []
 
   constructor(options: ReplicationOptions) {
     this.#self = options.self
     this.#epoch = options.epoch
     this.local = new LocalFeeds(options.feeds)
-    this.#catchUp = new CatchUp(this.local)
+    this.#catchUp = new CatchUp(this.local, this.neighbors)
     this.#home = { peers: [options.self], registryVersion: '', merged: false }
   }
 
@@ -74,6 +77,11 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     return this.#home
   }
 
+  /** Publishes that wait for copies, at other peers or here. */
+  get waitingPublishes(): number {
+    return this.#settlement.count
+  }
+
   catchUps(): ReturnType<CatchUp['snapshot']> {
     return this.#catchUp.snapshot()
   }
@@ -82,7 +90,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     switch (input.type) {
       case 'homeChanged':
         this.#home = { peers: input.home, registryVersion: input.registryVersion, merged: input.merged }
-        return this.#settleAll(nowMs)
+        return this.#settleAll()
       case 'linkUp':
         return this.#onLinkUp(input.peer, input.link)
       case 'linkDown':
@@ -101,7 +109,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
         return this.#onPublish(input.publish, nowMs)
       case 'drainRequested':
         this.#draining = true
-        return this.#settleAll(nowMs)
+        return this.#expire(Number.POSITIVE_INFINITY)
       case 'timerFired':
         return this.#onTimer(input.timer, nowMs)
     }
@@ -110,12 +118,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   #onLinkUp(peer: PeerId, number: LinkNumber): void {
     const neighbor = this.neighbors.get(peer) ?? new Neighbor(peer)
     this.neighbors.set(peer, neighbor)
-    neighbor.linkUp(number)
-    this.#sendDigests(
-      peer,
-      [...this.local.all()].flatMap((feed) => digestOf(feed) ?? []),
-      true,
-    )
+    const link = neighbor.linkUp(number)
+    link.unlisted.push(...[...this.local.all()].map(({ key }) => key))
+    this.#tellNextPage(peer, link)
   }
 
   #onLinkDown(peer: PeerId, nowMs: Millis): void {
@@ -132,6 +137,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     switch (message.type) {
       case 'digest':
         return this.#onDigest(neighbor, link, message, nowMs)
+      case 'digestMore':
+        if (link.unlisted.length > 0) this.#tellNextPage(from, link)
+        return
       case 'want':
         return this.#onWant(neighbor, link, { ...message, key: feedKeyOf(message.feed) })
       case 'wantMissing':
@@ -153,34 +161,31 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   ): void {
     link.epoch = message.epoch
     for (const entry of message.feeds) {
-      neighbor.heard(entry)
-      this.#verify(neighbor, entry)
-      this.#catchUp.heard(entry.feed, entry.nextOffset, nowMs)
-      // Durable progress can overtake the account of our own sends, when another holder served the feed.
-      const key = feedKeyOf(entry.feed)
-      if (this.#isOwn(entry.feed) && link.pushPosition(key) < entry.nextOffset) link.pushed.set(key, entry.nextOffset)
-      this.#settle(key, nowMs)
+      if (!neighbor.heard(entry)) this.anomalies.feedsRefused++
+      else if (this.#isOwn(entry.feed)) this.#onOwnHead(neighbor, link, entry)
+      else this.#catchUp.heard(entry.feed, entry.nextOffset, nowMs)
     }
-    if (message.initial && !message.more) link.digestComplete = true
+    if (message.initial && message.more) this.#send(neighbor.peer, { type: 'digestMore' })
+    else if (message.initial) link.digestComplete = true
     this.#plan(nowMs)
     this.#sendNext(neighbor)
   }
 
   /** A copy of our own feed counts up to where the neighbor's chain is known to be ours. A lower head takes it back. */
-  #verify(neighbor: Neighbor, entry: FeedDigest): void {
-    const key = feedKeyOf(entry.feed)
-    const boundaries = this.#boundaries.get(key)
-    if (boundaries === undefined) return
-    const ours = boundaries.get(entry.nextOffset)
-    const before = neighbor.verified.get(key) ?? NOTHING
+  #onOwnHead(neighbor: Neighbor, link: NeighborLink, { feed, nextOffset, hash }: FeedDigest): void {
+    const key = feedKeyOf(feed)
+    const ours = this.#boundaries.get(key)?.get(nextOffset)
     if (ours === undefined) {
-      neighbor.verified.set(key, Math.min(before, entry.nextOffset))
-    } else if (ours === entry.hash) {
-      neighbor.verified.set(key, entry.nextOffset)
+      neighbor.verified.set(key, Math.min(neighbor.verified.get(key) ?? NOTHING, nextOffset))
+    } else if (ours === hash) {
+      neighbor.verified.set(key, nextOffset)
     } else {
       this.anomalies.foreignChains++
       neighbor.verified.set(key, NOTHING)
     }
+    // Durable progress can overtake the account of our own sends, when another holder served the feed.
+    if (link.pushPosition(key) < nextOffset) link.pushed.set(key, nextOffset)
+    this.#settle(key)
   }
 
   /** A feed of this boot: all others, earlier ones of this peer too, are repaired by asking. */
@@ -188,23 +193,25 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     return feed.writer === this.#self && feed.epoch === this.#epoch
   }
 
-  #sendDigests(to: PeerId, feeds: readonly FeedDigest[], initial: boolean): void {
-    const size = limits.digestFeedsPerMessageMax
-    for (let at = 0; at === 0 || at < feeds.length; at += size) {
-      const more = at + size < feeds.length
-      this.#send(to, { type: 'digest', epoch: this.#epoch, feeds: feeds.slice(at, at + size), initial, more })
-    }
+  /** The heads of a new link, page by page: the next one when the last has been read, however many feeds there are. */
+  #tellNextPage(to: PeerId, link: NeighborLink): void {
+    const page = link.unlisted.splice(0, limits.digestFeedsPerMessageMax)
+    this.#tell(to, page, { initial: true, more: link.unlisted.length > 0 })
   }
 
-  #tellUntold(neighbor: Neighbor): void {
-    const link = neighbor.link
+  #tellUntold({ peer, link }: Neighbor): void {
     if (link === undefined || link.untold.size === 0) return
-    const feeds = [...link.untold].flatMap((key) => {
+    const page = [...link.untold].slice(0, limits.digestFeedsPerMessageMax)
+    for (const key of page) link.untold.delete(key)
+    this.#tell(peer, page, { initial: false, more: false })
+  }
+
+  #tell(to: PeerId, keys: readonly FeedKey[], page: { readonly initial: boolean; readonly more: boolean }): void {
+    const feeds = keys.flatMap((key) => {
       const feed = this.local.get(key)
       return (feed && digestOf(feed)) ?? []
     })
-    link.untold.clear()
-    this.#sendDigests(neighbor.peer, feeds, false)
+    this.#send(to, { type: 'digest', epoch: this.#epoch, feeds, ...page })
   }
 
   // Appending, storing, settling --------------------------------------------------------------------------------------
@@ -232,7 +239,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       for (const neighbor of this.neighbors.values()) neighbor.link?.untold.add(local.key)
       if (credit !== undefined) this.#giveCredit(credit.link, credit.bytes)
       this.#effects.push({ type: 'feedAdvanced', feed, head })
-      this.#settle(local.key, nowMs)
+      this.#settle(local.key)
     }
     // The writer settles acks by our heads, so it hears at once; everybody else hears a little later, many at a time.
     for (const writer of writers) {
@@ -246,25 +253,31 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   #onPublish(publish: PendingPublish, nowMs: Millis): void {
     this.#settlement.add(publish)
-    if (publish.level.type !== 'local') this.#armSettling(publish.deadlineMs, nowMs)
-    this.#settle(feedKeyOf(publish.feed), nowMs)
+    if (this.#draining) this.#settlement.expire(Number.POSITIVE_INFINITY)
+    else if (publish.level.type !== 'local') this.#armSettling(publish.deadlineMs, nowMs)
+    this.#settle(feedKeyOf(publish.feed))
   }
 
-  #settleAll(nowMs: Millis): void {
-    for (const key of this.#settlement.keys()) this.#settle(key, nowMs)
+  #expire(nowMs: Millis): void {
+    this.#settlement.expire(nowMs)
+    this.#settleAll()
   }
 
-  #settle(key: FeedKey, nowMs: Millis): void {
-    if (!this.#settlement.isWaiting(key)) return
-    const atMs = this.#draining ? Number.POSITIVE_INFINITY : nowMs
-    const settled = this.#settlement.settle(key, atMs, this.#home, (feed, end) => this.#holders(feed, end))
-    for (const answer of settled) this.#effects.push({ type: 'publishSettled', settled: answer })
+  #settleAll(): void {
+    for (const key of this.#settlement.keys()) this.#settle(key)
   }
 
-  #holders(key: FeedKey, endOffset: number): readonly PeerId[] | undefined {
-    if ((this.local.get(key)?.durable?.nextOffset ?? NOTHING) < endOffset) return undefined
-    const others = [...this.neighbors.values()].filter(({ verified }) => (verified.get(key) ?? NOTHING) >= endOffset)
-    return [this.#self, ...others.map(({ peer }) => peer)]
+  #settle(key: FeedKey): void {
+    for (const settled of this.#settlement.settle(key, this.#home, this.#copies(key))) {
+      this.#effects.push({ type: 'publishSettled', settled })
+    }
+  }
+
+  /** Registered peers only: a copy at somebody who does not belong is none (P2). */
+  #copies(key: FeedKey): Copies {
+    const own = { peer: this.#self, nextOffset: this.local.get(key)?.durable?.nextOffset ?? NOTHING }
+    const others = [...this.neighbors.values()].filter(({ peer }) => this.#home.peers.includes(peer))
+    return [own, ...others.map(({ peer, verified }) => ({ peer, nextOffset: verified.get(key) ?? NOTHING }))]
   }
 
   // Receiving ---------------------------------------------------------------------------------------------------------
@@ -274,6 +287,12 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     const sizeBytes = totalBytes(batches)
     const link = this.neighbors.get(from)?.link
     if (link === undefined || link.number !== input.link) return this.#discard(received)
+    // Nobody else writes our feed of this boot, and nobody has more of it than we.
+    if (this.#isOwn(feed)) {
+      this.anomalies.forgedFeeds++
+      this.#effects.push({ type: 'closeLink', peer: from, reason: 'it sent a feed that is ours' })
+      return this.#discard(received)
+    }
     link.inFlightIn += sizeBytes
     if (link.inFlightIn > limits.linkCreditBytes) {
       this.anomalies.creditOverruns++
@@ -301,9 +320,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     nowMs: Millis,
   ): void {
     const { feed, link, received } = input
-    const { key } = this.local.append(feed, head, input.batches[from]?.opening)
+    this.local.append(feed, head, input.batches[from]?.opening)
     this.#effects.push({ type: 'storeReceived', received, link, feed, from, to, head })
-    this.#catchUp.advanced(key, nowMs)
+    this.#catchUp.advanced(feed, nowMs)
   }
 
   /** The batches that continue what we have: half-open, empty when none does. Ones that we hold already are passed over. */
@@ -325,6 +344,10 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     if (local !== undefined) return follows({ ...local.appended }, batch)
     const { opening } = batch
     if (opening === undefined || feed.writer !== opening.writer) return false
+    if (this.local.size >= limits.feedsMax) {
+      this.anomalies.feedsRefused++
+      return false
+    }
     if (isComplete(this.local, feed, opening.predecessor)) return true
     if (opening.predecessor !== undefined) this.#catchUp.waitFor(feed, opening.predecessor)
     return false
@@ -363,8 +386,13 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   #sendNext(neighbor: Neighbor): void {
     const link = neighbor.link
     if (link === undefined || link.sending !== undefined || link.creditOut < limits.dataFrameBytesMax) return
-    const feed = link.digestComplete ? this.#nextPush(neighbor, link) : undefined
-    if (feed !== undefined) return this.#sendRange(neighbor, link, feed, undefined)
+    const isWantsTurn = link.wants.length > 0 && link.pushesInARow >= pushesInARowMax
+    const feed = link.digestComplete && !isWantsTurn ? this.#nextPush(neighbor, link) : undefined
+    if (feed !== undefined) {
+      link.pushesInARow++
+      return this.#sendRange(neighbor, link, feed, undefined)
+    }
+    link.pushesInARow = 0
     const want = link.wants.shift()
     const wanted = want && this.local.get(want.key)
     if (want !== undefined && wanted !== undefined) this.#sendRange(neighbor, link, wanted, want)
@@ -422,18 +450,20 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
       case 'digestDue':
         this.#digestDue = false
         for (const neighbor of this.neighbors.values()) this.#tellUntold(neighbor)
+        if ([...this.neighbors.values()].some(({ link }) => (link?.untold.size ?? 0) > 0)) this.#armDigests()
         return
       case 'settleDue':
         if (timer.dueMs !== this.#settleAtMs) return
         this.#settleAtMs = Number.POSITIVE_INFINITY
-        this.#settleAll(nowMs)
-        return this.#armSettling(this.#settlement.nextDeadlineMs(nowMs), nowMs)
+        this.#expire(nowMs)
+        // Looking for the next deadline costs what waits: not for each of thousands that are a moment apart.
+        return this.#armSettling(Math.max(this.#settlement.nextDeadlineMs(), nowMs + settleIntervalMsMin), nowMs)
     }
   }
 
   #sweep(nowMs: Millis): void {
     this.#sweeping = false
-    this.#catchUp.expire(nowMs)
+    this.#catchUp.sweep(nowMs)
     for (const neighbor of this.neighbors.values()) this.#pushAgain(neighbor)
     this.#plan(nowMs)
   }
@@ -453,7 +483,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   }
 
   #plan(nowMs: Millis): void {
-    for (const { ref, feed, from, position, bytesMax } of this.#catchUp.plan(this.neighbors, nowMs)) {
+    for (const { ref, feed, from, position, bytesMax } of this.#catchUp.plan(nowMs)) {
       this.#send(from, { type: 'want', ref, feed, position, bytesMax })
     }
   }

@@ -35,7 +35,8 @@ export function topicHeads(replication: Replication, self: PeerId, topicId: Topi
     ...replica,
     lag: lagOf(replica.heads, furthest),
   }))
-  return { converged: others.every(({ current, heads }) => current && sameHeads(own, heads)), replicas }
+  const { merged } = replication.home
+  return { converged: merged && others.every(({ current, heads }) => current && sameHeads(own, heads)), replicas }
 }
 
 function furthestHeads(heads: readonly FeedDigest[]): ReadonlyMap<FeedKey, FeedDigest> {

@@ -61,6 +61,7 @@ const controlMessages: fc.Arbitrary<ControlMessage> = fc.oneof(
     position: fc.oneof(fc.constant(-1), count),
     bytesMax: count,
   }),
+  fc.record({ type: fc.constant('digestMore') }),
   fc.record({ type: fc.constant('wantMissing'), ref: wantRef }),
   fc.record({ type: fc.constant('credit'), bytes: count }),
 )

@@ -64,6 +64,7 @@ function wireForm(message: ControlMessage): object {
     case 'gossip':
       assert(message.updates.length <= limits.updatesPerMessageMax, 'updates are chosen within the bound')
       return message
+    case 'digestMore':
     case 'wantMissing':
     case 'credit':
       return message
@@ -145,6 +146,7 @@ const checkOf: { readonly [Type in ControlMessage['type']]: CheckOf<Type> } = {
     more: flag,
   }),
   want: object({ type: oneOf('want'), ref: wantRef, feed, position: whole(-1), bytesMax: count }),
+  digestMore: object({ type: oneOf('digestMore') }),
   wantMissing: object({ type: oneOf('wantMissing'), ref: wantRef }),
   credit: object({ type: oneOf('credit'), bytes: count }),
 }

@@ -1,5 +1,6 @@
 import { readBatchHeader, splitBatches } from '#protocol/log/batch'
-import { decodeControl } from '#protocol/wire/control-frame'
+import type { ControlMessage } from '#protocol/wire/control-frame'
+import type { WireFault } from '#protocol/wire/fault'
 import { decodeDataFrame } from '#protocol/wire/data-frame'
 import type { TopicId } from '#protocol/ids'
 import type { FeedId } from '#protocol/log/feed'
@@ -17,8 +18,7 @@ export class Describer {
     return `${this.#topics.get(topicId) ?? topicId.slice(0, 4)}/${writer}.${epoch.slice(0, 4)}`
   }
 
-  control(frame: Uint8Array): string {
-    const message = decodeControl(frame)
+  control(message: ControlMessage | WireFault): string {
     switch (message.type) {
       case 'ping':
       case 'ack':
@@ -36,6 +36,8 @@ export class Describer {
       }
       case 'want':
         return `want ${message.ref} ${this.feed(message.feed)} beyond ${message.position}`
+      case 'digestMore':
+        return 'digestMore'
       case 'wantMissing':
         return `wantMissing ${message.ref}`
       case 'credit':

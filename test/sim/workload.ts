@@ -25,6 +25,14 @@ export interface WorkloadDeps {
   readonly onAnswer: (publish: Publish, answer: Answer) => void
 }
 
+interface Request {
+  readonly topic: string
+  readonly level: AckLevel
+  readonly waitMs: number
+  readonly values: readonly string[]
+  readonly paddingBytes: number
+}
+
 /** Clients that publish at random peers. Every value is unique, so that each can be found again. */
 export class Publishers {
   readonly #deps: WorkloadDeps
@@ -43,18 +51,27 @@ export class Publishers {
     })
   }
 
+  /** One record at that peer, now. */
+  publishAt(at: SimPeer, request: { readonly topic: string; readonly level: AckLevel; readonly waitMs: number }): void {
+    this.#publish(at, { ...request, values: [this.#newValue()], paddingBytes: 1 })
+  }
+
   #publishOne(): void {
-    const { dice, options, peers, history, trace, scheduler } = this.#deps
+    const { dice, options, peers } = this.#deps
     const at = dice.pick(peers)
     const topic = dice.pick(options.topics)
     const level = parseAckLevel(dice.pick(options.levels)) as AckLevel
     const waitMs = dice.between(1, options.waitMsMax)
-    const values = Array.from({ length: dice.whole(1, options.recordsMax) }, () => `r${++this.#count}`)
-    const isCreation = dice.chance(0.03)
-    const records = values.map((value) => ({ value: utf8(`${value} ${this.#padding()}`), headers: {} }))
-    // The dice are thrown all the same: the workload does not shift when a peer is down.
-    if (at.driver === undefined) return
-    if (isCreation) return this.#create(at, topic)
+    const values = Array.from({ length: dice.whole(1, options.recordsMax) }, () => this.#newValue())
+    const paddingBytes = dice.magnitude(1, options.valueBytesMax)
+    if (dice.chance(0.03)) this.#create(at, topic)
+    else this.#publish(at, { topic, level, waitMs, values, paddingBytes })
+  }
+
+  #publish(at: SimPeer, { topic, level, waitMs, values, paddingBytes }: Request): void {
+    const { history, trace, scheduler } = this.#deps
+    const { driver } = at
+    if (driver === undefined) return
     const publish: Publish = {
       at: at.id,
       topic,
@@ -65,10 +82,11 @@ export class Publishers {
     }
     history.publishes.push(publish)
     trace.line(at.id, 'publish', `${topic} ${values.join(' ')}`)
-    const { driver } = at
+    const padding = 'x'.repeat(paddingBytes)
+    const records = encodeRecords(values.map((value) => ({ value: utf8(`${value} ${padding}`), headers: {} })))
     at.do(() => {
-      driver.publish(topic as TopicName, encodeRecords(records), level, waitMs).then(
-        (answer) => this.#answered(publish, answer),
+      driver.publish(topic as TopicName, [records], level, waitMs).then(
+        ([answer]) => answer && this.#answered(publish, answer),
         (error: unknown) => this.#refused(publish, error),
       )
     })
@@ -84,8 +102,8 @@ export class Publishers {
     })
   }
 
-  #padding(): string {
-    return 'x'.repeat(this.#deps.dice.magnitude(1, this.#deps.options.valueBytesMax))
+  #newValue(): string {
+    return `r${++this.#count}`
   }
 
   #answered(publish: Publish, { placed, settled }: PublishAnswer): void {
