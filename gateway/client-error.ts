@@ -29,14 +29,8 @@ export const malformed = (reason: string): MeshError =>
 const tlsHandshake = 0x16
 
 function faultOf({ code, message, rawPacket }: ClientError): MeshError {
-  switch (code) {
-    case 'HPE_HEADER_OVERFLOW':
-      return new MeshError('HEAD_TOO_LARGE')
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return new MeshError('REQUEST_TIMEOUT')
-    case 'HPE_PAUSED_H2_UPGRADE':
-      return malformed('this is HTTP/2, and HTTP/1.1 is spoken here')
-    default:
-      return malformed(rawPacket?.[0] === tlsHandshake ? 'this is TLS, and plain HTTP is spoken here' : message)
-  }
+  if (code === 'HPE_HEADER_OVERFLOW') return new MeshError('HEAD_TOO_LARGE')
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new MeshError('REQUEST_TIMEOUT')
+  if (code === 'HPE_PAUSED_H2_UPGRADE') return malformed('this is HTTP/2, and HTTP/1.1 is spoken here')
+  return malformed(rawPacket?.[0] === tlsHandshake ? 'this is TLS, and plain HTTP is spoken here' : message)
 }

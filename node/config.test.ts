@@ -26,10 +26,25 @@ test.each([
   [{ http: '127.0.0.1:99999' }, '--http'],
   [{ storage: 'segments' }, '--storage'],
   [{ advertiseHttp: 'ftp://oak' }, '--advertise-http'],
+  [{ profile: 'fast' }, '--profile'],
+  [{ advertise: 'oak:0' }, '--advertise'],
+  [{ advertise: '0.0.0.0:7400' }, '--advertise'],
+  [{ join: 'elm:7400,http://ash' }, '--join'],
+  [{ join: 'elm:0' }, '--join'],
+  [{ listen: '127.0.0.1:7400', http: '127.0.0.1:7400' }, '--http'],
+  [{ listen: '0.0.0.0:7400', http: '127.0.0.1:7400', insecure: true }, '--http'],
 ])('%j is refused and the complaint names %s', (flags, field) => {
   expect(() => parse(flags)).toThrow(
     expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining(field) }),
   )
+})
+
+test.each([
+  [{ listen: '127.0.0.1:0', http: '127.0.0.1:0' }],
+  [{ listen: '127.0.0.1:7400', http: '127.0.0.2:7400' }],
+  [{ join: ['elm', 'ash.example:7400', '[::1]:7400'] }],
+])('%j does not contradict itself', (flags) => {
+  expect(parse(flags)).toMatchObject(flags)
 })
 
 test.each([[{ listen: '0.0.0.0:7400' }], [{ http: '[::]:8400' }], [{ listen: 'oak.example:7400' }]])(

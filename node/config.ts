@@ -8,6 +8,14 @@ const address = z
   .string()
   .refine((text) => parseAddress(text) !== undefined, 'must be host:port, such as 127.0.0.1:7400')
 
+const wildcards: readonly string[] = ['0.0.0.0', '::']
+
+/** What others can dial. */
+const dialable = address.refine((text) => {
+  const { host = '', port = 1 } = parseAddress(text) ?? {}
+  return port !== 0 && !wildcards.includes(host)
+}, 'must be an address that others can dial: no port 0, and not all interfaces')
+
 /** Flags come as true, environment variables as text. */
 const flag = z.union([z.boolean(), z.stringbool()])
 
@@ -15,6 +23,12 @@ const list = z
   .union([z.string(), z.array(z.string())])
   .transform((value) => (Array.isArray(value) ? value : [value]).flatMap((text) => text.split(',')))
   .transform((items) => items.map((item) => item.trim()).filter((item) => item !== ''))
+
+/** A host alone is dialed at the port that peers listen on by default. */
+const seeds = list.refine(
+  (items) => items.every((item) => /^[^\s:/[\]]+$/.test(item) || (parseAddress(item)?.port ?? 0) > 0),
+  'must be host or host:port, such as oak.example:7400, separated by commas',
+)
 
 /** A name people can type: no dots or commas, since ids and lists use them. */
 const name = z
@@ -32,9 +46,9 @@ export const nodeConfigSchema = z.object({
   storage: z.enum(['level', 'memory']).default('level').describe('level keeps records on disk, memory forgets them'),
   listen: address.default('127.0.0.1:7400').describe('host:port for other peers'),
   http: address.default('127.0.0.1:8400').describe('host:port for clients'),
-  join: list.default([]).describe('host:port or DNS names of peers to join, comma-separated'),
+  join: seeds.default([]).describe('host:port or DNS names of peers to join, comma-separated'),
   cluster: name.default('grapevine').describe('id of the cluster: peers of another cluster are refused'),
-  advertise: address.optional().describe('host:port under which other peers reach this one, if not --listen'),
+  advertise: dialable.optional().describe('host:port under which other peers reach this one, if not --listen'),
   advertiseHttp: z
     .url({ protocol: /^https?$/ })
     .optional()
@@ -66,6 +80,7 @@ export function parseNodeConfig(sources: {
   if (!parsed.success) throw new MeshError('CONFIG_INVALID', complaintOf(parsed.error))
   const config = { ...parsed.data, data: parsed.data.data ?? `./data/${parsed.data.name}` }
   refuseStrangers(config)
+  refuseSharedPort(config)
   return config
 }
 
@@ -94,6 +109,16 @@ function refuseStrangers(config: NodeConfig): void {
     if (isLoopback(host)) continue
     throw new MeshError('INSECURE_LISTEN', `${flagNameOf(field)} ${config[field]} is reachable from other machines`)
   }
+}
+
+function refuseSharedPort({ listen, http }: NodeConfig): void {
+  const peers = parseAddress(listen)
+  const clients = parseAddress(http)
+  if (peers?.port !== clients?.port || peers?.port === 0) return
+  const hosts = [peers?.host ?? '', clients?.host ?? '']
+  const overlap = hosts[0] === hosts[1] || hosts.some((host) => host === 'localhost' || wildcards.includes(host))
+  if (!overlap) return
+  throw new MeshError('CONFIG_INVALID', `--listen ${listen} and --http ${http} cannot share a port`)
 }
 
 function complaintOf(error: z.ZodError): string {

@@ -11,7 +11,7 @@ import type { SelfView } from '#protocol/views'
 import { type DataDirectory, openDataDirectory } from '#storage/data-directory'
 import type { FeedStore } from '#storage/feed-store'
 import { openLevelStore } from '#storage/level-store'
-import { MemoryStore } from '#storage/memory-store'
+import { openMemoryStore } from '#storage/locked-memory-store'
 import { bootPeer } from './boot.ts'
 import { PeerBroker } from './broker.ts'
 import { type NodeConfig, parseAddress } from './config.ts'
@@ -133,7 +133,7 @@ async function drain(parts: {
 }
 
 function openStore(config: NodeConfig, directory: DataDirectory, log: Log): Promise<FeedStore> {
-  if (config.storage === 'memory') return Promise.resolve(new MemoryStore(nodeDigests))
+  if (config.storage === 'memory') return openMemoryStore(directory, nodeDigests)
   const onWarning = (warning: object): void => log.warn('store found damage', { ...warning })
   return openLevelStore({ directory, digests: nodeDigests, onWarning })
 }
