@@ -61,9 +61,11 @@ export interface PublishAnswer {
 }
 
 export interface DriverBuffers {
-  /** Publishes that wait for the disk or for copies, and the bytes of those that wait for a batch. */
-  readonly publishes: number
-  readonly publishBytes: number
+  /** Publishes that wait for this peer's disk, and their bytes. */
+  readonly unsyncedPublishes: number
+  readonly unsyncedBytes: number
+  /** Publishes that are in a batch and have no answer yet: they wait for the disk, or for copies. */
+  readonly waitingPublishes: number
   /** Newest batches, kept for neighbors and live readers. */
   readonly recentBytes: number
   /** Batches that are not yet known to be on disk. */

@@ -86,11 +86,15 @@ const publish = (topic: string, texts: readonly string[], ack: AckLevel = { type
 test('docs/metrics.md says of every figure what it means, and of no other', async () => {
   const page = readFileSync(new URL('../docs/metrics.md', import.meta.url), 'utf8')
   const documented = [...page.matchAll(/^\| `([a-z_]+)` \| (.*?) \|/gm)].map(([, name = '', says = '']) => [name, says])
-  const { types } = await scrape()
+  const figures = await scrape()
+  const { types } = figures
   expect(documented.map(([name]) => String(name)).toSorted()).toEqual([...types.keys()].toSorted())
   for (const [name = '', says = ''] of documented) {
     const type = /^(counter|histogram)/.exec(says)?.[1] ?? 'gauge'
     expect(`${name} is a ${type}`).toBe(`${name} is a ${types.get(name)}`)
+  }
+  for (const name of ['grapevine_gateway_live_reads', 'grapevine_replication_anomalies_total']) {
+    for (const kind of figures.labelValues(name, 'kind')) expect(page).toContain(`\`${kind}\``)
   }
 })
 
@@ -140,6 +144,7 @@ test('every group commit is told with its time, its batches and their bytes, and
   expect(more('grapevine_storage_commit_seconds_sum')).toBeCloseTo(0.014, 9)
   expect(more('grapevine_storage_committed_bytes_total')).toBe(more('grapevine_node_recent_batches_bytes'))
   for (const name of ['pending_batches', 'pending_bytes']) expect(after.sum(`grapevine_storage_${name}`)).toBe(0)
+  expect(after.sum('grapevine_replication_waiting_publishes')).toBe(0)
   for (const name of ['publishes', 'publish_bytes']) expect(after.sum(`grapevine_node_pending_${name}`)).toBe(0)
 })
 
@@ -147,9 +152,10 @@ test('a publish that waits for the disk is pending, with its bytes', async () =>
   await publish('orders', ['ten pears'])
   const waiting = ['one plum', 'two plums'].map((text) => publish('orders', [text]))
   const text = metrics.text()
-  const { publishes, publishBytes, commitBatches, commitBytes } = driver.buffers()
-  expect([publishes, commitBatches]).toEqual([2, 1])
-  expect(publishBytes).toBeGreaterThan('two plums'.length)
+  const { unsyncedPublishes, unsyncedBytes, waitingPublishes, commitBatches, commitBytes } = driver.buffers()
+  // The first is in a batch on its way to disk, the second waits for the next.
+  expect([unsyncedPublishes, waitingPublishes, commitBatches]).toEqual([2, 1, 1])
+  expect(unsyncedBytes).toBeGreaterThan('one plumtwo plums'.length)
   expect(commitBytes).toBeGreaterThan('one plum'.length)
   await Promise.all([...waiting, text])
 })
@@ -183,7 +189,7 @@ test('what the gateway tells and holds is shown: requests, problems, live reads'
   expect(figures.sum('grapevine_gateway_requests_total', { method: 'other', status: '405' })).toBe(1)
   expect(figures.sum('grapevine_gateway_problems_total')).toBe(1)
   expect(figures.sum('grapevine_gateway_problems_total', { code: 'OVERLOADED' })).toBe(1)
-  expect(figures.sum('grapevine_gateway_live_reads', { kind: 'web_socket' })).toBe(1)
+  expect(figures.sum('grapevine_gateway_live_reads', { kind: 'webSocket' })).toBe(1)
   expect(figures.sum('grapevine_gateway_connections')).toBe(9)
   expect(figures.sum('grapevine_gateway_arriving_bytes')).toBe(4_096)
 })

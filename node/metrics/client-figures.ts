@@ -32,11 +32,15 @@ export function publishFigures(make: FigureMaker) {
   )
   const pending = make.gauge({
     name: 'grapevine_node_pending_publishes',
-    help: 'Publishes that wait for the disk or for copies. Near 16384 further ones are refused as OVERLOADED.',
+    help: 'Publishes that wait for the disk of this peer. Near 16384 further ones are refused as OVERLOADED.',
   })
   const pendingBytes = make.gauge({
     name: 'grapevine_node_pending_publish_bytes',
-    help: 'Bytes of publishes that wait for a batch. Near 64 MiB further ones are refused as OVERLOADED: the disk is too slow.',
+    help: 'Bytes of those publishes. Near 64 MiB further ones are refused as OVERLOADED: the disk is too slow.',
+  })
+  const waiting = make.gauge({
+    name: 'grapevine_replication_waiting_publishes',
+    help: 'Publishes in a batch that have no answer yet, mostly for want of copies. Near 16384 further ones are told at once how far they got.',
   })
   return {
     published: (publish: PublishFigures): void => {
@@ -47,9 +51,10 @@ export function publishFigures(make: FigureMaker) {
       bytes.inc(publish.bytes)
       seconds.observe({ level }, publish.tookMs / 1_000)
     },
-    collect: ({ publishes: waiting, publishBytes }: DriverBuffers): void => {
-      pending(waiting)
-      pendingBytes(publishBytes)
+    collect: ({ unsyncedPublishes, unsyncedBytes, waitingPublishes }: DriverBuffers): void => {
+      pending(unsyncedPublishes)
+      pendingBytes(unsyncedBytes)
+      waiting(waitingPublishes)
     },
   }
 }
@@ -102,9 +107,7 @@ export function gatewayFigures(make: FigureMaker) {
     refused: (code: ErrorCode): void => problems.inc({ code }),
     read: (records: number): void => readRecords.inc(records),
     collect: (load: GatewayLoad): void => {
-      const { stream, longPoll, webSocket } = load.liveReads
-      const kinds = { stream, long_poll: longPoll, web_socket: webSocket }
-      liveReads(Object.entries(kinds).map(([kind, count]) => [{ kind }, count]))
+      liveReads(Object.entries(load.liveReads).map(([kind, count]) => [{ kind }, count]))
       connections(load.connections)
       arriving(load.arrivingBytes)
     },

@@ -25,7 +25,7 @@ export function replicationFigures(make: FigureMaker) {
   const anomalies = make.shownCounter(
     {
       name: 'grapevine_replication_anomalies_total',
-      help: 'What replication refused: frames that do not continue our copy, foreign chains, credit overruns. Nothing is lost by them; rising: a bug or a stranger.',
+      help: 'What replication refused, by kind. Nothing is lost by it. Rising: a bug, or a hostile member.',
     },
     ['kind'],
   )
@@ -40,15 +40,10 @@ export function replicationFigures(make: FigureMaker) {
   return {
     collect: ({ self, replication, membership }: Peer): void => {
       const { local } = replication
-      const { unfitFrames, foreignChains, creditOverruns } = replication.anomalies
       topics([...local.topics()].length)
-      feeds([...local.all()].length)
+      feeds(local.size)
       behind(replication.catchUps().behind)
-      anomalies([
-        [{ kind: 'unfit_frame' }, unfitFrames],
-        [{ kind: 'foreign_chain' }, foreignChains],
-        [{ kind: 'credit_overrun' }, creditOverruns],
-      ])
+      anomalies(Object.entries(replication.anomalies).map(([kind, count]) => [{ kind }, count]))
       const peers = [...replication.home.peers, ...replication.neighbors.keys()]
       const names = new Map(peers.map((peer) => [peer, membership.nameOf(peer)]))
       const labelOf = boundedLabels(names.values(), memberLabelsMax)

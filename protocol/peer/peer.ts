@@ -68,9 +68,10 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
     return effects
   }
 
-  /** Publishes that are not settled yet, and the bytes of those that are not on this peer's disk yet. */
-  get pending(): { readonly publishes: number; readonly publishBytes: number } {
-    return { publishes: this.#unsyncedPublishes + this.replication.waitingPublishes, publishBytes: this.#unsyncedBytes }
+  /** Publishes that wait for this peer's disk, with their bytes, and those in a batch that have no answer yet. */
+  get pending(): Readonly<Record<'unsyncedPublishes' | 'unsyncedBytes' | 'waitingPublishes', number>> {
+    const { waitingPublishes } = this.replication
+    return { unsyncedPublishes: this.#unsyncedPublishes, unsyncedBytes: this.#unsyncedBytes, waitingPublishes }
   }
 
   topicIdOf(topic: Parameters<Writers['topicIdOf']>[0]): TopicId {
