@@ -7,6 +7,8 @@ import { createLibp2p } from 'libp2p'
 import { MeshError } from '#protocol/errors'
 import { multiaddrsOf } from './addresses.ts'
 import { networkLimits } from './network-limits.ts'
+import { Strangers } from './strangers.ts'
+import type { NetworkLog } from './links.ts'
 import type { NetworkTiming } from './network-limits.ts'
 import type { Identify } from '@libp2p/identify'
 import type { Ed25519PrivateKey, Libp2p, PeerId as Libp2pPeerId } from '@libp2p/interface'
@@ -20,6 +22,7 @@ export interface MeshNodeConfig {
   readonly listen: string
   /** Peers that are neither dialed nor let in. */
   readonly refuses: (peer: PeerId) => boolean
+  readonly log?: NetworkLog
   readonly timing?: Partial<NetworkTiming>
 }
 
@@ -28,6 +31,7 @@ export async function createMeshNode(config: MeshNodeConfig): Promise<MeshNode> 
   const { keepAliveMs, socketIdleMs } = { ...networkLimits, ...config.timing }
   const refuses = (peer: Libp2pPeerId): boolean => config.refuses(peer.toString() as PeerId)
   const asks = networkLimits.identifyStreamsMax
+  const strangers = new Strangers(config.log ?? (() => undefined))
   return createLibp2p({
     start: false,
     privateKey: config.privateKey,
@@ -81,7 +85,14 @@ export async function createMeshNode(config: MeshNodeConfig): Promise<MeshNode> 
     connectionMonitor: { enabled: false },
     connectionGater: {
       denyDialPeer: refuses,
-      denyInboundEncryptedConnection: refuses,
+      denyInboundConnection: (connection) => {
+        strangers.arrived(connection)
+        return false
+      },
+      denyInboundEncryptedConnection: (peer, connection) => {
+        strangers.identified(connection)
+        return refuses(peer)
+      },
       denyOutboundEncryptedConnection: refuses,
     },
     // Asked when a dial wants to know whom it met, or whether a connection is alive; not on each connection.
