@@ -78,9 +78,12 @@ export class CatchUp {
   /** The feed has moved here: it is not stuck, and its next part may be asked for. */
   advanced(feed: FeedId, nowMs: Millis): void {
     const key = feedKeyOf(feed)
+    const wasAsked = this.#pulls.has(key)
     this.#forget(key)
     const furthest = furthestOf(this.#neighbors, key)
-    if (furthest > this.#local.position(key)) this.heard(feed, furthest, nowMs)
+    // Once we had to ask for what a writer should have pushed, we go on asking until we are even.
+    if (wasAsked && furthest > this.#local.position(key)) this.#ready.set(key, { feed, avoid: undefined })
+    else this.heard(feed, furthest, nowMs)
     for (const [successor, { feed: next, predecessor }] of this.#waitingFor.get(key) ?? []) {
       if (!isComplete(this.#local, next, predecessor)) continue
       this.#waitingFor.get(key)?.delete(successor)

@@ -25,6 +25,8 @@ export class NeighborLink {
   /** One `sendRange` at a time: the next is chosen when the stream can take it, so live traffic can go first. */
   sending: { readonly want: Want | undefined; readonly key: FeedKey } | undefined
   readonly pushed = new Map<FeedKey, number>()
+  /** Our own feeds that it may lack a part of, in the order of their turns. */
+  readonly unpushed = new Set<FeedKey>()
   readonly wants: Want[] = []
   /** Feeds whose heads here have moved and which the other side has not been told of. */
   readonly untold = new Set<FeedKey>()

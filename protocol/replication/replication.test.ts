@@ -291,6 +291,15 @@ test('at most four feeds are caught up on at a time, two from one holder; a link
   expect(messages(other.sweep(2_000), 'want')).toMatchObject([{ to: elm }])
 })
 
+test('a writer that stopped pushing is asked for one range after the other, without waiting for it again', () => {
+  const peer = new Oak()
+  peer.link(elm, 1, [digest(feedOf(elm), 5)])
+  const [first] = messages(peer.sweep(2_000), 'want')
+  const ref = first?.message.ref ?? 0
+  const next = peer.receive(elm, feedOf(elm), [openingBatch(openingOf(elm)), batch(0)], { ref })
+  expect(messages(next, 'want').map(({ message }) => message.position)).toEqual([1])
+})
+
 test('a new link tells its heads page by page, the next one when the last was read', () => {
   const count = 2 * limits.digestFeedsPerMessageMax + 1
   const feeds = Array.from({ length: count }, (_, i) => {
