@@ -147,12 +147,14 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   #onLinkDown({ peer, cause, reason }: Extract<MembershipInput, { type: 'linkDown' }>, turn: Turn): void {
     const link = this.#links.down(peer)
     if (link === undefined || this.#leaving) return
-    if (this.#beliefs.registry.has(peer)) this.#onMemberMissing(peer, turn)
+    const isStranger = !this.#beliefs.registry.has(peer)
+    if (!isStranger) this.#onMemberMissing(peer, turn)
     if (this.#isExpected(peer)) {
       const told = cause === 'closed' ? 'link closed by its process' : `link broken (${reason})`
       this.#probes.linkDown(peer, turn, link.closedFor ?? told)
     }
-    if (this.#links.count === 0) this.#rejoin.seedsMissing(turn)
+    // Only the address of a seed leads back to one that went before it said who it is.
+    if (this.#links.count === 0 || isStranger) this.#rejoin.seedsMissing(turn)
   }
 
   #onTraffic(peer: PeerId, turn: Turn): void {

@@ -130,6 +130,15 @@ describe('seeds', () => {
     expect(mesh.dials.filter(({ from, type }) => from === oak && type === 'seed')).toHaveLength(1)
   })
 
+  test('are asked again when a link goes before anybody said who is at its other end', () => {
+    const mesh = new TestMesh()
+    const [elm, fir] = [mesh.start('elm'), mesh.start('fir')]
+    const oak = mesh.start('oak', ['elm', 'fir'])
+    mesh.run(2)
+    mesh.closeLink(oak, elm, 'broken')
+    mesh.runUntil(() => mesh.allSee([oak], [elm, fir], 'alive'), 10_000)
+  })
+
   test('are left alone when a new link takes the place of the only one', () => {
     const mesh = new TestMesh()
     const [oak, elm] = mesh.startAll('elm', 'oak').toReversed() as [PeerId, PeerId]
