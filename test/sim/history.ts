@@ -36,6 +36,8 @@ export interface Reading {
   readonly name: string
   readonly topic: string
   readonly from: 'earliest' | 'latest'
+  /** When it first came to a peer; what was published later belongs to a reader of the latest too. */
+  sinceMs: number
   readonly records: { readonly place: Place; readonly value: string; readonly at: PeerId }[]
   readonly gaps: (ReadGap & { readonly at: string })[]
 }

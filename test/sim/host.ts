@@ -104,7 +104,9 @@ export class Host implements Transport {
 
   dialFailed(target: DialTarget, reason: string): void {
     this.life.do(() => {
-      if (this.#dialing.delete(addressIn(target))) this.listener.dialFailed(target, reason)
+      if (!this.#dialing.delete(addressIn(target))) return
+      this.#network.tap?.dialFailed(this.peer, addressIn(target), reason)
+      this.listener.dialFailed(target, reason)
     })
   }
 }

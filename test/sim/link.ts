@@ -20,6 +20,7 @@ export interface WireTap {
   dataSent(from: End, frame: Uint8Array): void
   controlHeard(at: End, from: PeerId, frame: Uint8Array, sentAtMs: number): void
   dataHeard(at: End, from: PeerId, frame: Uint8Array): void
+  dialFailed(at: PeerId, address: string, reason: string): void
   linkUp(at: End, peer: PeerId): void
   linkDown(at: End, peer: PeerId, reason: string): void
 }
@@ -58,10 +59,9 @@ export class Link {
     this.#travel(opener, () => {
       if (acceptor.host.life.over) return this.lose(opener, 'reset by the other side')
       acceptor.host.dropLinksWith(opener.host.peer, 'replaced by a newer link')
-      this.#up(acceptor)
       const answeredAtMs = this.#travel(acceptor, () => opener.state === 'opening' && this.#up(opener))
-      acceptor.control.holdUntil(answeredAtMs)
-      acceptor.data.holdUntil(answeredAtMs)
+      for (const pipe of [acceptor.control, acceptor.data]) pipe.holdUntil(answeredAtMs)
+      this.#up(acceptor)
     })
   }
 

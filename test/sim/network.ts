@@ -31,6 +31,7 @@ export class SimNetwork {
   readonly #running = new Map<string, Host>()
   readonly #paths = new Map<string, Path>()
   readonly #linkDeps: LinkDeps
+  readonly tap: WireTap | undefined
 
   constructor(
     peers: readonly PeerId[],
@@ -40,6 +41,7 @@ export class SimNetwork {
   ) {
     const { scheduler, tap } = deps
     this.#scheduler = scheduler
+    this.tap = tap
     this.#peers = peers
     this.#dice = dice
     this.#options = options

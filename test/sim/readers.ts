@@ -78,6 +78,7 @@ export class SimReader {
       digests: nodeDigests,
       wallMs: this.#at?.wallMs() ?? 0,
     })
+    if (this.#cursor === undefined) this.reading.sinceMs = this.#deps.scheduler.nowMs
     // A reader of the latest keeps where it began, also when nothing has come before it moves.
     this.#cursor = reader.cursor
     void this.#follow(reader, this.#connection, this.#hangUp.signal)

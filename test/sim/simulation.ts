@@ -1,17 +1,15 @@
 import { nodeDigests } from '#node/node-digests'
 import { topicIdOf } from '#protocol/ids'
-import { topicHeads } from '#protocol/replication/status'
+import { decodeControl } from '#protocol/wire/control-frame'
 import { AckHonestyChecker, Tellings } from './checkers/ack-honesty.ts'
 import { BoundsChecker } from './checkers/bounds.ts'
-import { checkConvergence, isConverged } from './checkers/convergence.ts'
-import { checkCursors } from './checkers/cursors.ts'
-import { checkDurability } from './checkers/durability.ts'
-import { checkAgreement, MembershipChecker } from './checkers/membership.ts'
-import { checkAcceptedOrder, checkChains } from './checkers/order.ts'
+import { MembershipChecker } from './checkers/membership.ts'
 import { checkViews } from './checkers/views.ts'
 import { Describer } from './describe.ts'
 import { Dice } from './dice.ts'
 import { Faults } from './faults.ts'
+import { checkLastWords, finalAnomalies, isHealed } from './final-checks.ts'
+import type { EndOfWorld } from './final-checks.ts'
 import { History } from './history.ts'
 import { SimNetwork } from './network.ts'
 import { SimReader } from './readers.ts'
@@ -51,6 +49,8 @@ export const simulate = (options: SimOptions, hooks: SimHooks = {}): Promise<Sim
 
 const anomaliesMax = 10
 const lookEveryMs = 250
+/** How long a record may take to all disks of a healed mesh; slow disks and slow paths stay slow. */
+const lastWordsMs = 10_000
 /** After the mesh has converged: time for readers to get the last records. */
 const lastReadsMs = 2_000
 
@@ -62,7 +62,9 @@ class Simulation {
   readonly #peers: readonly SimPeer[]
   readonly #disks: Disks
   readonly #history = new History()
+  readonly #world: EndOfWorld
   readonly #faults: Faults
+  readonly #publishers: Publishers
   readonly #tellings: Tellings
   readonly #honesty: AckHonestyChecker
   readonly #membership: MembershipChecker
@@ -78,8 +80,7 @@ class Simulation {
     this.#peers = options.peers.map((id, index) => {
       const random = new Dice(seed, `peer ${id}`)
       const storeDice = new Dice(seed, `disk ${id}`)
-      // Everybody knows how to reach the first, which is told of the second.
-      const seeds = index === 0 ? [] : options.peers.slice(0, 1)
+      const seeds = seedsOf(options, index)
       return new SimPeer(id, {
         scheduler,
         network: this.#network,
@@ -95,8 +96,22 @@ class Simulation {
     this.#tellings = new Tellings(this.#disks)
     this.#honesty = new AckHonestyChecker(this.#tellings)
     this.#membership = new MembershipChecker({ pauses: faults.pauses !== undefined })
-    const world = { seed, scheduler, network: this.#network, peers: this.#peers, trace: this.#trace }
-    this.#faults = new Faults({ ...world, options: faults })
+    this.#world = { peers: this.#peers, disks: this.#disks, history: this.#history }
+    const deps = {
+      seed,
+      scheduler,
+      network: this.#network,
+      peers: this.#peers,
+      trace: this.#trace,
+      history: this.#history,
+    }
+    this.#faults = new Faults({ ...deps, options: faults })
+    this.#publishers = new Publishers({
+      ...deps,
+      dice: new Dice(seed, 'workload'),
+      options: options.workload,
+      onAnswer: (publish, answer) => this.#blame(this.#honesty.check(publish, answer, this.#registeredAt(publish.at))),
+    })
   }
 
   async run(): Promise<SimResult> {
@@ -125,12 +140,17 @@ class Simulation {
       this.#scheduler.after(isLate ? dice.between(0, faultsMs) : dice.between(0, 300), () => void peer.boot())
     })
     const deps = { scheduler: this.#scheduler, peers: this.#peers, history: this.#history, trace: this.#trace }
-    const onAnswer: ConstructorParameters<typeof Publishers>[0]['onAnswer'] = (publish, answer) =>
-      this.#blame(this.#honesty.check(publish, answer, this.#registeredAt(publish.at)))
-    new Publishers({ ...deps, dice: new Dice(seed, 'workload'), options: workload, onAnswer }).runUntil(faultsMs)
+    this.#publishers.runUntil(faultsMs)
     for (let number = 1; number <= workload.readers; number++) {
       const from = dice.chance(0.7) ? 'earliest' : 'latest'
-      const reading: Reading = { name: `#${number}`, topic: dice.pick(workload.topics), from, records: [], gaps: [] }
+      const reading: Reading = {
+        name: `#${number}`,
+        topic: dice.pick(workload.topics),
+        from,
+        sinceMs: 0,
+        records: [],
+        gaps: [],
+      }
       this.#history.readings.push(reading)
       const readerDice = new Dice(seed, `reader ${number}`)
       new SimReader(reading, { ...deps, dice: readerDice, moveEveryMs: workload.moveEveryMs }).start()
@@ -148,35 +168,29 @@ class Simulation {
 
   async #converge(): Promise<void> {
     const { faultsMs, healMsMax } = this.#options
-    while (!this.#isHealed() && this.#scheduler.nowMs < faultsMs + healMsMax && this.#anomalies.length === 0) {
+    if (await this.#healsUntil(faultsMs + healMsMax)) this.#healedAfterMs = this.#scheduler.nowMs - faultsMs
+    await this.#lastWords()
+    await this.#advanceTo(this.#scheduler.nowMs + lastReadsMs)
+    if (this.#anomalies.length === 0) this.#blame(finalAnomalies(this.#world))
+  }
+
+  async #healsUntil(endMs: number): Promise<boolean> {
+    while (!isHealed(this.#world) && this.#scheduler.nowMs < endMs && this.#anomalies.length === 0) {
       await this.#advanceTo(this.#scheduler.nowMs + lookEveryMs)
     }
-    if (this.#isHealed()) this.#healedAfterMs = this.#scheduler.nowMs - faultsMs
-    await this.#advanceTo(this.#scheduler.nowMs + lastReadsMs)
-    if (this.#anomalies.length > 0) return
-    this.#blame([...checkConvergence(this.#disks), ...this.#checkStatus(), ...checkAgreement(this.#peers)])
-    this.#blame([...checkChains(this.#disks), ...checkAcceptedOrder(this.#history, this.#disks)])
-    this.#blame(checkDurability(this.#history, this.#disks))
-    const [disk] = this.#disks.values()
-    const isDamaged = [...this.#disks.values()].some((each) => each.isDamaged)
-    if (disk !== undefined && this.#anomalies.length === 0) this.#blame(checkCursors(this.#history, disk, isDamaged))
+    return isHealed(this.#world)
   }
 
-  #isHealed(): boolean {
-    return isConverged(this.#disks) && checkAgreement(this.#peers).length === 0 && this.#checkStatus().length === 0
-  }
-
-  /** Every peer knows itself that the mesh has converged. */
-  #checkStatus(): readonly Anomaly[] {
-    return this.#peers.flatMap(({ id, driver }) => {
-      if (driver === undefined) return [{ checker: 'convergence', detail: `${id} is not up` }]
-      return [...driver.peer.replication.local.topics()].flatMap((topicId) => {
-        const { converged } = topicHeads(driver.peer.replication, id, topicId)
-        return converged
-          ? []
-          : [{ checker: 'convergence', detail: `${id} does not say that ${topicId.slice(0, 4)} has converged` }]
-      })
-    })
+  /** One record of each peer, for all. */
+  async #lastWords(): Promise<void> {
+    if (this.#healedAfterMs === undefined) return
+    const before = this.#history.publishes.length
+    const topic = this.#options.workload.topics[0] as string
+    for (const peer of this.#peers)
+      this.#publishers.publishAt(peer, { topic, level: { type: 'all' }, waitMs: lastWordsMs })
+    await this.#advanceTo(this.#scheduler.nowMs + lastWordsMs)
+    this.#blame(checkLastWords(this.#history.publishes.slice(before), this.#options.peers))
+    await this.#healsUntil(this.#scheduler.nowMs + lastWordsMs)
   }
 
   #registeredAt(id: PeerId): readonly PeerId[] {
@@ -193,11 +207,13 @@ class Simulation {
     return {
       dataSent: (from, frame) => this.#blame(bounds.dataSent(from, frame)),
       controlHeard: (at, from, frame, sentAtMs) => {
-        this.#blame(bounds.controlHeard(at, frame))
-        this.#tellings.controlHeard(at, from, frame, sentAtMs)
-        this.#trace.line(at.host.peer, `< ${from}`, describer.control(frame))
+        const message = decodeControl(frame)
+        this.#blame(bounds.controlHeard(at, message))
+        this.#tellings.controlHeard(at, from, message, sentAtMs)
+        this.#trace.line(at.host.peer, `< ${from}`, describer.control(message))
       },
       dataHeard: (at, from, frame) => this.#trace.line(at.host.peer, `< ${from}`, describer.data(frame)),
+      dialFailed: (at, address, reason) => this.#trace.line(at, 'dial', `${address} failed: ${reason}`),
       linkUp: (at, peer) => this.#trace.line(at.host.peer, 'link up', peer),
       linkDown: (at, peer, reason) => this.#trace.line(at.host.peer, 'link down', `${peer}: ${reason}`),
     }
@@ -226,5 +242,17 @@ class Simulation {
       records: this.#history.publishes.reduce((count, { values }) => count + values.length, 0),
       healedAfterMs: this.#healedAfterMs,
     }
+  }
+}
+
+/** Whom a peer is told to join by. */
+function seedsOf({ peers, joinBy }: SimOptions, index: number): readonly PeerId[] {
+  switch (joinBy) {
+    case 'first':
+      return peers.slice(0, Math.min(1, index))
+    case 'previous':
+      return peers.slice(Math.max(0, index - 1), index)
+    case 'anybody':
+      return peers
   }
 }

@@ -36,6 +36,8 @@ export interface WorkloadOptions {
 export interface SimOptions {
   readonly seed: number
   readonly peers: readonly PeerId[]
+  /** The seeds of each peer: the first, the one before it, or all. */
+  readonly joinBy: 'first' | 'previous' | 'anybody'
   /** Peers that join while faults are already happening. */
   readonly lateJoiners: number
   /** First phase: work and faults. */
@@ -62,11 +64,12 @@ export function optionsOfSeed(seed: number): SimOptions {
   return {
     seed,
     peers: names.slice(0, count) as readonly string[] as readonly PeerId[],
+    joinBy: dice.pick(['first', 'previous', 'anybody']),
     lateJoiners: dice.chance(0.4) ? dice.whole(0, count - 1) : 0,
     faultsMs: dice.whole(15_000, 45_000),
     healMsMax: 180_000,
     network: networkOf(dice),
-    store: { fsyncMsMin: 0.1, fsyncMsMax: dice.magnitude(1, 100) },
+    store: { fsyncMsMin: 0.1, fsyncMsMax: dice.magnitude(1, 300) },
     workload: workloadOf(dice),
     faults: faultsOf(dice),
   }

@@ -1,5 +1,6 @@
 import { ackLevelText, copiesNeeded } from '#protocol/ack-level'
-import { decodeControl } from '#protocol/wire/control-frame'
+import type { ControlMessage } from '#protocol/wire/control-frame'
+import type { WireFault } from '#protocol/wire/fault'
 import { placeText } from '../history.ts'
 import type { PeerId } from '#protocol/ids'
 import type { FeedKey } from '#protocol/log/feed'
@@ -19,8 +20,7 @@ export class Tellings {
     this.#disks = disks
   }
 
-  controlHeard(at: End, from: PeerId, frame: Uint8Array, sentAtMs: number): void {
-    const message = decodeControl(frame)
+  controlHeard(at: End, from: PeerId, message: ControlMessage | WireFault, sentAtMs: number): void {
     if (message.type !== 'digest' || !message.initial || message.more) return
     this.#toldAtMs.set(`${at.host.peer}<${from}`, sentAtMs)
   }

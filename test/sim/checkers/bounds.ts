@@ -1,6 +1,7 @@
 import { limits } from '#protocol/limits'
-import { decodeControl } from '#protocol/wire/control-frame'
+import type { ControlMessage } from '#protocol/wire/control-frame'
 import { decodeDataFrame } from '#protocol/wire/data-frame'
+import type { WireFault } from '#protocol/wire/fault'
 import type { End } from '../link.ts'
 import type { Anomaly } from './anomaly.ts'
 
@@ -19,8 +20,7 @@ export class BoundsChecker {
   }
 
   /** A credit takes effect when it reaches the sender of the data. */
-  controlHeard(at: End, frame: Uint8Array): readonly Anomaly[] {
-    const message = decodeControl(frame)
+  controlHeard(at: End, message: ControlMessage | WireFault): readonly Anomaly[] {
     if (message.type !== 'credit') return []
     const inFlight = (this.#inFlight.get(at) ?? 0) - message.bytes
     this.#inFlight.set(at, inFlight)
