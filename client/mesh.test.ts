@@ -1,6 +1,6 @@
 // What a program gets from connect(): against fake gateways on free ports, over real sockets.
 import { expect, test } from 'vitest'
-import { cursorOf, FakeGateway, problem } from '#test/fake-gateway'
+import { cursorOf, FakeGateway, problem, problemOf } from '#test/fake-gateway'
 import { connect } from './mesh.ts'
 import type { ReceivedRecord } from './record.ts'
 
@@ -44,10 +44,10 @@ test('a publish says how far it got, also when the level was not reached', async
   await using mesh = await connect({ servers: [oak.url] })
   const published = await mesh.publish('orders', 'pears', { ack: 'n:2', wait: 300 })
   expect(published).toMatchObject({ level: 'n:2', reached: false, copies: 1, peers: ['oak'] })
-  expect(oak.requests).toContain('POST /v1/topics/orders/records?ack=n%3A2&wait=300ms')
+  expect(oak.frames).toMatchObject([{ type: 'publish', topic: 'orders', ack: 'n:2', wait: '300ms' }])
 })
 
-test('many records go in one request and keep their order', async () => {
+test('many records go in one frame and keep their order', async () => {
   await using oak = await FakeGateway.start('oak')
   await using mesh = await connect({ servers: [oak.url] })
   const { ids } = await mesh.publishMany('orders', [{ value: 'pears' }, { value: 'figs' }, { value: '' }])
@@ -98,27 +98,120 @@ test.each([[['oak:8400']], [['ftp://oak']], [[]]])('%j is not a list of servers'
   await expect(connect({ servers })).rejects.toMatchObject({ code: 'BAD_REQUEST' })
 })
 
-test('a publish goes to the next server when the first refuses the connection, and stays there', async () => {
+// Publishing over the WebSocket ---------------------------------------------------------------------------------------------
+
+test('a publish goes to the next server when the first is gone, and stays there', async () => {
   await using oak = await FakeGateway.start('oak')
   await using elm = await FakeGateway.start('elm')
   await using mesh = await connect({ servers: [oak.url, elm.url] })
   await oak.stop()
   expect(await mesh.publish('orders', 'pears')).toMatchObject({ peers: ['elm'] })
   expect(mesh.server).toBe(elm.url)
+  expect(await mesh.publish('orders', 'figs')).toMatchObject({ peers: ['elm'] })
+  expect(elm.socketCount).toBe(1)
+})
+
+test('a publish that no server takes says which were tried and why', async () => {
+  const oak = await FakeGateway.start('oak')
+  await using elm = await FakeGateway.start('elm')
+  await using mesh = await connect({ servers: [oak.url, elm.url], backoff })
+  await oak.stop()
+  elm.takesSockets = false
+  await expect(mesh.publish('orders', 'pears')).rejects.toMatchObject({
+    code: 'UNAVAILABLE',
+    message: expect.stringMatching(/ECONNREFUSED.*; .*says the fake/),
+  })
+})
+
+test('a server that answers but opens no WebSocket is named as such', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using mesh = await connect({ servers: [oak.url], backoff })
+  oak.takesSockets = false
+  oak.intercept = (_, response) => {
+    problem(response, 'UPGRADE_REQUIRED')
+    return true
+  }
+  await expect(mesh.publish('orders', 'pears')).rejects.toMatchObject({ message: expect.stringContaining('a proxy') })
 })
 
 test('a publish whose answer is lost is not repeated anywhere', async () => {
   await using oak = await FakeGateway.start('oak')
   await using elm = await FakeGateway.start('elm')
   await using mesh = await connect({ servers: [oak.url, elm.url] })
-  oak.intercept = (request) => {
-    if (request.method !== 'POST') return false
-    request.socket.destroy()
+  oak.interceptFrame = (_, socket) => {
+    socket.terminate()
     return true
   }
   await expect(mesh.publish('orders', 'pears')).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN', retryable: false })
-  expect(elm.requests).toEqual([])
+  expect(elm.frames).toEqual([])
+  expect(await mesh.publish('orders', 'figs')).toMatchObject({ peers: ['elm'] })
 })
+
+test('a publish without an answer is given up after its wait and some more', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using mesh = await connect({ servers: [oak.url], answerMsMax: 50 })
+  oak.interceptFrame = () => true
+  await expect(mesh.publish('orders', 'pears', { wait: 0 })).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+})
+
+test('a publish that a draining peer did not take goes on elsewhere', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using elm = await FakeGateway.start('elm')
+  await using mesh = await connect({ servers: [oak.url, elm.url] })
+  oak.interceptFrame = (frame, socket) => {
+    const ref = 'ref' in frame ? frame.ref : ''
+    socket.send(JSON.stringify({ type: 'bye', reason: 'draining', servers: [], retryMs: 1 }))
+    socket.send(JSON.stringify({ type: 'error', ref, problem: problemOf('DRAINING') }))
+    socket.close(4000)
+    return true
+  }
+  expect(await mesh.publish('orders', 'pears')).toMatchObject({ peers: ['elm'] })
+})
+
+test('publishes beyond what the peer takes at a time wait for their turn, and keep their order', async () => {
+  await using oak = await FakeGateway.start('oak')
+  oak.publishesInFlightMax = 2
+  const held: (() => void)[] = []
+  await using mesh = await connect({ servers: [oak.url] })
+  oak.interceptFrame = (frame, socket) => {
+    const ref = 'ref' in frame ? frame.ref : ''
+    held.push(() => socket.send(JSON.stringify({ type: 'error', ref, problem: problemOf('OVERLOADED') })))
+    return true
+  }
+  const publishes = ['a', 'b', 'c'].map((value) => mesh.publish('orders', value))
+  await expect.poll(() => held.length).toBe(2)
+  held[0]?.()
+  await expect(publishes[0]).rejects.toMatchObject({ code: 'OVERLOADED' })
+  await expect.poll(() => held.length).toBe(3)
+  for (const answer of held.slice(1)) answer()
+  await Promise.allSettled(publishes)
+  expect(oak.frames.flatMap((frame) => ('records' in frame ? frame.records : []))).toMatchObject([
+    { value: 'a' },
+    { value: 'b' },
+    { value: 'c' },
+  ])
+})
+
+test('what does not fit into a frame is not sent, for that would close the socket of everybody', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using mesh = await connect({ servers: [oak.url] })
+  await expect(mesh.publish('orders', 'x'.repeat(100_000))).rejects.toMatchObject({ code: 'BODY_TOO_LARGE' })
+  expect(await mesh.publish('orders', 'x'.repeat(90_000))).toMatchObject({ peers: ['oak'] })
+})
+
+test('a publish ends with its signal, whether sent or not', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using mesh = await connect({ servers: [oak.url] })
+  oak.interceptFrame = () => true
+  const stop = new AbortController()
+  const sent = mesh.publish('orders', 'pears', { signal: stop.signal })
+  await expect.poll(() => oak.frames.length).toBe(1)
+  stop.abort(new Error('enough'))
+  await expect(sent).rejects.toThrow('enough')
+  await expect(mesh.publish('orders', 'figs', { signal: stop.signal })).rejects.toThrow('enough')
+})
+
+// Reading pages ---------------------------------------------------------------------------------------------------------------
 
 test('a read goes on at the next server when the first is silent, drains or breaks', async () => {
   await using oak = await FakeGateway.start('oak')
@@ -137,6 +230,8 @@ test('a read goes on at the next server when the first is silent, drains or brea
   }
 })
 
+// Subscribing -------------------------------------------------------------------------------------------------------------------
+
 test('a subscription tells what was there, that it has caught up, and what comes', async () => {
   await using oak = await FakeGateway.start('oak')
   oak.append('orders', 'pears')
@@ -150,53 +245,217 @@ test('a subscription tells what was there, that it has caught up, and what comes
   expect(told).toEqual(['pears', 'caught-up', 'figs'])
 })
 
-test('a subscription that breaks goes on from its cursor at the next server', async () => {
+test('several topics and patterns are one subscription, and topics that appear later belong to it', async () => {
+  await using oak = await FakeGateway.start('oak')
+  oak.append('orders', 'pears')
+  oak.append('notes', 'not asked for')
+  await using mesh = await connect({ servers: [oak.url] })
+  const told: string[] = []
+  for await (const item of mesh.stream(['orders', 'bills.**'], { from: 'earliest' })) {
+    if (item.type === 'caught-up') oak.append('bills.eu', '3 €')
+    if (item.type === 'record' && told.push(`${item.record.topic} ${item.record.text()}`) === 2) break
+  }
+  expect(told).toEqual(['orders pears', 'bills.eu 3 €'])
+})
+
+test('subscriptions and publishes share one WebSocket', async () => {
+  await using oak = await FakeGateway.start('oak')
+  oak.append('orders', 'pears')
+  await using mesh = await connect({ servers: [oak.url] })
+  const reads = ['orders', '*'].map((topic) => take(mesh.subscribe(topic, { from: 'earliest' }), 2))
+  await expect.poll(() => oak.subscriptionCount).toBe(2)
+  await mesh.publish('orders', 'figs')
+  expect((await Promise.all(reads)).map(texts)).toEqual([
+    ['pears', 'figs'],
+    ['pears', 'figs'],
+  ])
+  expect(oak.socketCount).toBe(1)
+})
+
+test('a consumer that stops taking is sent no more than its credit, and gets all when it goes on', async () => {
+  await using oak = await FakeGateway.start('oak')
+  const values = Array.from({ length: 5_000 }, (_, i) => String(i))
+  oak.append('orders', ...values)
+  await using mesh = await connect({ servers: [oak.url] })
+  const stream = mesh.subscribe('orders', { from: 'earliest' })
+  const first = await stream.next()
+  // Its answer comes after whatever was sent before.
+  await mesh.publish('bills', '')
+  const creditOf = () =>
+    oak.frames.reduce((sum, frame) => sum + ('credit' in frame ? frame.credit : 'n' in frame ? frame.n : 0), 0)
+  expect(creditOf()).toBeLessThanOrEqual(1_024 + 1)
+  const rest = await take(stream, 4_999)
+  expect(texts([first.value as ReceivedRecord, ...rest])).toEqual(values)
+  // Small records: more of them at a time.
+  expect(oak.frames.filter(({ type }) => type === 'credit').length).toBeLessThan(40)
+})
+
+test('a subscription that breaks goes on from its cursors at the next server', async () => {
   await using oak = await FakeGateway.start('oak')
   await using elm = await FakeGateway.start('elm')
   for (const peer of [oak, elm]) peer.append('orders', 'pears', 'figs')
   elm.append('orders', 'plums')
+  elm.append('bills', '3 €')
   // A wait before the first try elsewhere would outlast the test.
   const patient = { baseMs: 60_000, capMs: 60_000 }
   await using mesh = await connect({ servers: [oak.url, elm.url], backoff: patient, random: () => 0.9 })
   const told: string[] = []
-  for await (const item of mesh.stream('orders', { from: 'earliest' })) {
-    if (item.type === 'caught-up' && told.length === 2) oak.breakStreams()
+  for await (const item of mesh.stream('*', { from: 'earliest' })) {
+    if (item.type === 'caught-up' && told.length === 2) oak.breakSockets()
     if (item.type === 'interrupted') expect(item.retryInMs).toBe(0)
-    if (item.type === 'record' && told.push(item.record.text()) === 3) break
+    if (item.type === 'record' && told.push(item.record.text()) === 4) break
   }
-  expect(told).toEqual(['pears', 'figs', 'plums'])
-  expect(elm.requests).toEqual([`GET /v1/topics/orders/records?from=${cursorOf(2)}`])
+  expect(told).toEqual(['pears', 'figs', 'plums', '3 €'])
+  expect(elm.frames[0]).toMatchObject({ topics: ['*'], from: { orders: cursorOf(2) } })
 })
 
-test('a subscription waits for a topic that has not arrived yet, and for servers that are away', async () => {
+test('a subscription from latest that breaks misses nothing of what came meanwhile', async () => {
   await using oak = await FakeGateway.start('oak')
+  oak.append('orders', 'pears')
   await using mesh = await connect({ servers: [oak.url], backoff })
-  const codes: string[] = []
+  const told: string[] = []
+  for await (const item of mesh.stream('**')) {
+    if (item.type === 'caught-up' && told.length === 0) {
+      oak.breakSockets()
+      oak.append('orders', 'figs')
+      oak.append('bills', '3 €')
+    }
+    if (item.type === 'record' && told.push(item.record.text()) === 2) break
+  }
+  expect(told).toEqual(['figs', '3 €'])
+})
+
+test('servers that a peer tells of stand by for those that were named, unless that is not wished', async () => {
+  await using elm = await FakeGateway.start('elm')
+  elm.append('orders', 'pears', 'figs')
+  for (const learnServers of [true, false]) {
+    await using oak = await FakeGateway.start('oak')
+    oak.append('orders', 'pears')
+    oak.servers = [elm.url]
+    await using mesh = await connect({ servers: [oak.url], backoff, learnServers })
+    const told: string[] = []
+    for await (const item of mesh.stream('orders', { from: 'earliest' })) {
+      if (item.type === 'caught-up' && told.length === 1) await oak.stop()
+      told.push(item.type === 'record' ? item.record.text() : item.type)
+      if (told.length === 4) break
+    }
+    expect(told.slice(0, 3)).toEqual(['pears', 'caught-up', 'interrupted'])
+    expect(told[3]).toBe(learnServers ? 'figs' : 'interrupted')
+  }
+})
+
+test('a bye moves a subscription to a server that it names', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using elm = await FakeGateway.start('elm')
+  for (const peer of [oak, elm]) peer.append('orders', 'pears')
+  elm.append('orders', 'figs')
+  await using mesh = await connect({ servers: [oak.url] })
+  const told: string[] = []
+  for await (const item of mesh.stream('orders', { from: 'earliest' })) {
+    if (item.type === 'caught-up' && told.length === 1) {
+      oak.say({ type: 'bye', reason: 'draining', servers: [elm.url], retryMs: 1 })
+      oak.breakSockets()
+    }
+    if (item.type === 'record' && told.push(item.record.text()) === 2) break
+  }
+  expect(told).toEqual(['pears', 'figs'])
+  expect(mesh.server).toBe(elm.url)
+})
+
+test('servers that are away are waited for, with back-off', async () => {
+  const oak = await FakeGateway.start('oak')
+  await using elm = await FakeGateway.start('elm')
+  elm.append('orders', 'pears')
+  elm.takesSockets = false
+  await using mesh = await connect({ servers: [oak.url, elm.url], backoff })
+  await oak.stop()
+  const told: string[] = []
   for await (const item of mesh.stream('orders', { from: 'earliest' })) {
     if (item.type === 'record') break
-    if (item.type === 'interrupted' && codes.push(item.error.code) === 3) oak.append('orders', 'pears')
+    if (item.type === 'interrupted') told.push(item.error.message)
+    if (told.length === 4) elm.takesSockets = true
   }
-  expect(codes).toEqual(['TOPIC_NOT_FOUND', 'TOPIC_NOT_FOUND', 'TOPIC_NOT_FOUND'])
+  expect(told[0]).toContain('ECONNREFUSED')
+  expect(told[1]).toMatch(/ECONNREFUSED.*; .*says the fake/)
 })
 
-test('a stream that falls silent is given up and tried again', async () => {
-  await using oak = await FakeGateway.start('oak')
-  oak.append('orders', 'pears')
-  await using mesh = await connect({ servers: [oak.url], backoff, silenceMsMax: 50 })
-  const items = await take(mesh.stream('orders', { from: 'earliest' }), 3)
-  expect(items.map((item) => item.type)).toEqual(['record', 'caught-up', 'interrupted'])
-})
-
-test('what waiting does not cure ends a subscription', async () => {
+test('a subscription that is refused for now asks again; one that never will be ends', async () => {
   await using oak = await FakeGateway.start('oak')
   oak.append('orders', 'pears')
   await using mesh = await connect({ servers: [oak.url], backoff })
+  let refusals = 0
+  oak.interceptFrame = (frame, socket) => {
+    if (frame.type !== 'subscribe' || refusals++ > 0) return false
+    socket.send(JSON.stringify({ type: 'error', sub: frame.sub, problem: problemOf('OVERLOADED') }))
+    return true
+  }
+  const items = await take(mesh.stream('orders', { from: 'earliest' }), 2)
+  expect(items).toMatchObject([{ type: 'interrupted', error: { code: 'OVERLOADED' } }, { type: 'record' }])
   await expect(take(mesh.subscribe('orders', { from: 'nonsense' }), 1)).rejects.toMatchObject({
     code: 'CURSOR_INVALID',
   })
 })
 
-test('an abort ends a subscription with its reason and frees the connection; so does close', async () => {
+test('a server that will not have us back is not asked again', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using mesh = await connect({ servers: [oak.url], backoff })
+  oak.interceptFrame = (_, socket) => {
+    socket.send(JSON.stringify({ type: 'error', problem: problemOf('BAD_JSON') }))
+    socket.close(4500, 'BAD_JSON')
+    return true
+  }
+  await expect(take(mesh.subscribe('orders'), 1)).rejects.toMatchObject({ code: 'BAD_JSON' })
+  oak.interceptFrame = () => false
+  expect(await mesh.publish('orders', 'pears')).toMatchObject({ peers: ['oak'] })
+})
+
+test('partitions and gaps of the mesh are told', async () => {
+  await using oak = await FakeGateway.start('oak')
+  oak.append('orders', 'pears')
+  await using mesh = await connect({ servers: [oak.url] })
+  const told: unknown[] = []
+  const gap = { type: 'lost', feed: 'f', from: 1, to: 3 }
+  for await (const item of mesh.stream('orders', { from: 'earliest' })) {
+    told.push(item)
+    if (item.type === 'caught-up') {
+      const { sub } = oak.frames[0] as { sub: string }
+      const names = { reachable: ['oak'], known: ['elm', 'oak'] }
+      oak.say({ type: 'event', sub, event: 'partition', ...names })
+      oak.say({ type: 'event', sub, event: 'healed' })
+      oak.say({ type: 'event', sub, event: 'gap', topic: 'orders', gap, cursor: cursorOf(3) })
+    }
+    if (told.length === 5) break
+  }
+  expect(told.slice(1)).toEqual([
+    { type: 'caught-up', cursors: { orders: cursorOf(1) } },
+    { type: 'partition', reachable: ['oak'], known: ['elm', 'oak'] },
+    { type: 'healed' },
+    { type: 'gap', topic: 'orders', gap },
+  ])
+})
+
+test('of news that nobody takes only the last is kept', async () => {
+  await using oak = await FakeGateway.start('oak')
+  oak.append('orders', 'pears')
+  await using mesh = await connect({ servers: [oak.url] })
+  const stream = mesh.stream('orders', { from: 'earliest' })
+  await stream.next()
+  const { sub } = oak.frames[0] as { sub: string }
+  for (let n = 0; n < 100; n++) oak.say({ type: 'event', sub, event: 'partition', reachable: [`m${n}`], known: [] })
+  await mesh.publish('bills', '')
+  expect((await stream.next()).value.type).toBe('caught-up')
+  expect((await stream.next()).value).toMatchObject({ reachable: ['m99'] })
+})
+
+test('a WebSocket that falls silent is given up and tried again', async () => {
+  await using oak = await FakeGateway.start('oak')
+  oak.append('orders', 'pears')
+  await using mesh = await connect({ servers: [oak.url], backoff, silenceMsMax: 50 })
+  const items = await take(mesh.stream('orders', { from: 'earliest' }), 4)
+  expect(items.map((item) => item.type)).toEqual(['record', 'caught-up', 'interrupted', 'caught-up'])
+})
+
+test('an abort ends a subscription with its reason; close ends all, and the connection', async () => {
   await using oak = await FakeGateway.start('oak')
   oak.append('orders', 'pears')
   const mesh = await connect({ servers: [oak.url] })
@@ -207,20 +466,23 @@ test('an abort ends a subscription with its reason and frees the connection; so 
     }
   })()
   await expect(aborted).rejects.toThrow('enough pears')
+  await expect.poll(() => oak.subscriptionCount).toBe(0)
   const closed = (async () => {
-    const { signal } = new AbortController()
-    for await (const _ of mesh.subscribe('orders', { from: 'earliest', signal })) mesh.close()
+    for await (const _ of mesh.subscribe('orders', { from: 'earliest' })) mesh.close()
   })()
   await expect(closed).rejects.toThrow('closed')
-  await expect.poll(() => oak.streamCount).toBe(0)
+  await expect.poll(() => oak.socketCount).toBe(0)
+  await expect(mesh.publish('orders', 'figs')).rejects.toThrow('closed')
+  await expect(take(mesh.subscribe('orders'), 1)).rejects.toThrow('closed')
 })
 
-test('leaving the loop frees the connection', async () => {
+test('leaving the loop ends the subscription and nothing else', async () => {
   await using oak = await FakeGateway.start('oak')
   oak.append('orders', 'pears')
   await using mesh = await connect({ servers: [oak.url] })
   await take(mesh.subscribe('orders', { from: 'earliest' }), 1)
-  await expect.poll(() => oak.streamCount).toBe(0)
+  await expect.poll(() => oak.subscriptionCount).toBe(0)
+  expect(oak.socketCount).toBe(1)
 })
 
 test('the lab tells one peer whom to be deaf to', async () => {

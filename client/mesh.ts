@@ -8,10 +8,13 @@ import type {
   TopicStatus,
   TopicSummary,
 } from '#protocol/views'
+import type { CursorMap } from '#protocol/wire/socket-frames'
 import { defaultBackoff, type Backoff } from './backoff.ts'
-import { publishedOf, publishRequest, type Published, type PublishedMany, type PublishOptions } from './publish.ts'
+import { Connection } from './connection.ts'
+import { publishCall, publishedOf, type Published, type PublishedMany, type PublishOptions } from './publish.ts'
+import { Publisher } from './publisher.ts'
 import { ReceivedRecord, type OutgoingRecord, type PublishValue, type RecordJson } from './record.ts'
-import { Servers, type Fetch, type Request } from './servers.ts'
+import { baseUrlOf, Servers, type Fetch, type Request } from './servers.ts'
 import { streamOf, type StreamItem } from './subscription.ts'
 
 export interface ConnectOptions {
@@ -22,8 +25,10 @@ export interface ConnectOptions {
   readonly backoff?: Backoff
   /** How long an answer may take to begin, beyond what it was asked to wait. Higher: slower fail-over from a silent server. */
   readonly answerMsMax?: number
-  /** A stream silent for so long is taken for broken. The default is three heartbeats of a peer. */
+  /** A WebSocket silent for so long is taken for broken. The default is three heartbeats of a peer. */
   readonly silenceMsMax?: number
+  /** False: only the servers that were named are used, not those that they tell of. */
+  readonly learnServers?: boolean
   readonly fetch?: Fetch
   /** A float in [0, 1), for jitter. */
   readonly random?: () => number
@@ -47,12 +52,17 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
-export interface ReadOptions extends CallOptions {
-  /** `earliest`, `latest` (the default of a subscription) or the cursor of a record, page or publish. */
-  readonly from?: string
+export interface SubscribeOptions extends CallOptions {
+  /**
+   * `earliest`, `latest` (the default), a cursor where there is one topic and no pattern, or a cursor for each topic:
+   * those without one are read from their beginning.
+   */
+  readonly from?: string | CursorMap
 }
 
-export interface PageOptions extends ReadOptions {
+export interface PageOptions extends CallOptions {
+  /** `earliest` (the default), `latest` or the cursor of a record, page or publish. */
+  readonly from?: string
   readonly limit?: number
   /** How long to wait for a first record if there is none, in milliseconds, at most 60 s. */
   readonly waitMs?: number
@@ -68,18 +78,26 @@ export interface Page {
 /** A mesh as seen through its gateways. Every call throws MeshError, or the reason of the signal that ended it. */
 export class Mesh implements AsyncDisposable {
   readonly #servers: Servers
-  readonly #options: ConnectOptions
   readonly #closing = new AbortController()
+  readonly #connection: Connection
+  readonly #publisher: Publisher
   /** Cuts between peers, for those that were started with --lab. */
   readonly lab: Lab
 
   constructor(options: ConnectOptions) {
-    this.#options = options
-    this.#servers = new Servers({
-      urls: baseUrlsOf(options.servers),
-      fetch: options.fetch ?? ((url, init) => fetch(url, init)),
-      answerMsMax: options.answerMsMax ?? 10_000,
+    const { answerMsMax = 10_000 } = options
+    const urls = baseUrlsOf(options.servers)
+    this.#servers = new Servers({ urls, fetch: options.fetch ?? ((url, init) => fetch(url, init)), answerMsMax })
+    this.#connection = new Connection({
+      servers: this.#servers,
+      backoff: options.backoff ?? defaultBackoff,
+      random: options.random ?? Math.random,
+      answerMsMax,
+      silenceMsMax: options.silenceMsMax ?? 45_000,
+      learnServers: options.learnServers ?? true,
+      signal: this.#closing.signal,
     })
+    this.#publisher = new Publisher(this.#connection, { answerMsMax })
     this.lab = new Lab((request) => this.#json(request))
   }
 
@@ -104,23 +122,27 @@ export class Mesh implements AsyncDisposable {
     records: readonly OutgoingRecord[],
     options: PublishOptions = {},
   ): Promise<PublishedMany> {
-    return publishedOf(await this.#json({ ...publishRequest(topic, records, options), ...signalOf(options) }))
+    const call = publishCall(topic, records, options)
+    return publishedOf(await this.#publisher.publish({ ...call, signal: this.#signal(options.signal) }))
   }
 
-  /** Records as they come, for ever; breaks are bridged. Order is per writer. Ends by `break`, the signal or `close`. */
-  async *subscribe(topic: string, options: ReadOptions = {}): AsyncGenerator<ReceivedRecord, void> {
-    for await (const item of this.stream(topic, options)) if (item.type === 'record') yield item.record
+  /**
+   * Records of these topics and patterns as they come, for ever; breaks are bridged. Topics that appear later are taken
+   * in. Order is per writer. Ends by `break`, the signal or `close`.
+   */
+  async *subscribe(
+    topics: string | readonly string[],
+    options: SubscribeOptions = {},
+  ): AsyncGenerator<ReceivedRecord, void> {
+    for await (const item of this.stream(topics, options)) if (item.type === 'record') yield item.record
   }
 
-  /** Like `subscribe`, with what happens in between: caught up, gaps, interruptions. */
-  stream(topic: string, options: ReadOptions = {}): AsyncGenerator<StreamItem, never> {
-    return streamOf(this.#servers, {
-      topic,
+  /** Like `subscribe`, with what happens in between: caught up, gaps, partitions, interruptions. */
+  stream(topics: string | readonly string[], options: SubscribeOptions = {}): AsyncGenerator<StreamItem, never> {
+    return streamOf(this.#connection, {
+      topics: typeof topics === 'string' ? [topics] : topics,
       from: options.from ?? 'latest',
       signal: this.#signal(options.signal),
-      backoff: this.#options.backoff ?? defaultBackoff,
-      random: this.#options.random ?? Math.random,
-      silenceMsMax: this.#options.silenceMsMax ?? 45_000,
     })
   }
 
@@ -235,11 +257,9 @@ const signalOf = ({ signal }: CallOptions): CallOptions => (signal === undefined
 
 function baseUrlsOf(servers: readonly string[]): readonly string[] {
   const urls = servers.map((text) => {
-    const url = URL.parse(text)
-    if (url === null || !/^https?:$/.test(url.protocol)) {
-      throw new MeshError('BAD_REQUEST', `${text} is not the URL of a server, such as http://127.0.0.1:8400`)
-    }
-    return url.href.replace(/\/+$/, '')
+    const url = baseUrlOf(text)
+    if (url !== undefined) return url
+    throw new MeshError('BAD_REQUEST', `${text} is not the URL of a server, such as http://127.0.0.1:8400`)
   })
   if (urls.length === 0) throw new MeshError('BAD_REQUEST', 'no server was named')
   return [...new Set(urls)]

@@ -1,6 +1,7 @@
 import { limits } from '#protocol/limits'
+import type { PublishedFrame } from '#protocol/wire/socket-frames'
+import type { PublishCall } from './publisher.ts'
 import { outgoingJson, type OutgoingRecord } from './record.ts'
-import type { Request } from './servers.ts'
 
 export interface PublishOptions {
   /** `local` (the default), `n:K`, `majority` or `all`: on how many disks the records are to be before the answer comes. */
@@ -31,33 +32,23 @@ export interface PublishedMany extends Ack {
   readonly cursor: string
 }
 
-/** The media type that says "a batch" whatever the body looks like; so a value may be `{records: […]}` itself. */
-const recordsMediaType = 'application/vnd.grapevine.records+json'
-
-export function publishRequest(
+export function publishCall(
   topic: string,
   records: readonly OutgoingRecord[],
-  options: PublishOptions,
-): Omit<Request, 'signal'> {
-  const query = new URLSearchParams()
-  if (options.ack !== undefined) query.set('ack', options.ack)
-  if (options.wait !== undefined)
-    query.set('wait', typeof options.wait === 'number' ? `${options.wait}ms` : options.wait)
-  const search = query.size > 0 ? `?${query.toString()}` : ''
-  return {
-    method: 'POST',
-    path: `/v1/topics/${encodeURIComponent(topic)}/records${search}`,
-    headers: { 'content-type': recordsMediaType },
-    body: JSON.stringify({ records: records.map(outgoingJson) }),
-    waitMs: waitMsOf(options.wait),
-    // Publishing twice is publishing two records, until producers have sequence numbers.
-    repeatable: false,
+  { ack, wait }: PublishOptions,
+): Omit<PublishCall, 'signal'> {
+  const text = typeof wait === 'number' ? `${wait}ms` : wait
+  const frame = {
+    topic,
+    records: records.map(outgoingJson),
+    ...(ack === undefined ? {} : { ack }),
+    ...(text === undefined ? {} : { wait: text }),
   }
+  return { frame, waitMs: waitMsOf(wait) }
 }
 
-export function publishedOf(answer: unknown): PublishedMany {
-  const { results, cursor, ack } = answer as { results: { id: string }[]; cursor: string; ack: Ack }
-  return { ids: results.map((result) => result.id), cursor, ...ack }
+export function publishedOf({ results, cursor, ack }: PublishedFrame): PublishedMany {
+  return { ids: results.map((result) => result.id), cursor, ...(ack as Ack) }
 }
 
 /** How long our own deadline must wait with the peer; the peer is the one that judges the text. */

@@ -1,4 +1,5 @@
 import { MeshError } from '#protocol/errors'
+import { socketPath } from '#protocol/wire/socket-frames'
 import { errorOfAnswer } from './problem.ts'
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>
@@ -23,28 +24,58 @@ export interface Request {
   readonly repeatable: boolean
 }
 
+/** Servers that peers told of, beyond those that were named. */
+const learnedMax = 64
+
 /** Several gateways seen as one: stays with the one that answered last and moves on when it does not answer. */
 export class Servers {
   readonly #config: ServersConfig
+  #urls: readonly string[]
   #current = 0
 
   constructor(config: ServersConfig) {
     this.#config = config
+    this.#urls = config.urls
   }
 
   /** The server that is asked first. */
   get current(): string {
-    return this.#config.urls[this.#current] as string
+    return this.#urls[this.#current] as string
+  }
+
+  get count(): number {
+    return this.#urls.length
   }
 
   moveOn(): void {
-    this.#current = (this.#current + 1) % this.#config.urls.length
+    this.#current = (this.#current + 1) % this.#urls.length
+  }
+
+  /** What a peer says of the others: they stand by after those that were named, in place of what it said before. */
+  learn(urls: readonly string[]): void {
+    const { current } = this
+    const learned = urls.flatMap((url) => baseUrlOf(url) ?? []).slice(0, learnedMax)
+    this.#urls = [...new Set([...this.#config.urls, ...learned, current])]
+    this.#current = this.#urls.indexOf(current)
+  }
+
+  /** Why the current server, which did not open a WebSocket, does not: a browser does not say, so it is asked again. */
+  async whyNoSocket(signal: AbortSignal): Promise<MeshError> {
+    const { current } = this
+    const request: Request = { method: 'GET', path: socketPath, signal, repeatable: true }
+    const outcome = await this.#askCurrent(request, () => Promise.resolve())
+    if ('error' in outcome && outcome.error.code !== 'UPGRADE_REQUIRED') return outcome.error
+    return new MeshError(
+      'UNAVAILABLE',
+      `${current} answers, but opens no WebSocket: does a proxy in between pass them?`,
+    )
   }
 
   /** Asks each server at most once. `read` takes what it needs of the 2xx answer; a break while it reads counts as no answer. */
   async ask<T>(request: Request, read: (response: Response) => Promise<T>): Promise<T> {
     const failures: MeshError[] = []
-    while (failures.length < this.#config.urls.length) {
+    const { count } = this
+    while (failures.length < count) {
       const outcome = await this.#askCurrent(request, read)
       if ('answer' in outcome) return outcome.answer
       if (!outcome.elsewhere) throw outcome.error
@@ -83,6 +114,12 @@ export class Servers {
       clearTimeout(timer)
     }
   }
+}
+
+/** The URL as it is put before a path, or undefined if it is not one of http. */
+export function baseUrlOf(text: string): string | undefined {
+  const url = URL.parse(text)
+  return url === null || !/^https?:$/.test(url.protocol) ? undefined : url.href.replace(/\/+$/, '')
 }
 
 function failureOf(request: Request, server: string, cause: unknown): { error: MeshError; elsewhere: boolean } {

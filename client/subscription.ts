@@ -1,83 +1,206 @@
-import { MeshError } from '#protocol/errors'
-import { fullJitterMs, pause, type Backoff } from './backoff.ts'
-import { eventsOf } from './event-source.ts'
+import type { MeshError } from '#protocol/errors'
+import type { CursorMap, EventFrame } from '#protocol/wire/socket-frames'
+import type { Connection, Participant } from './connection.ts'
+import type { Frame, FrameSocket } from './frame-socket.ts'
 import { errorOfProblem } from './problem.ts'
-import { ReceivedRecord, type RecordJson } from './record.ts'
-import type { Servers } from './servers.ts'
-import type { SseEvent } from './sse.ts'
+import { ReceivedRecord } from './record.ts'
+import { RecordCredit } from './record-credit.ts'
+
+export type { CursorMap } from '#protocol/wire/socket-frames'
 
 /** What a live read tells, in the order it happens. */
 export type StreamItem =
   | { readonly type: 'record'; readonly record: ReceivedRecord }
-  /** Everything that this peer held has been told; what follows is live. */
-  | { readonly type: 'caught-up'; readonly cursor: string }
+  /** Everything that this peer held has been told; what follows is live. `cursors`: where each topic is. */
+  | { readonly type: 'caught-up'; readonly cursors: CursorMap }
   /** Records that are late, or lost to retention, with their ranges as the peer says them. */
-  | { readonly type: 'gap'; readonly cursor: string; readonly gap: unknown }
-  /** The stream broke or is not there yet. It goes on from its cursor after `retryInMs`, maybe at another server. */
+  | { readonly type: 'gap'; readonly topic: string; readonly gap: unknown }
+  /** Names of members that the peer believes to live, of those that it knows. */
+  | { readonly type: 'partition'; readonly reachable: readonly string[]; readonly known: readonly string[] }
+  | { readonly type: 'healed' }
+  /** The stream broke or cannot begin yet. It goes on from its cursors after `retryInMs`, maybe at another server. */
   | { readonly type: 'interrupted'; readonly error: MeshError; readonly retryInMs: number }
 
-export interface StreamConfig {
-  readonly topic: string
-  /** `earliest`, `latest` or a cursor. */
-  readonly from: string
+export interface SubscriptionConfig {
+  readonly topics: readonly string[]
+  /** `earliest`, `latest`, the cursor of the one topic, or a cursor for each topic. */
+  readonly from: string | CursorMap
   readonly signal: AbortSignal
-  readonly backoff: Backoff
-  readonly random: () => number
-  readonly silenceMsMax: number
 }
+
+let lastSub = 0
 
 /**
- * Reads a topic for ever: after a break at once from the next server, and when all fail with full-jitter back-off,
- * always from the last cursor. Ends by throwing: the signal's reason, or a MeshError that waiting does not cure.
+ * Reads topics for ever: after a break from where it was, at whatever server the connection finds. Ends by throwing: the
+ * signal's reason, or a MeshError that waiting does not cure.
  */
-export async function* streamOf(servers: Servers, config: StreamConfig): AsyncGenerator<StreamItem, never> {
-  let from = config.from
-  for (let attempt = 0; ; attempt++) {
-    let error: MeshError
-    try {
-      const path = `/v1/topics/${encodeURIComponent(config.topic)}/records?from=${encodeURIComponent(from)}`
-      for await (const event of eventsOf(servers, { ...config, path })) {
-        if (event.type === 'bye') break
-        const item = itemOf(event, servers.current)
-        from = event.lastEventId || from
-        if (item === undefined) continue
-        attempt = -1
-        yield item
-      }
-      error = new MeshError('UNAVAILABLE', `${servers.current} ended the stream`)
-    } catch (cause) {
-      error = interruption(cause, servers.current, config.signal)
+export async function* streamOf(connection: Connection, config: SubscriptionConfig): AsyncGenerator<StreamItem, never> {
+  const subscription = new Subscription(connection, config)
+  subscription.begin()
+  try {
+    for (;;) yield await subscription.next()
+  } finally {
+    subscription.end()
+  }
+}
+
+/** How soon a subscription that was refused for now asks again. */
+const askAgainMs = 1_000
+
+class Subscription implements Participant {
+  readonly #sub = `s${++lastSub}`
+  readonly #connection: Connection
+  readonly #config: SubscriptionConfig
+  /** Where each topic is, as far as told: all that is needed to go on elsewhere. */
+  readonly #cursors = new Map<string, string>()
+  /** Told and not yet taken; never more records than there was credit for. */
+  readonly #items: StreamItem[] = []
+  #taken = 0
+  readonly #credit = new RecordCredit()
+  #hasBegun = false
+  #socket: FrameSocket | undefined
+  #failure: Error | undefined
+  #wake: (() => void) | undefined
+  #leave: (() => void) | undefined
+  #askAgain: ReturnType<typeof setTimeout> | undefined
+
+  constructor(connection: Connection, config: SubscriptionConfig) {
+    this.#connection = connection
+    this.#config = config
+    const { from, topics } = config
+    if (typeof from === 'object') for (const entry of Object.entries(from)) this.#cursors.set(...entry)
+    else if (from !== 'earliest' && from !== 'latest' && topics[0] !== undefined) this.#cursors.set(topics[0], from)
+  }
+
+  begin(): void {
+    const { signal } = this.#config
+    if (signal.aborted) return this.failed(signal.reason as Error)
+    signal.addEventListener('abort', this.#onAbort)
+    this.#leave = this.#connection.join(this)
+  }
+
+  end(): void {
+    this.#config.signal.removeEventListener('abort', this.#onAbort)
+    clearTimeout(this.#askAgain)
+    this.#leave?.()
+    this.#socket?.send({ type: 'unsubscribe', sub: this.#sub })
+    this.#socket = undefined
+  }
+
+  /** What was told comes before what has ended it. */
+  async next(): Promise<StreamItem> {
+    for (;;) {
+      const item = this.#take()
+      if (item !== undefined) return item
+      if (this.#failure !== undefined) throw this.#failure
+      await new Promise<void>((resolve) => (this.#wake = resolve))
     }
-    servers.moveOn()
-    const retryInMs = attempt < 0 ? 0 : fullJitterMs(config.backoff, attempt, config.random)
-    yield { type: 'interrupted', error, retryInMs }
-    await pause(retryInMs, config.signal)
   }
-}
 
-/** Records come unnamed, so that a browser's EventSource takes them too. Events of later versions are no reason to fail. */
-function itemOf(event: SseEvent, server: string): StreamItem | undefined {
-  const cursor = event.lastEventId
-  switch (event.type) {
-    case 'message':
-      return { type: 'record', record: new ReceivedRecord(JSON.parse(event.data) as RecordJson, cursor) }
-    case 'caught-up':
-      return { type: 'caught-up', cursor }
-    case 'gap':
-      return { type: 'gap', cursor, gap: JSON.parse(event.data) }
-    case 'problem':
-      throw errorOfProblem(JSON.parse(event.data), { status: 200, server })
-    default:
-      return undefined
+  #take(): StreamItem | undefined {
+    // An aborted signal is obeyed at once.
+    if (this.#config.signal.aborted) throw this.#config.signal.reason
+    const item = this.#items[this.#taken]
+    if (item === undefined) return undefined
+    if (++this.#taken === this.#items.length) {
+      this.#items.length = 0
+      this.#taken = 0
+    }
+    if (item.type === 'record') this.#give(this.#credit.taken())
+    return item
   }
-}
 
-function interruption(cause: unknown, server: string, signal: AbortSignal): MeshError {
-  signal.throwIfAborted()
-  if (!(cause instanceof MeshError)) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    return new MeshError('UNAVAILABLE', `the stream of ${server} broke: ${reason}`, { cause })
+  #give(n: number): void {
+    if (n > 0) this.#socket?.send({ type: 'credit', sub: this.#sub, n })
   }
-  if (!cause.retryable) throw cause
-  return cause
+
+  #tell(item: StreamItem): void {
+    // News of the connection and the mesh: who comes late wants the last word of each, not the history.
+    if (item.type !== 'record' && item.type !== 'gap') {
+      const stale = this.#items.findIndex(({ type }, index) => index >= this.#taken && type === item.type)
+      if (stale >= 0) this.#items.splice(stale, 1)
+    }
+    this.#items.push(item)
+    this.#wake?.()
+  }
+
+  // As a participant of the connection ------------------------------------------------------------------------------------
+
+  opened(socket: FrameSocket): void {
+    this.#socket = socket
+    clearTimeout(this.#askAgain)
+    const { topics, from } = this.#config
+    const start = this.#hasBegun ? Object.fromEntries(this.#cursors) : from
+    socket.send({ type: 'subscribe', sub: this.#sub, topics, from: start, credit: this.#credit.renewed() })
+  }
+
+  frame(frame: Frame, length: number): boolean {
+    if (frame.type === 'bye') this.#socket = undefined
+    if (!('sub' in frame) || frame.sub !== this.#sub) return false
+    switch (frame.type) {
+      case 'record': {
+        this.#credit.received(length)
+        this.#cursors.set(frame.record.topic, frame.cursor)
+        this.#tell({ type: 'record', record: new ReceivedRecord(frame.record, frame.cursor) })
+        break
+      }
+      case 'subscribed':
+        this.#onSubscribed(frame.cursor)
+        break
+      case 'event':
+        this.#onEvent(frame)
+        break
+      case 'error':
+        this.#onError(errorOfProblem(frame.problem, { status: 0, server: this.#socket?.server ?? '' }))
+        break
+      default:
+        // Frames of later versions are no reason to fail.
+        break
+    }
+    return true
+  }
+
+  interrupted(error: MeshError, { retryInMs }: { readonly retryInMs: number }): void {
+    this.#socket = undefined
+    this.#tell({ type: 'interrupted', error, retryInMs })
+  }
+
+  failed(error: Error): void {
+    this.#failure ??= error
+    this.#wake?.()
+  }
+
+  readonly #onAbort = (): void => this.failed(this.#config.signal.reason as Error)
+
+  /** From now on it goes on from its cursors; topics without one are new, and read from their beginning. */
+  #onSubscribed(cursors: CursorMap): void {
+    this.#hasBegun = true
+    for (const [topic, cursor] of Object.entries(cursors)) {
+      if (!this.#cursors.has(topic)) this.#cursors.set(topic, cursor)
+    }
+  }
+
+  #onEvent(frame: EventFrame<unknown>): void {
+    switch (frame.event) {
+      case 'caught-up':
+        return this.#tell({ type: 'caught-up', cursors: Object.fromEntries(this.#cursors) })
+      case 'gap':
+        if (frame.cursor !== undefined) this.#cursors.set(frame.topic, frame.cursor)
+        return this.#tell({ type: 'gap', topic: frame.topic, gap: frame.gap })
+      case 'partition':
+        return this.#tell({ type: 'partition', reachable: frame.reachable, known: frame.known })
+      case 'healed':
+        return this.#tell({ type: 'healed' })
+    }
+  }
+
+  /** The peer has ended it. */
+  #onError(error: MeshError): void {
+    if (!error.retryable) return this.failed(error)
+    this.#tell({ type: 'interrupted', error, retryInMs: askAgainMs })
+    const socket = this.#socket
+    this.#askAgain = setTimeout(() => {
+      if (socket !== undefined && socket === this.#socket) this.opened(socket)
+    }, askAgainMs)
+  }
 }

@@ -1,8 +1,17 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { type WebSocket, WebSocketServer } from 'ws'
 import { errorCatalogue, type ErrorCode } from '#protocol/errors'
+import { matchesTopic, type TopicName, type TopicPattern } from '#protocol/topic-name'
 import type { MemberView, TopicStatus } from '#protocol/views'
+import {
+  type ClientFrame,
+  type PeerFrame,
+  type PublishFrame,
+  socketProtocol,
+  type SubscribeFrame,
+} from '#protocol/wire/socket-frames'
 
 /**
  * A gateway for tests of what speaks to one: the JSON shapes of DESIGN §11 over arrays in memory, on a free port. It is
@@ -11,22 +20,37 @@ import type { MemberView, TopicStatus } from '#protocol/views'
 export class FakeGateway implements AsyncDisposable {
   readonly name: string
   readonly topics = new Map<string, StoredJson[]>()
-  /** `METHOD /path?query` of everything asked so far. */
+  /** `METHOD /path?query` of everything asked over HTTP so far. */
   readonly requests: string[] = []
+  /** Every frame that came over WebSockets. */
+  readonly frames: ClientFrame[] = []
+  /** What a welcome says. */
+  servers: readonly string[] = []
+  publishesInFlightMax = 256
   members: Partial<MemberView>[] = []
   status: ((topic: string) => Partial<TopicStatus> | undefined) | undefined
   dropped: readonly string[] = []
   /** Copies that a publish reaches whatever it asks for. */
   copies = 1
+  /** Takes over a frame if it returns true. */
+  interceptFrame: (frame: ClientFrame, socket: WebSocket) => boolean = () => false
+  /** False: WebSockets are answered with DRAINING. */
+  takesSockets = true
   /** Takes over a request if it returns true. */
   intercept: (request: IncomingMessage, response: ServerResponse) => boolean = () => false
   readonly #server: Server
-  readonly #streams = new Set<{ topic: string; next: number; response: ServerResponse }>()
+  readonly #sockets = new Set<WebSocket>()
+  readonly #subscriptions = new Set<FakeSubscription>()
 
   private constructor(name: string, server: Server) {
     this.name = name
     this.#server = server
     server.on('request', (request, response) => void this.#serve(request, response))
+    const webSockets = new WebSocketServer({ noServer: true, handleProtocols: () => socketProtocol })
+    server.on('upgrade', (request, socket, head) => {
+      if (!this.takesSockets) return void socket.end('HTTP/1.1 503 Service Unavailable\r\n\r\n')
+      webSockets.handleUpgrade(request, socket, head, (webSocket) => this.#welcome(webSocket))
+    })
   }
 
   static async start(name: string): Promise<FakeGateway> {
@@ -47,18 +71,27 @@ export class FakeGateway implements AsyncDisposable {
     for (const value of values) this.#append(topic, { value, contentType: 'text/plain' })
   }
 
-  /** Cuts every live read in the middle, as a dying peer does. */
-  breakStreams(): void {
-    for (const stream of this.#streams) stream.response.destroy()
-    this.#streams.clear()
+  /** Cuts every WebSocket in the middle, as a dying peer does. */
+  breakSockets(): void {
+    for (const socket of this.#sockets) socket.terminate()
   }
 
-  get streamCount(): number {
-    return this.#streams.size
+  get socketCount(): number {
+    return this.#sockets.size
+  }
+
+  get subscriptionCount(): number {
+    return this.#subscriptions.size
+  }
+
+  /** To every WebSocket. */
+  say(frame: PeerFrame): void {
+    for (const socket of this.#sockets) socket.send(JSON.stringify(frame))
   }
 
   /** Refuses connections from now on. */
   async stop(): Promise<void> {
+    this.breakSockets()
     this.#server.closeAllConnections()
     await new Promise((resolve) => this.#server.close(resolve))
   }
@@ -75,6 +108,7 @@ export class FakeGateway implements AsyncDisposable {
     if (url.pathname === '/healthz') return json(response, 200, { status: 'ok' })
     const [, , area = '', name = '', ...rest] = url.pathname.split('/').map(decodeURIComponent)
     if (area === 'topics') return this.#serveTopic({ request, response, url, body, topic: name, rest: rest.join('/') })
+    if (area === 'ws') return problem(response, this.takesSockets ? 'UPGRADE_REQUIRED' : 'DRAINING')
     const answer = this.#meshAnswer(area, name, request.method ?? '', body)
     if (answer === undefined) return problem(response, 'ROUTE_NOT_FOUND')
     json(response, 200, answer)
@@ -94,7 +128,7 @@ export class FakeGateway implements AsyncDisposable {
   }
 
   #serveTopic(call: TopicCall): void {
-    const { request, response, topic, rest } = call
+    const { response, topic, rest } = call
     const summary = (name: string) => ({
       topic: name,
       topicId: name,
@@ -102,7 +136,6 @@ export class FakeGateway implements AsyncDisposable {
       records: this.topics.get(name)?.length ?? 0,
     })
     if (topic === '') return json(response, 200, { topics: [...this.topics.keys()].sort().map(summary) })
-    if (rest === 'records' && request.method === 'POST') return this.#publish(call)
     const records = this.topics.get(topic)
     if (records === undefined) return problem(response, 'TOPIC_NOT_FOUND')
     if (rest === 'status') return json(response, 200, { ...summary(topic), ...this.status?.(topic) })
@@ -113,32 +146,12 @@ export class FakeGateway implements AsyncDisposable {
     json(response, 200, { id, copies: 1, peers, home: [this.name] })
   }
 
-  #publish({ response, url, body, topic }: TopicCall): void {
-    const { records } = JSON.parse(body) as { records: Partial<StoredJson>[] }
-    const ids = records.map((record) => this.#append(topic, record).id)
-    const level = url.searchParams.get('ack') ?? 'local'
-    const reached = level === 'local' || this.copies >= Number(level.slice(2))
-    const ack = { level, reached, copies: this.copies, peers: [this.name] }
-    const status = reached ? 201 : 202
-    const cursor = cursorOf(this.topics.get(topic)?.length ?? 0)
-    json(response, 200, { results: ids.map((id) => ({ id, status })), cursor, ack })
-  }
-
-  #read({ request, response, url, topic }: TopicCall, records: StoredJson[]): void {
-    const from = url.searchParams.get('from') ?? 'earliest'
-    const start = from === 'earliest' ? 0 : from === 'latest' ? records.length : Number(from.split('.')[1])
+  #read({ response, url }: TopicCall, records: StoredJson[]): void {
+    const start = startOf(url.searchParams.get('from') ?? 'earliest', records.length)
     if (!Number.isInteger(start)) return problem(response, 'CURSOR_INVALID')
-    if (request.headers.accept !== 'text/event-stream') {
-      const end = Math.min(records.length, start + Number(url.searchParams.get('limit') ?? 100))
-      const upToDate = end === records.length
-      return json(response, 200, { records: records.slice(start, end), cursor: cursorOf(end), upToDate })
-    }
-    response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
-    const stream = { topic, next: start, response }
-    this.#streams.add(stream)
-    response.on('close', () => this.#streams.delete(stream))
-    this.#feed(stream)
-    response.write(`event: caught-up\nid: ${cursorOf(stream.next)}\ndata: {}\n\n`)
+    const end = Math.min(records.length, start + Number(url.searchParams.get('limit') ?? 100))
+    const upToDate = end === records.length
+    json(response, 200, { records: records.slice(start, end), cursor: cursorOf(end), upToDate })
   }
 
   #append(topic: string, record: Partial<StoredJson>): StoredJson {
@@ -148,16 +161,106 @@ export class FakeGateway implements AsyncDisposable {
     const offset = records.length
     const stored = { id: `${feed}.${offset}`, topic, feed, offset, time: '2026-05-01T10:00:00.000Z', ...record }
     records.push(stored)
-    for (const stream of this.#streams) if (stream.topic === topic) this.#feed(stream)
+    for (const subscription of this.#subscriptions) this.#feed(subscription)
     return stored
   }
 
-  #feed(stream: { topic: string; next: number; response: ServerResponse }): void {
-    for (const record of this.topics.get(stream.topic)?.slice(stream.next) ?? []) {
-      stream.response.write(`id: ${cursorOf(++stream.next)}\ndata: ${JSON.stringify(record)}\n\n`)
+  // WebSockets ----------------------------------------------------------------------------------------------------------
+
+  #welcome(socket: WebSocket): void {
+    this.#sockets.add(socket)
+    socket.on('close', () => {
+      this.#sockets.delete(socket)
+      for (const subscription of this.#subscriptions) if (subscription.socket === socket) this.#end(subscription)
+    })
+    socket.on('message', (data: Buffer) => this.#hear(socket, JSON.parse(data.toString()) as ClientFrame))
+    const limits = {
+      frameBytes: 100_000,
+      subscriptions: 64,
+      topics: 64,
+      credit: 1_000,
+      publishesInFlight: this.publishesInFlightMax,
+    }
+    tell(socket, { type: 'welcome', peer: this.name, limits, servers: this.servers })
+  }
+
+  #hear(socket: WebSocket, frame: ClientFrame): void {
+    this.frames.push(frame)
+    if (this.interceptFrame(frame, socket)) return
+    const mine = [...this.#subscriptions].find(
+      (one) => one.socket === socket && 'sub' in frame && one.sub === frame.sub,
+    )
+    switch (frame.type) {
+      case 'subscribe':
+        return this.#subscribe(socket, frame)
+      case 'credit':
+        if (mine !== undefined) this.#feed(Object.assign(mine, { credit: mine.credit + frame.n }))
+        return
+      case 'unsubscribe':
+        return mine && this.#end(mine)
+      case 'publish':
+        return this.#publish(socket, frame)
+      case 'auth':
+        return
     }
   }
+
+  #publish(socket: WebSocket, { ref, topic, records, ack: level = 'local' }: PublishFrame): void {
+    const ids = records.map((record) => this.#append(topic, record).id)
+    const reached = level === 'local' || this.copies >= Number(level.slice(2))
+    const ack = { level, reached, copies: this.copies, peers: [this.name] }
+    const results = ids.map((id) => ({ id, status: reached ? 201 : 202 }))
+    tell(socket, { type: 'published', ref, results, cursor: cursorOf(this.topics.get(topic)?.length ?? 0), ack })
+  }
+
+  #subscribe(socket: WebSocket, { sub, topics, from = 'latest', credit }: SubscribeFrame): void {
+    const subscription: FakeSubscription = { socket, sub, topics, credit, next: new Map() }
+    const cursor: Record<string, string> = {}
+    for (const [topic, records] of this.topics) {
+      if (!wants(subscription, topic)) continue
+      const start = startOf(typeof from === 'string' ? from : (from[topic] ?? 'earliest'), records.length)
+      if (!Number.isInteger(start)) return tell(socket, { type: 'error', sub, problem: problemOf('CURSOR_INVALID') })
+      subscription.next.set(topic, start)
+      cursor[topic] = cursorOf(start)
+    }
+    this.#subscriptions.add(subscription)
+    tell(socket, { type: 'subscribed', sub, cursor })
+    this.#feed(subscription)
+    tell(socket, { type: 'event', sub, event: 'caught-up' })
+  }
+
+  #feed(subscription: FakeSubscription): void {
+    for (const [topic, records] of this.topics) {
+      if (!wants(subscription, topic)) continue
+      let next = subscription.next.get(topic) ?? 0
+      for (; next < records.length && subscription.credit > 0; subscription.credit--) {
+        const record = records[next++] as StoredJson
+        tell(subscription.socket, { type: 'record', sub: subscription.sub, record, cursor: cursorOf(next) })
+      }
+      subscription.next.set(topic, next)
+    }
+  }
+
+  #end(subscription: FakeSubscription): void {
+    this.#subscriptions.delete(subscription)
+  }
 }
+
+interface FakeSubscription {
+  readonly socket: WebSocket
+  readonly sub: string
+  readonly topics: readonly string[]
+  readonly next: Map<string, number>
+  credit: number
+}
+
+const wants = ({ topics }: FakeSubscription, topic: string): boolean =>
+  topics.some((pattern) => matchesTopic(pattern as TopicPattern, topic as TopicName))
+
+const startOf = (from: string, count: number): number =>
+  from === 'earliest' ? 0 : from === 'latest' ? count : Number(from.split('.')[1])
+
+const tell = (socket: WebSocket, frame: PeerFrame): void => socket.send(JSON.stringify(frame))
 
 export interface StoredJson {
   readonly id: string
@@ -180,8 +283,12 @@ interface TopicCall {
 export const cursorOf = (count: number): string => `gv1.${count}`
 
 export function problem(response: ServerResponse, code: ErrorCode): void {
+  json(response, errorCatalogue[code].status, problemOf(code))
+}
+
+export function problemOf(code: ErrorCode): object {
   const { status, title, hint, retryable } = errorCatalogue[code]
-  json(response, status, { code, title, status, hint, retryable, detail: `${title}, says the fake` })
+  return { code, title, status, hint, retryable, detail: `${title}, says the fake` }
 }
 
 function json(response: ServerResponse, status: number, value: object): void {

@@ -1,7 +1,7 @@
 // What leaves the keyboard or a pipe arrives at the gateway, byte for byte, and the exit code says how far it got.
 import { expect, test } from 'vitest'
 import { connect } from '#client/mesh'
-import { FakeGateway, problem } from '#test/fake-gateway'
+import { FakeGateway, problemOf } from '#test/fake-gateway'
 import { fakeTerminal } from '#test/fake-terminal'
 import { exitCodes } from '../exit-codes.ts'
 import { run } from '../main.ts'
@@ -50,9 +50,9 @@ test('an ack level that is not reached is exit code 3 and a warning, for one rec
 
 test('when a later batch is refused, it says which lines are stored', async () => {
   await using oak = await FakeGateway.start('oak')
-  oak.intercept = (request, response) => {
-    if (request.method !== 'POST' || oak.topics.size === 0) return false
-    problem(response, 'OVERLOADED')
+  oak.interceptFrame = (frame, socket) => {
+    if (frame.type !== 'publish' || oak.topics.size === 0) return false
+    socket.send(JSON.stringify({ type: 'error', ref: frame.ref, problem: problemOf('OVERLOADED') }))
     return true
   }
   const { terminal, stderr } = fakeTerminal({ stdin: ['pears\n'.repeat(1_500)] })

@@ -53,7 +53,7 @@ test('from latest only what comes is printed; Ctrl-C ends it with exit code 0', 
   oak.append('orders', 'old pears')
   const { terminal, stdout, stop } = fakeTerminal()
   const done = run(['sub', 'orders', '-o', 'value', '--server', oak.url], terminal)
-  await expect.poll(() => oak.streamCount).toBe(1)
+  await expect.poll(() => oak.subscriptionCount).toBe(1)
   oak.append('orders', 'new pears')
   await expect.poll(() => stdout.text).toBe('new pears\n')
   stop.abort()
@@ -64,7 +64,7 @@ test('a topic that nobody knows yet is waited for, with one word about it', asyn
   await using oak = await FakeGateway.start('oak')
   const { terminal, stdout, stderr } = fakeTerminal()
   const done = run(['sub', 'orders', '--from', 'earliest', '-n', '1', '-o', 'value', '--server', oak.url], terminal)
-  await expect.poll(() => oak.requests.filter((line) => line.includes('/records')).length).toBeGreaterThan(1)
+  await expect.poll(() => stderr.text).toContain('no topic matches orders; waiting for it')
   oak.append('orders', 'pears')
   expect(await done).toBe(exitCodes.ok)
   expect(stdout.text).toBe('pears\n')
@@ -76,4 +76,35 @@ test('who wants what is there now is told when there is no such topic', async ()
   const { terminal, stderr } = fakeTerminal()
   expect(await run(['sub', 'orders', '--until-caught-up', '--server', oak.url], terminal)).toBe(exitCodes.failed)
   expect(stderr.text).toContain('GRAPEVINE_TOPIC_NOT_FOUND: ')
+})
+
+test('several topics and patterns are read together, each line with its topic, and go on from a cursor for each', async () => {
+  await using oak = await FakeGateway.start('oak')
+  oak.append('orders', 'pears')
+  oak.append('bills.eu', '3 €')
+  oak.append('notes', 'not asked for')
+  const args = ['sub', 'orders', 'bills.**', '--server', oak.url, '--until-caught-up']
+  const first = fakeTerminal({ isTTY: true })
+  expect(await run([...args, '--from', 'earliest'], first.terminal)).toBe(exitCodes.ok)
+  expect(first.stdout.text).toMatch(/^orders {2}.*pears\nbills\.eu {2}.*3 €\n$/)
+  const cursor = /cursor: (\{.*\})/.exec(first.stderr.text)?.[1] ?? ''
+  expect(JSON.parse(cursor)).toEqual({ orders: cursorOf(1), 'bills.eu': cursorOf(1) })
+  oak.append('bills.eu', '4 €')
+  const second = fakeTerminal()
+  expect(await run([...args, '-o', 'value', '--from', cursor], second.terminal)).toBe(exitCodes.ok)
+  expect(second.stdout.text).toBe('4 €\n')
+})
+
+test('a partition and its end are told on stderr', async () => {
+  await using oak = await FakeGateway.start('oak')
+  oak.append('orders', 'pears')
+  const { terminal, stderr, stop } = fakeTerminal()
+  const done = run(['sub', 'orders', '--server', oak.url], terminal)
+  await expect.poll(() => oak.subscriptionCount).toBe(1)
+  const { sub } = oak.frames[0] as { sub: string }
+  oak.say({ type: 'event', sub, event: 'partition', reachable: ['oak'], known: ['elm', 'oak'] })
+  oak.say({ type: 'event', sub, event: 'healed' })
+  await expect.poll(() => stderr.text).toMatch(/the mesh is cut: oak of 2 members are reachable\n.*whole again/s)
+  stop.abort()
+  await done
 })

@@ -1,7 +1,8 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Mesh } from '#client/mesh'
 import type { ReceivedRecord } from '#client/record'
-import type { StreamItem } from '#client/subscription'
+import type { CursorMap, StreamItem } from '#client/subscription'
+import { MeshError } from '#protocol/errors'
 import { connectTo, outputOption, withClientOptions, type ClientOptions, type Context } from '../context.ts'
 import { formatFor, jsonLine, printable, type Format } from '../output.ts'
 import { say, styled, warn, write, type Terminal } from '../terminal.ts'
@@ -9,13 +10,16 @@ import { say, styled, warn, write, type Terminal } from '../terminal.ts'
 const help = `
 -o value prints each value as it was published and a newline: what "pub --lines"
 took in comes out again. "Caught up" is told by the peer: everything that it
-held has been printed. At the end the cursor is printed on stderr; with
---from <cursor> you go on there, at any peer of the mesh.
+held has been printed. At the end the cursor is printed on stderr (of several
+topics one for each, as JSON); with --from <cursor> you go on there, at any
+peer of the mesh. In a pattern * is one token and ** the rest; topics that
+appear later are read, too.
 
 Examples:
   $ grapevine sub orders
   $ grapevine sub orders --from earliest --until-caught-up -o value > orders.txt
-  $ grapevine sub orders --from earliest --limit 10 -o json | jq .value`
+  $ grapevine sub orders --from earliest --limit 10 -o json | jq .value
+  $ grapevine sub orders 'bills.**' --from earliest`
 
 interface SubOptions extends Omit<ClientOptions, 'output'> {
   readonly from: string
@@ -26,54 +30,79 @@ interface SubOptions extends Omit<ClientOptions, 'output'> {
 
 export function subCommand(context: Context): Command {
   return withClientOptions(new Command('sub'), outputOption(['value']))
-    .description('read a topic, and go on as records come')
-    .argument('<topic>', 'the topic to read')
-    .option('-f, --from <start>', 'earliest, latest or a cursor', 'latest')
+    .description('read topics, and go on as records come')
+    .argument('<topic...>', 'the topics to read; * and ** stand for tokens')
+    .option('-f, --from <start>', 'earliest, latest, a cursor, or {"topic": "cursor", …}', 'latest')
     .addOption(new Option('-n, --limit <count>', 'end after so many records').argParser(countOf))
     .option('--until-caught-up', 'end when everything that the peer holds has been printed')
     .addHelpText('after', help)
-    .action(async (topic: string, options: SubOptions) => {
+    .action(async (topics: string[], options: SubOptions) => {
+      const from = startOf(options.from)
       await using mesh = await connectTo(context, options.server)
-      const print = await printerFor(context.terminal, mesh, options)
-      await readTopic({ terminal: context.terminal, mesh, topic, options, print })
+      const print = await printerFor(context.terminal, mesh, { ...options, topics })
+      await readTopics({ terminal: context.terminal, mesh, topics, from, options, print })
     })
+}
+
+/** A cursor has no braces. */
+function startOf(from: string): string | CursorMap {
+  if (!from.startsWith('{')) return from
+  try {
+    return JSON.parse(from) as CursorMap
+  } catch {
+    throw new MeshError('USAGE', `--from ${from} is neither a start nor JSON of cursors`)
+  }
 }
 
 interface Reading {
   readonly terminal: Terminal
   readonly mesh: Mesh
-  readonly topic: string
+  readonly topics: readonly string[]
+  readonly from: string | CursorMap
   readonly options: SubOptions
   readonly print: (record: ReceivedRecord) => Promise<void>
 }
 
 /** Ctrl-C is the usual end of a subscription, so it is no failure. */
-async function readTopic({ terminal, mesh, topic, options, print }: Reading): Promise<void> {
-  const notices = new Notices(terminal, options.untilCaughtUp === true)
+async function readTopics({ terminal, mesh, topics, from, options, print }: Reading): Promise<void> {
+  const notices = new Notices(terminal, { topics, ends: options.untilCaughtUp === true })
+  const cursors = new Map<string, string>()
   let count = 0
-  let cursor = ''
   try {
-    for await (const item of mesh.stream(topic, { from: options.from, signal: terminal.stop })) {
-      if (item.type === 'record') await print(item.record)
-      else notices.tell(item)
-      cursor = item.type === 'record' ? item.record.cursor : item.type === 'interrupted' ? cursor : item.cursor
-      if (item.type === 'record' && ++count === options.limit) break
-      if (item.type === 'caught-up' && options.untilCaughtUp === true) break
+    for await (const item of mesh.stream(topics, { from, signal: terminal.stop })) {
+      if (item.type === 'record') {
+        await print(item.record)
+        cursors.set(item.record.topic, item.record.cursor)
+        if (++count === options.limit) break
+        continue
+      }
+      notices.tell(item)
+      if (item.type !== 'caught-up') continue
+      for (const entry of Object.entries(item.cursors)) cursors.set(...entry)
+      if (options.untilCaughtUp === true) break
     }
   } catch (error) {
     if (!terminal.stop.aborted) throw error
   }
-  if (cursor !== '') say(terminal, styled(terminal.stderr, 'dim', `cursor: ${cursor}`))
+  tellCursors(terminal, topics, cursors)
+}
+
+function tellCursors(terminal: Terminal, topics: readonly string[], cursors: ReadonlyMap<string, string>): void {
+  if (cursors.size === 0) return
+  const only = topics.length === 1 ? cursors.get(topics[0] as string) : undefined
+  say(terminal, styled(terminal.stderr, 'dim', `cursor: ${only ?? JSON.stringify(Object.fromEntries(cursors))}`))
 }
 
 /** Says once what has happened, not at each of a hundred retries. */
 class Notices {
   readonly #terminal: Terminal
+  readonly #topics: readonly string[]
   readonly #ends: boolean
   #lastCode = ''
 
-  constructor(terminal: Terminal, ends: boolean) {
+  constructor(terminal: Terminal, { topics, ends }: { readonly topics: readonly string[]; readonly ends: boolean }) {
     this.#terminal = terminal
+    this.#topics = topics
     this.#ends = ends
   }
 
@@ -81,27 +110,41 @@ class Notices {
     switch (item.type) {
       case 'caught-up':
         this.#lastCode = ''
-        if (!this.#ends && this.#terminal.stderr.isTTY === true) say(this.#terminal, 'caught up, waiting for more')
-        return
+        return this.#tellCaughtUp(Object.keys(item.cursors).length > 0)
       case 'gap':
-        return warn(this.#terminal, `records are missing: ${JSON.stringify(item.gap)}`)
+        return warn(this.#terminal, `records of ${item.topic} are missing: ${JSON.stringify(item.gap)}`)
+      case 'partition': {
+        const { reachable, known } = item
+        return warn(this.#terminal, `the mesh is cut: ${reachable.join(', ')} of ${known.length} members are reachable`)
+      }
+      case 'healed':
+        return say(this.#terminal, 'the mesh is whole again')
       case 'interrupted': {
         const { error } = item
-        // Who wants what is there now does not want to wait for a topic that is not.
-        if (this.#ends && error.code === 'TOPIC_NOT_FOUND') throw error
         if (error.code !== this.#lastCode) warn(this.#terminal, `${error.message}; trying on`)
         this.#lastCode = error.code
       }
     }
   }
+
+  /** Who wants what is there now does not want to wait for a topic that is not. */
+  #tellCaughtUp(found: boolean): void {
+    const none = `no topic matches ${this.#topics.join(' ')}`
+    if (!found && this.#ends) throw new MeshError('TOPIC_NOT_FOUND', none)
+    if (!found) return warn(this.#terminal, `${none}; waiting for it`)
+    if (!this.#ends && this.#terminal.stderr.isTTY === true) say(this.#terminal, 'caught up, waiting for more')
+  }
 }
 
-async function printerFor(terminal: Terminal, mesh: Mesh, options: SubOptions): Promise<Reading['print']> {
+type Printing = SubOptions & { readonly topics: readonly string[] }
+
+async function printerFor(terminal: Terminal, mesh: Mesh, options: Printing): Promise<Reading['print']> {
   if (options.output === 'value') return (record) => write(terminal, Buffer.concat([record.bytes(), Buffer.from('\n')]))
   if (formatFor(terminal.stdout, options.output) === 'json') return (record) => write(terminal, jsonLine(record))
   const members = await mesh.members({ signal: terminal.stop })
   const names = new Map(members.map((member) => [member.id, member.name]))
-  return (record) => write(terminal, `${lineOf(terminal, record, names)}\n`)
+  const isOne = options.topics.length === 1 && !options.topics[0]?.includes('*')
+  return (record) => write(terminal, `${isOne ? '' : `${record.topic}  `}${lineOf(terminal, record, names)}\n`)
 }
 
 /** `10:00:00.123  oak/41  [key]  value` */

@@ -1,0 +1,127 @@
+import { MeshError } from '#protocol/errors'
+import type { SocketLimits } from '#protocol/wire/socket-frames'
+import { fullJitterMs, pause, type Backoff } from './backoff.ts'
+import { FrameSocket, type Frame, type FrameSocketConfig, type SocketEnd } from './frame-socket.ts'
+import type { Servers } from './servers.ts'
+
+/** Who talks over the connection: a subscription, or all publishes together. */
+export interface Participant {
+  /** A socket is open: say what is to be said on it. */
+  opened(socket: FrameSocket, limits: SocketLimits): void
+  /** True if the frame was for it. */
+  frame(frame: Frame, length: number): boolean
+  /** The socket has ended or could not be opened. `allFailed`: no server could be reached. Another try follows. */
+  interrupted(error: MeshError, next: { readonly retryInMs: number; readonly allFailed: boolean }): void
+  /** Ended for a reason that another try would meet again. */
+  failed(error: Error): void
+}
+
+export interface ConnectionConfig extends FrameSocketConfig {
+  readonly servers: Servers
+  readonly backoff: Backoff
+  readonly random: () => number
+  /** Whether servers that peers tell of are used, too. */
+  readonly learnServers: boolean
+}
+
+/**
+ * One WebSocket for all that a mesh subscribes to and publishes, opened when it is first needed. When it breaks the next
+ * server is tried at once; when all have failed in a row, after back-off with full jitter, for ever, as long as somebody
+ * needs it.
+ */
+export class Connection {
+  readonly #config: ConnectionConfig
+  readonly #participants = new Set<Participant>()
+  #open: { readonly socket: FrameSocket; readonly limits: SocketLimits } | undefined
+  #isRunning = false
+  #hurry = new AbortController()
+
+  constructor(config: ConnectionConfig) {
+    this.#config = config
+  }
+
+  /** Returns what ends it. */
+  join(participant: Participant): () => void {
+    this.#participants.add(participant)
+    if (this.#open !== undefined) participant.opened(this.#open.socket, this.#open.limits)
+    else if (!this.#isRunning) void this.#run()
+    return () => void this.#participants.delete(participant)
+  }
+
+  /** Ends a back-off: somebody asks now. */
+  hurry(): void {
+    this.#hurry.abort()
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true
+    const { signal, servers, backoff, random } = this.#config
+    let rounds = 0
+    let failures: MeshError[] = []
+    while (this.#participants.size > 0 && !signal.aborted) {
+      const end = await this.#serve()
+      if (signal.aborted) break
+      if (!end.mayComeBack) {
+        this.#failAll(end.error)
+        break
+      }
+      servers.moveOn()
+      if (end.wasUsed) rounds = 0
+      failures = end.wasUsed ? [] : [...failures, end.error]
+      const allFailed = failures.length >= servers.count
+      const retryInMs = allFailed ? fullJitterMs(backoff, rounds, random) : 0
+      const error = allFailed ? togetherOf(failures) : end.error
+      for (const participant of this.#participants) participant.interrupted(error, { retryInMs, allFailed })
+      if (!allFailed) continue
+      rounds++
+      failures = []
+      await this.#rest(retryInMs)
+    }
+    this.#isRunning = false
+    if (signal.aborted) this.#failAll(signal.reason as Error)
+  }
+
+  /** Opens a socket to the current server, and resolves when it has ended. */
+  async #serve(): Promise<SocketEnd> {
+    const { servers, learnServers } = this.#config
+    try {
+      const { socket, welcome } = await FrameSocket.open(servers.current, this.#config, (frame, length) =>
+        this.#hear(frame, length),
+      )
+      this.#open = { socket, limits: welcome.limits }
+      if (learnServers) servers.learn(welcome.servers)
+      for (const participant of this.#participants) participant.opened(socket, welcome.limits)
+      const end = await socket.ended
+      this.#open = undefined
+      return end
+    } catch (cause) {
+      const error = await servers.whyNoSocket(this.#config.signal).catch(() => cause as MeshError)
+      return { error, mayComeBack: true, wasUsed: false }
+    }
+  }
+
+  #hear(frame: Frame, length: number): void {
+    if ((frame.type === 'welcome' || frame.type === 'bye') && this.#config.learnServers) {
+      this.#config.servers.learn(frame.servers)
+    }
+    // What was said on it is answered, but it takes nothing new.
+    if (frame.type === 'bye') this.#open = undefined
+    for (const participant of this.#participants) if (participant.frame(frame, length)) return
+  }
+
+  #failAll(error: Error): void {
+    for (const participant of this.#participants) participant.failed(error)
+  }
+
+  async #rest(ms: number): Promise<void> {
+    this.#hurry = new AbortController()
+    await pause(ms, AbortSignal.any([this.#hurry.signal, this.#config.signal])).catch(() => undefined)
+  }
+}
+
+function togetherOf(failures: readonly MeshError[]): MeshError {
+  const [first] = failures
+  if (failures.length === 1 && first !== undefined) return first
+  const reasons = failures.map((error) => error.message).join('; ')
+  return new MeshError('UNAVAILABLE', reasons, { cause: failures.at(-1) })
+}

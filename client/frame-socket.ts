@@ -1,0 +1,125 @@
+import { MeshError } from '#protocol/errors'
+import {
+  type ClientFrame,
+  mayComeBack,
+  type PeerFrame,
+  socketPath,
+  socketProtocol,
+  type WelcomeFrame,
+} from '#protocol/wire/socket-frames'
+import { errorOfProblem } from './problem.ts'
+import type { RecordJson } from './record.ts'
+
+export type Frame = PeerFrame<RecordJson, unknown>
+
+/** `length`: characters of its JSON. */
+export type OnFrame = (frame: Frame, length: number) => void
+
+export interface FrameSocketConfig {
+  /** How long it may take until the peer has welcomed us. */
+  readonly answerMsMax: number
+  /** A socket on which nothing came for so long is taken for broken. Peers say something every 15 s. */
+  readonly silenceMsMax: number
+  readonly signal: AbortSignal
+}
+
+/** How a socket ended. */
+export interface SocketEnd {
+  readonly error: MeshError
+  /** False: the peer would end another one for the same reason. */
+  readonly mayComeBack: boolean
+  /** True: it was of use, the peer told more than its welcome. */
+  readonly wasUsed: boolean
+}
+
+/** One WebSocket to one peer as frames, both ways. */
+export class FrameSocket {
+  readonly server: string
+  /** Once it has ended, by either side. Nothing comes after it. */
+  readonly ended: Promise<SocketEnd>
+  readonly #socket: WebSocket
+  readonly #config: FrameSocketConfig
+  readonly #onFrame: OnFrame
+  readonly #welcomed = Promise.withResolvers<WelcomeFrame>()
+  readonly #end = Promise.withResolvers<SocketEnd>()
+  #watch: ReturnType<typeof setInterval> | undefined
+  #lastHeardMs = performance.now()
+  #framesCount = 0
+  #problem: MeshError | undefined
+  #isOver = false
+
+  /** Resolves with the peer's welcome. Rejects with UNAVAILABLE, or the reason of the signal. */
+  static async open(
+    server: string,
+    config: FrameSocketConfig,
+    onFrame: OnFrame,
+  ): Promise<{ readonly socket: FrameSocket; readonly welcome: WelcomeFrame }> {
+    config.signal.throwIfAborted()
+    const socket = new FrameSocket(server, config, onFrame)
+    return { socket, welcome: await socket.#welcomed.promise }
+  }
+
+  private constructor(server: string, config: FrameSocketConfig, onFrame: OnFrame) {
+    this.server = server
+    this.#config = config
+    this.#onFrame = onFrame
+    this.ended = this.#end.promise
+    this.#socket = new WebSocket(server.replace(/^http/, 'ws') + socketPath, socketProtocol)
+    this.#socket.onmessage = ({ data }) => this.#hear(data)
+    this.#socket.onclose = ({ code, reason }) => this.#over(code, `closed with ${code} ${reason}`.trimEnd())
+    config.signal.addEventListener('abort', this.#onAbort)
+    this.#watch = setInterval(() => this.#look(), Math.min(config.silenceMsMax, config.answerMsMax) / 4)
+  }
+
+  send(frame: ClientFrame): void {
+    this.sendText(JSON.stringify(frame))
+  }
+
+  sendText(text: string): void {
+    if (!this.#isOver) this.#socket.send(text)
+  }
+
+  close(): void {
+    this.#over(1000, 'closed')
+  }
+
+  #hear(data: unknown): void {
+    if (this.#isOver) return
+    this.#lastHeardMs = performance.now()
+    let frame: Frame
+    try {
+      frame = JSON.parse(data as string) as Frame
+    } catch {
+      return this.#over(1002, 'sent what is no JSON')
+    }
+    if (frame.type === 'welcome') this.#welcomed.resolve(frame)
+    else this.#framesCount++
+    // What is about nothing in particular is about the socket.
+    if (frame.type === 'error' && frame.sub === undefined && frame.ref === undefined) {
+      this.#problem = errorOfProblem(frame.problem, { status: 0, server: this.server })
+    }
+    this.#onFrame(frame, (data as string).length)
+  }
+
+  #look(): void {
+    const { answerMsMax, silenceMsMax } = this.#config
+    const silentMs = performance.now() - this.#lastHeardMs
+    const max = this.#socket.readyState === WebSocket.CONNECTING ? answerMsMax : silenceMsMax
+    if (silentMs > max) this.#over(1006, `was silent for ${max} ms`)
+  }
+
+  readonly #onAbort = (): void => this.#over(1000, 'closed')
+
+  /** We may find it over before the socket does: a connection that is stuck never closes. */
+  #over(code: number, what: string): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    clearInterval(this.#watch)
+    this.#config.signal.removeEventListener('abort', this.#onAbort)
+    this.#socket.close()
+    const error = this.#problem ?? new MeshError('UNAVAILABLE', `${this.server}: the WebSocket ${what}`)
+    this.#welcomed.promise.catch(() => undefined)
+    this.#welcomed.reject(this.#config.signal.aborted ? (this.#config.signal.reason as Error) : error)
+    this.#end.resolve({ error, mayComeBack: mayComeBack(code), wasUsed: this.#framesCount > 0 })
+  }
+}
