@@ -115,17 +115,21 @@ export interface ReadChunk {
   readonly cursor: string
   /** True when nothing more was held here beyond this chunk. */
   readonly upToDate: boolean
-  /** Records that this chunk should have held and cannot (P5). */
+  /** Records that this chunk should have held and cannot (P5). A reader tells a `late` range once, until it changes. */
   readonly gaps?: readonly ReadGap[]
 }
 
 /**
- * `lost`: the records [from, to) are not kept any more, and the cursor moved past them. `late`: the feed cannot be read
- * here now and waits at `from`; the cursor did not move, other feeds go on.
+ * `lost`: the records [from, to) are not kept any more, and the cursor moved past them. `late`: they are held here and
+ * cannot be read now, because they are damaged, or wait for a feed that comes before them or was read elsewhere and is not
+ * here; the cursor did not move, other feeds go on.
  */
-export type ReadGap =
-  | { readonly type: 'lost'; readonly feed: string; readonly from: number; readonly to: number }
-  | { readonly type: 'late'; readonly feed: string; readonly from: number }
+export interface ReadGap {
+  readonly type: 'lost' | 'late'
+  readonly feed: string
+  readonly from: number
+  readonly to: number
+}
 
 export interface Reader {
   /** The cursor of where the reader stands now. */

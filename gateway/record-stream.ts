@@ -66,8 +66,6 @@ class RecordStream {
   readonly #heartbeat: NodeJS.Timeout
   /** Aborted by heartbeat, drain and end, to have a word with a reader that waits. */
   #wait = new AbortController()
-  /** Where each feed waits that was told to be late. */
-  readonly #lateFrom = new Map<string, number>()
   #ended = false
 
   constructor(deps: RecordStreamDeps, config: RecordStreamConfig) {
@@ -100,7 +98,7 @@ class RecordStream {
     let caughtUp = false
     while (!this.#ended && !draining()) {
       const { gaps = [], records, cursor, upToDate } = await reader.next(this.#config.streamRecordsPerRead)
-      const news = { gaps: this.#newGaps(gaps), records, cursor, caughtUp: upToDate && !caughtUp }
+      const news = { gaps, records, cursor, caughtUp: upToDate && !caughtUp }
       caughtUp ||= upToDate
       const text = format.told(news)
       if (text !== '') yield text
@@ -108,13 +106,6 @@ class RecordStream {
       if (text === '') yield* this.#idle()
     }
     yield format.bye({ reason: 'draining', alternatives: this.#deps.alternatives(), retryMs: returnMs() })
-  }
-
-  /** A feed that still waits where it did is not told again. */
-  #newGaps(gaps: readonly ReadGap[]): ReadGap[] {
-    const news = gaps.filter((gap) => gap.type === 'lost' || this.#lateFrom.get(gap.feed) !== gap.from)
-    for (const { feed, from } of news) this.#lateFrom.set(feed, from)
-    return news
   }
 
   async *#idle(): AsyncGenerator<string, void> {

@@ -304,7 +304,7 @@ test('a damaged feed is late, told once: others go on, and after its repair noth
   const reader = open(shelf)
   const chunk = await reader.next(10)
   expect(valuesOf(chunk)).toEqual(['b0', 'b1', 'b2', 'b3'])
-  expect(chunk.gaps).toEqual([{ type: 'late', feed: 'oak.0000000000000001', from: 0 }])
+  expect(chunk.gaps).toEqual([{ type: 'late', feed: 'oak.0000000000000001', from: 0, to: 4 }])
   const woken = reader.more(new AbortController().signal)
   shelf.hold(elm.write(90, 'b4'))
   await woken
@@ -315,6 +315,38 @@ test('a damaged feed is late, told once: others go on, and after its repair noth
   shelf.hold(oak)
   await repaired
   expect(await rest(reader)).toEqual(['a0', 'a1', 'a2', 'a3'])
+})
+
+test('a writer that lost its disk after a reader had read from it: the feed that waits for the lost one is told', async () => {
+  const { oak, elm } = orders()
+  const { cursor } = await open(new Shelf().hold(oak)).next(2)
+  const refilled = new Writer('oak', 2).write(50, 'a4', 'a5', 'a6')
+  const shelf = new Shelf().hold(refilled).hold(elm)
+  const reader = goOn(shelf, cursor)
+  const chunk = await reader.next(100)
+  expect(valuesOf(chunk)).toEqual(['b0', 'b1', 'b2', 'b3'])
+  expect(chunk.upToDate).toBe(true)
+  expect(chunk.gaps).toEqual([{ type: 'late', feed: 'oak.0000000000000002', from: 0, to: 3 }])
+  expect((await reader.next(100)).gaps).toBeUndefined()
+  shelf.hold(refilled.write(90, 'a7'))
+  expect((await reader.next(100)).gaps).toEqual([{ type: 'late', feed: 'oak.0000000000000002', from: 0, to: 4 }])
+  // Somebody had the lost feed after all, and so its link to what comes next is known.
+  shelf.hold(oak)
+  const found = await reader.next(100)
+  expect(valuesOf(found)).toEqual(['a2', 'a3', 'a4', 'a5', 'a6', 'a7'])
+  expect(found.gaps).toBeUndefined()
+})
+
+test('a successor that waits for its predecessor is told once there is nothing else to read, and not before', async () => {
+  const { oak, again } = orders()
+  const shelf = new Shelf().hold(oak, 2).hold(again)
+  const reader = open(shelf)
+  expect((await reader.next(1)).gaps).toBeUndefined()
+  expect((await reader.next(10)).gaps).toEqual([{ type: 'late', feed: 'oak.0000000000000002', from: 4, to: 7 }])
+  shelf.hold(oak)
+  const chunk = await reader.next(10)
+  expect(valuesOf(chunk)).toEqual(['a3', 'a4', 'a5', 'a6'])
+  expect(chunk.gaps).toBeUndefined()
 })
 
 test('more waits for the topic to advance or for the signal, and leaves no listener behind', async () => {

@@ -81,7 +81,9 @@ class TopicReader implements Reader {
       this.#deliver(this.#current, chunk, bound)
     }
     const { records, gaps } = chunk
-    return { records, cursor: this.cursor, upToDate: !this.#hasMore(), ...(gaps.length > 0 && { gaps }) }
+    const upToDate = !this.#hasMore()
+    if (upToDate) this.#tellWaiting(gaps)
+    return { records, cursor: this.cursor, upToDate, ...(gaps.length > 0 && { gaps }) }
   }
 
   /** Looks at the heads again, and takes in feeds that are new here. */
@@ -166,6 +168,14 @@ class TopicReader implements Reader {
     const { head, keptFrom } = feed
     if (keptFrom < head.nextOffset) tellLate(feed, gaps)
     else this.#lose(feed, { nextOffset: head.nextOffset, hash: head.hash }, gaps)
+  }
+
+  /**
+   * With nothing left to read, what is held here beyond a position waits for a feed that is not (`read-order`, rules 2 and
+   * 3). That one may come soon, or never: its only disk may be lost. So the reader waits and says so (P5).
+   */
+  #tellWaiting(gaps: ReadGap[]): void {
+    for (const feed of this.#feeds.values()) if (feed.position < feed.nextOffset) tellLate(feed, gaps)
   }
 
   /** Undefined when the batch holds nothing that can be delivered. */
@@ -282,9 +292,10 @@ function releaseBeyondBudget(feeds: Iterable<ReadingFeed>): void {
 const feedName = ({ feed }: ReadingFeed): string => `${feed.writer}.${feed.epoch}`
 
 function tellLate(feed: ReadingFeed, gaps: ReadGap[]): void {
-  if (feed.toldLateAt === feed.position) return
-  feed.toldLateAt = feed.position
-  gaps.push({ type: 'late', feed: feedName(feed), from: feed.position })
+  const { position: from, nextOffset: to, toldLate } = feed
+  if (toldLate?.from === from && toldLate.to === to) return
+  feed.toldLate = { from, to }
+  gaps.push({ type: 'late', feed: feedName(feed), from, to })
 }
 
 function storedRecord(topic: TopicName, { feed, header }: CurrentBatch, record: LogRecord): StoredRecord {

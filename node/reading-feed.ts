@@ -25,8 +25,8 @@ export class ReadingFeed implements FeedToRead {
   nextHlc: Hlc | undefined
   /** The records at `position` should be here and cannot be read; tried again once the topic has advanced. */
   late = false
-  /** Where that was told last: once is enough for each position. */
-  toldLateAt: number | undefined
+  /** The range that was last told to wait here: once is enough, until the position or the head moves. */
+  toldLate: { readonly from: number; readonly to: number } | undefined
   #ahead: FetchedBatch[] = []
 
   constructor(view: FeedView, writer: WriterHash) {

@@ -143,9 +143,9 @@ test('a long-poll ends empty when its time is up, when its client goes, and when
 
 test('a long-poll is woken by records that are lost, not by a feed that goes on waiting', async () => {
   const { broker, get } = gateway({ values: ['pears'] })
-  const late = { type: 'late', feed: 'elm-id.00', from: 3 } as const
+  const late = { type: 'late', feed: 'elm-id.00', from: 3, to: 9 } as const
   const lost = { type: 'lost', feed: 'elm-id.00', from: 3, to: 9 } as const
-  broker.gaps.push([late], [late])
+  broker.gaps.push([late], [{ ...late, to: 10 }])
   const answer = get('?from=latest&wait=60s')
   await waiting(broker)
   broker.stir()
@@ -154,6 +154,28 @@ test('a long-poll is woken by records that are lost, not by a feed that goes on 
   broker.gaps.push([lost])
   broker.stir()
   expect(await pageOf(answer)).toMatchObject({ records: [], gaps: [lost] })
+})
+
+test('a long-poll that ends tells what waits here, though that was found before it began to wait', async () => {
+  const { broker, get, publish } = gateway({ values: ['pears'] })
+  const late = { type: 'late', feed: 'elm-id.00', from: 3, to: 9 } as const
+  broker.gaps.push([late])
+  expect(await pageOf(get('?from=latest&wait=1ms'))).toMatchObject({ records: [], gaps: [late] })
+  broker.gaps.push([late])
+  const answer = get('?from=latest&wait=60s')
+  await waiting(broker)
+  await publish('plums')
+  expect(await pageOf(answer)).toMatchObject({ records: ['plums'], gaps: [late] })
+})
+
+test('a feed that goes on during a long-poll is not told to wait', async () => {
+  const { broker, get, publish } = gateway({ values: ['pears'] })
+  const { feed } = broker.append(orders, { headers: text, value: utf8('figs') })
+  broker.gaps.push([{ type: 'late', feed, from: 1, to: 2 }])
+  const answer = get('?from=latest&wait=60s')
+  await waiting(broker)
+  await publish('plums')
+  expect(await pageOf(answer)).toEqual({ records: ['plums'], cursor: 'after-3', upToDate: true })
 })
 
 // Server-sent events ------------------------------------------------------------------------------------------------------
@@ -240,18 +262,18 @@ test('an idle stream says something now and then', async () => {
   expect(next.data).toMatchObject({ value: 'plums' })
 })
 
-test('a stream tells gaps before the records after them, and a feed that waits only once', async () => {
+test('a stream tells gaps before the records after them, and the cursor with those that come alone', async () => {
   const { broker, get, publish } = gateway({ values: ['figs'] })
   const lost = { type: 'lost', feed: 'elm-id.00', from: 3, to: 9 } as const
-  const late = { type: 'late', feed: 'ash-id.00', from: 0 } as const
-  broker.gaps.push([lost, late], [late], [{ ...late, from: 5 }])
+  const late = { type: 'late', feed: 'ash-id.00', from: 0, to: 9 } as const
+  broker.gaps.push([lost, late], [], [{ ...late, to: 12 }])
   const events = eventsOf(await get('?from=earliest', sse))
   const [, ...told] = await take(events, 5)
   expect(told.map((event) => event?.event ?? 'record')).toEqual(['gap', 'gap', 'record', 'caught-up'])
   expect(told[0]).toEqual({ event: 'gap', data: lost })
   await waiting(broker)
   broker.stir()
-  expect(await take(events, 1)).toEqual([{ event: 'gap', id: 'after-1', data: { ...late, from: 5 } }])
+  expect(await take(events, 1)).toEqual([{ event: 'gap', id: 'after-1', data: { ...late, to: 12 } }])
   await publish('plums')
   expect(await take(events, 1)).toMatchObject([{ id: 'after-2' }])
 })

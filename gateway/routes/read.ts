@@ -1,7 +1,7 @@
 import { Hono, type Context } from 'hono'
 import { limits } from '#protocol/limits'
 import type { TopicName } from '#protocol/topic-name'
-import type { Reader, ReadFrom, ReadGap } from '../broker.ts'
+import type { ReadChunk, Reader, ReadFrom, ReadGap } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { otherGateways } from '../farewell.ts'
 import { ndjsonMediaType, ndjsonRecords } from '../ndjson.ts'
@@ -68,7 +68,7 @@ async function answerPage(c: Context, deps: RouteDeps): Promise<Response> {
   const waitMs = waitMsOf(query.wait, 0)
   const reader = await deps.broker.open(topic, fromOf(query.from, 'earliest'))
   let page = await readPage(reader, limit)
-  if (!hasNews(page) && waitMs > 0) page = await pollPage({ c, deps, reader, limit, waitMs })
+  if (!hasNews(page) && waitMs > 0) page = await pollPage(page, { c, deps, reader, limit, waitMs })
   return jsonAnswer(pageJson(page), 200, page.cursor)
 }
 
@@ -92,13 +92,13 @@ interface Page {
 }
 
 /** At most `limit` records and, beyond the first, `pageBytesMax`; fewer than both only if this peer has no more now. */
-async function readPage(reader: Reader, limit: number): Promise<Page> {
+async function readPage(reader: Reader, limit: number, earlier?: Page): Promise<Page> {
   const records: string[] = []
-  const gaps: ReadGap[] = []
+  let gaps = earlier?.gaps ?? []
   let size = 0
   for (;;) {
     const chunk = await reader.next(limit - records.length)
-    gaps.push(...(chunk.gaps ?? []))
+    gaps = gapsAfter(gaps, chunk)
     for (const [index, { record }] of chunk.records.entries()) {
       const json = recordJson(record)
       size += json.length
@@ -113,6 +113,12 @@ async function readPage(reader: Reader, limit: number): Promise<Page> {
   }
 }
 
+/** The reader tells once that a feed waits; until that goes on or is told again, it still holds. */
+function gapsAfter(before: readonly ReadGap[], { records, gaps = [] }: ReadChunk): readonly ReadGap[] {
+  const moved = new Set([...records.map(({ record }) => record.feed), ...gaps.map(({ feed }) => feed)])
+  return [...before.filter(({ type, feed }) => type === 'lost' || !moved.has(feed)), ...gaps]
+}
+
 /** A feed that waits is no news to wake a client for, over and over; records that are gone are. */
 const hasNews = ({ records, gaps }: Page): boolean => records.length > 0 || gaps.some(({ type }) => type === 'lost')
 
@@ -125,14 +131,15 @@ interface Poll {
 }
 
 /** Waits until there is something to tell, the time is up, the client has gone or the peer drains. */
-async function pollPage({ c, deps, reader, limit, waitMs }: Poll): Promise<Page> {
+async function pollPage(empty: Page, { c, deps, reader, limit, waitMs }: Poll): Promise<Page> {
+  let page = empty
   const drain = new AbortController()
   const leave = deps.liveReads.begin(() => drain.abort(), 'longPoll')
   const signal = AbortSignal.any([drain.signal, c.req.raw.signal, AbortSignal.timeout(waitMs)])
   try {
     for (;;) {
       if (!deps.draining()) await reader.more(signal)
-      const page = await readPage(reader, limit)
+      page = await readPage(reader, limit, page)
       if (hasNews(page) || signal.aborted || deps.draining()) return page
     }
   } finally {

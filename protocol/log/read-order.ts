@@ -22,9 +22,9 @@ export interface FeedToRead {
  * 1. A feed that the reader's vector covers goes on there: its predecessors were read when it was begun.
  * 2. Any other waits until its predecessor was read, or passed over, up to the link; and that one for its own.
  * 3. It also waits while the vector covers a feed of the same writer that is not known here: that one may go on from it,
- *    and so imply it, which only its opening can tell (P5: a peer that does not have everything yet waits). So does a
- *    feed that the vector only implies: after damage two feeds may go on from one, and the unknown one imply more.
- *    (Simulator, seed 635.)
+ *    and so imply it, which only its opening can tell (P5: a peer that does not have everything yet waits; its reader
+ *    says so). So does a feed that the vector only implies: after damage two feeds may go on from one, and the unknown
+ *    one imply more. (Simulator, seed 635.)
  * 4. Records of a predecessor beyond the link are ordinary records: they wait for nothing, and nothing for them.
  */
 export interface ReadView<Feed extends FeedToRead> {

@@ -43,17 +43,32 @@ function* orderFaults({ records, from }: Reading, disk: SimDisk): Generator<stri
 const firstOffset = (disk: SimDisk, feed: FeedKey, from: Reading['from']): number | undefined =>
   from === 'earliest' && disk.feeds.has(feed) ? (disk.feeds.get(feed)?.opening.predecessor?.nextOffset ?? 0) : undefined
 
-/** Without retention nothing is lost to a reader, and without damaged batches none has to wait. */
+/** Without retention nothing is lost to a reader. It may have to wait; `contentFaults` sees for how long. */
 function* gapFaults({ gaps }: Reading): Generator<string> {
-  for (const { type, feed, from, at } of gaps) yield `is told of a gap (${type}) in ${feed} from ${from} on at ${at}`
+  for (const { type, feed, from, to, at } of gaps)
+    if (type === 'lost') yield `is told at ${at} that ${feed} from ${from} to ${to} is lost`
 }
 
-function* contentFaults({ records, topic, from }: Reading, disk: SimDisk, damaged: boolean): Generator<string> {
-  const wanted = new Map<string, { readonly value: string; readonly writer: string }>()
-  for (const [feed, stored] of disk.feeds) {
+/** P5: who does not get it is told that it waits. */
+const wasToldToWait = ({ gaps }: Reading, { feed, offset }: Wanted): boolean =>
+  gaps.some((gap) => gap.type === 'late' && gap.feed === feed && gap.from <= offset && offset < gap.to)
+
+interface Wanted {
+  readonly value: string
+  readonly writer: string
+  /** As a gap names it. */
+  readonly feed: string
+  readonly offset: number
+}
+
+function* contentFaults(reading: Reading, disk: SimDisk, damaged: boolean): Generator<string> {
+  const { records, topic, from } = reading
+  const wanted = new Map<string, Wanted>()
+  for (const [key, stored] of disk.feeds) {
     if (stored.opening.topic !== topic) continue
-    for (const [offset, value] of valuesOf(stored))
-      wanted.set(`${feed} ${offset}`, { value, writer: stored.feed.writer })
+    const { writer, epoch } = stored.feed
+    const feed = `${writer}.${epoch}`
+    for (const [offset, value] of valuesOf(stored)) wanted.set(`${key} ${offset}`, { value, writer, feed, offset })
   }
   const lostWriters = new Set<string | undefined>()
   for (const { place, value } of records) {
@@ -64,7 +79,9 @@ function* contentFaults({ records, topic, from }: Reading, disk: SimDisk, damage
     wanted.delete(key)
   }
   // A cursor that lists a feed which damage has wiped out everywhere makes its reader wait for that writer for ever.
-  const missed = [...wanted.values()].filter(({ writer }) => !lostWriters.has(writer)).map(({ value }) => value)
+  const missed = [...wanted.values()]
+    .filter((one) => !(lostWriters.has(one.writer) && wasToldToWait(reading, one)))
+    .map(({ value }) => value)
   if (from === 'earliest' && missed.length > 0) {
     yield `never got ${missed.slice(0, 5).join(', ')}${missed.length > 5 ? ` and ${missed.length - 5} more` : ''}`
   }
