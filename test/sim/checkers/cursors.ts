@@ -8,13 +8,17 @@ import type { Anomaly } from './anomaly.ts'
 
 /**
  * P4 and P5 for readers that keep their cursor and take it from peer to peer: the records of each feed come in order,
- * each once, without holes; no feed begins before its predecessor was read up to the link; a reader from the earliest
- * has in the end read everything there is, and the values are those of the log. `disk` is any one after convergence;
+ * each once, without holes; no feed begins before its predecessor was read up to the link; in the end a reader has read
+ * everything there is, or everything published since it came, and the values are those of the log. `disk` is any one after convergence;
  * `damaged` says that records may have been read which no disk has any more.
  */
 export function checkCursors(history: History, disk: SimDisk, damaged: boolean): readonly Anomaly[] {
   return history.readings.flatMap((reading) =>
-    [...orderFaults(reading, disk), ...gapFaults(reading), ...contentFaults(reading, disk, damaged)].map((fault) => ({
+    [
+      ...orderFaults(reading, disk),
+      ...gapFaults(reading),
+      ...contentFaults(reading, wantedBy(reading, history, disk), damaged),
+    ].map((fault) => ({
       checker: 'cursors',
       detail: `reader ${reading.name} of ${reading.topic} from ${reading.from}: ${fault}`,
     })),
@@ -59,19 +63,29 @@ interface Wanted {
   /** As a gap names it. */
   readonly feed: string
   readonly offset: number
+  /** A reader may also get what it need not. */
+  readonly isOwed: boolean
 }
 
-function* contentFaults(reading: Reading, disk: SimDisk, damaged: boolean): Generator<string> {
-  const { records, topic, from } = reading
+function wantedBy({ topic, from, sinceMs }: Reading, history: History, disk: SimDisk): Map<string, Wanted> {
+  const before = new Set(
+    history.publishes.filter(({ invokedAtMs }) => invokedAtMs <= sinceMs).flatMap(({ values }) => values),
+  )
   const wanted = new Map<string, Wanted>()
-  for (const [key, stored] of disk.feeds) {
+  for (const [feed, stored] of disk.feeds) {
     if (stored.opening.topic !== topic) continue
     const { writer, epoch } = stored.feed
-    const feed = `${writer}.${epoch}`
-    for (const [offset, value] of valuesOf(stored)) wanted.set(`${key} ${offset}`, { value, writer, feed, offset })
+    for (const [offset, value] of valuesOf(stored)) {
+      const isOwed = from === 'earliest' || !before.has(value)
+      wanted.set(`${feed} ${offset}`, { value, writer, feed: `${writer}.${epoch}`, offset, isOwed })
+    }
   }
+  return wanted
+}
+
+function* contentFaults(reading: Reading, wanted: Map<string, Wanted>, damaged: boolean): Generator<string> {
   const lostWriters = new Set<string | undefined>()
-  for (const { place, value } of records) {
+  for (const { place, value } of reading.records) {
     const key = `${place.feed} ${place.offset}`
     const stored = wanted.get(key)?.value
     if (stored === undefined && damaged) lostWriters.add(place.feed.split('/')[1])
@@ -79,10 +93,10 @@ function* contentFaults(reading: Reading, disk: SimDisk, damaged: boolean): Gene
     wanted.delete(key)
   }
   // A cursor that lists a feed which damage has wiped out everywhere makes its reader wait for that writer for ever.
-  const missed = [...wanted.values()]
-    .filter((one) => !(lostWriters.has(one.writer) && wasToldToWait(reading, one)))
-    .map(({ value }) => value)
-  if (from === 'earliest' && missed.length > 0) {
-    yield `never got ${missed.slice(0, 5).join(', ')}${missed.length > 5 ? ` and ${missed.length - 5} more` : ''}`
-  }
+  const missed = [...wanted.values()].filter(
+    (one) => one.isOwed && !(lostWriters.has(one.writer) && wasToldToWait(reading, one)),
+  )
+  if (missed.length === 0) return
+  const names = missed.slice(0, 5).map(({ value }) => value)
+  yield `never got ${names.join(', ')}${missed.length > 5 ? ` and ${missed.length - 5} more` : ''}`
 }
