@@ -2,7 +2,13 @@
 import { expect, test } from 'vitest'
 import { compareHoldings, type Head } from './convergence.ts'
 
-const head = (feed: string, nextOffset: number, hash = `${feed}#${nextOffset}`): Head => ({ feed, nextOffset, hash })
+const head = (feed: string, nextOffset: number, hash = `${feed}#${nextOffset}`, floor = 0): Head => ({
+  feed,
+  floor,
+  nextOffset,
+  hash,
+})
+const successor = (feed: string, floor: number, nextOffset: number): Head => head(feed, nextOffset, feed, floor)
 
 const compare = (holdings: Record<string, Head[] | undefined>) =>
   compareHoldings(Object.entries(holdings).map(([peer, heads]) => ({ peer, heads }))).map(
@@ -26,6 +32,24 @@ test('as many records with another hash are not the same bytes', () => {
 
 test('a feed that has only been opened counts, though it has no records to lack', () => {
   expect(compare({ oak: [head('oak', 0)], elm: [] })).toEqual(['oak equal 0 -0', 'elm differs 0 -0'])
+})
+
+test('the records of a writer that has restarted count once: its next feed goes on where the one before ends', () => {
+  const first = head('oak.1', 2)
+  const next = successor('oak.2', 2, 3)
+  expect(compare({ elm: [first, next], ash: [first], fir: [next] })).toEqual([
+    'elm equal 3 -0',
+    'ash behind 2 -1',
+    'fir behind 1 -2',
+  ])
+})
+
+test('a successor that has only been opened counts, though it has no records to lack', () => {
+  const first = head('oak.1', 2)
+  expect(compare({ elm: [first, successor('oak.2', 2, 2)], ash: [first] })).toEqual([
+    'elm equal 2 -0',
+    'ash differs 2 -0',
+  ])
 })
 
 test('a peer that does not answer is not taken for one that holds nothing', () => {

@@ -6,6 +6,8 @@ export interface Holding {
 
 export interface Head {
   readonly feed: string
+  /** First offset that is kept; a feed that goes on from another one begins there. */
+  readonly floor: number
   readonly nextOffset: number
   readonly hash: string
 }
@@ -34,15 +36,17 @@ export function compareHoldings(holdings: readonly Holding[]): Comparison[] {
     let differs = false
     for (const [feed, best] of furthest) {
       const head = own.get(feed)
-      lag += best.nextOffset - (head?.nextOffset ?? 0)
+      lag += best.nextOffset - (head?.nextOffset ?? best.floor)
       // A feed without records still opens with a batch: lacking it is no lag in records, but not the same bytes either.
       differs ||=
-        head?.nextOffset === best.nextOffset ? head.hash !== best.hash : head === undefined && best.nextOffset === 0
+        head?.nextOffset === best.nextOffset ? head.hash !== best.hash : head === undefined && recordsIn(best) === 0
     }
-    const records = heads.reduce((sum, head) => sum + head.nextOffset, 0)
+    const records = heads.reduce((sum, head) => sum + recordsIn(head), 0)
     return { peer, agreement: lag > 0 ? 'behind' : differs ? 'differs' : 'equal', records, lag }
   })
 }
+
+const recordsIn = ({ floor, nextOffset }: Head): number => nextOffset - floor
 
 function furthestHeads(holdings: readonly Holding[]): Map<string, Head> {
   const furthest = new Map<string, Head>()
