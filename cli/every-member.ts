@@ -13,13 +13,19 @@ export interface MemberGateway {
 /** A gateway on the same network answers in milliseconds; one that does not would hold up everybody. */
 const answerMsMax = 3_000
 
-/** Every member that one peer knows, asked at its own gateway; members that have left are not waited for. */
-export async function everyMember(context: Context, servers: readonly string[]): Promise<MemberGateway[]> {
+export interface EveryMember {
+  readonly present: readonly MemberGateway[]
+  /** They said good-bye, so they are not asked. */
+  readonly left: readonly MemberView[]
+}
+
+/** Every member that one peer knows, asked at its own gateway. */
+export async function everyMember(context: Context, servers: readonly string[]): Promise<EveryMember> {
   const mesh = await connectTo(context, servers)
   const members = await mesh.members({ signal: context.terminal.stop })
   mesh.close()
-  const present = members.filter((member) => member.state !== 'left')
-  return Promise.all(present.map((member) => gatewayOf(member, context.terminal.stop)))
+  const { present = [], left = [] } = Object.groupBy(members, ({ state }) => (state === 'left' ? 'left' : 'present'))
+  return { present: await Promise.all(present.map((member) => gatewayOf(member, context.terminal.stop))), left }
 }
 
 async function gatewayOf(member: MemberView, signal: AbortSignal): Promise<MemberGateway> {

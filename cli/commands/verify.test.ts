@@ -84,12 +84,15 @@ test('a member whose port another peer has taken does not count twice', async ()
   expect(stderr).toContain('orders: ash does not answer')
 })
 
-test('a member that has said good-bye is not waited for', async () => {
+test('a member that has said good-bye is not waited for, and that is said', async () => {
   await using three = await mesh({ oak: 41, elm: 41, ash: 41 })
   const [oak, , ash] = three.gateways
   await ash?.stop()
   if (oak !== undefined) oak.members = oak.members.map((m) => (m.name === 'ash' ? { ...m, state: 'left' } : m))
-  expect((await verify(three.url)).code).toBe(exitCodes.ok)
+  const { code, stderr } = await verify(three.url)
+  expect(code).toBe(exitCodes.ok)
+  expect(stderr).toContain('ash has left the mesh and was not asked')
+  expect(stderr).toContain('2 peers hold the same records of 1 topic')
 })
 
 test('--wait asks again until all are equal', async () => {

@@ -7,13 +7,15 @@ import { compareHoldings, type Agreement, type Comparison, type Head, type Holdi
 import { durationMsOf } from '../duration.ts'
 import { everyMember, type MemberGateway } from '../every-member.ts'
 import { counted, writeRows } from '../output.ts'
-import { say, type Style } from '../terminal.ts'
+import { say, type Style, warn } from '../terminal.ts'
 
 const help = `
 Asks every member of the mesh at its own gateway for the heads and hashes of its
 feeds and compares them. Exit code 0 only if all members answer and hold the
-same records of every topic; 4 if not. While records are published there is
-always a lag somewhere: --wait asks again until all are equal.
+same records of every topic; 4 if not. Members that have left the mesh (they
+said good-bye, as at Ctrl-C) are not asked; they are named on stderr. While
+records are published there is always a lag somewhere: --wait asks again until
+all are equal.
 
 Examples:
   $ grapevine verify
@@ -37,12 +39,13 @@ export function verifyCommand(context: Context): Command {
     .action(async (topics: readonly string[], options: VerifyOptions) => {
       const { terminal } = context
       const deadlineMs = performance.now() + options.wait
-      let rows = await survey(context, options.server, topics)
+      let { rows, left } = await survey(context, options.server, topics)
       while (!rows.every(isEqual) && performance.now() < deadlineMs) {
         await pause(askAgainMs, terminal.stop)
-        rows = await survey(context, options.server, topics)
+        ;({ rows, left } = await survey(context, options.server, topics))
       }
       await writeRows(terminal, formatOf(context, options), rows, columns)
+      for (const name of left) warn(terminal, `${name} has left the mesh and was not asked`)
       if (!rows.every(isEqual)) throw new MeshError('NOT_CONVERGED', complaintOf(rows))
       const [topicCount, peerCount] = [countOf(rows, 'topic'), countOf(rows, 'peer')]
       say(terminal, `converged: ${counted(peerCount, 'peer')} hold the same records of ${counted(topicCount, 'topic')}`)
@@ -55,15 +58,22 @@ interface Row extends Comparison {
 
 const isEqual = (row: Row): boolean => row.agreement === 'equal'
 
-async function survey(context: Context, servers: readonly string[], wanted: readonly string[]): Promise<Row[]> {
-  const members = await everyMember(context, servers)
+interface Survey {
+  readonly rows: readonly Row[]
+  /** Names of members that were not asked. */
+  readonly left: readonly string[]
+}
+
+async function survey(context: Context, servers: readonly string[], wanted: readonly string[]): Promise<Survey> {
+  const { present: members, left } = await everyMember(context, servers)
   const signal = context.terminal.stop
   try {
     const topics = wanted.length > 0 ? wanted : await allTopics(members, signal)
     // A member without any topic to compare still has to answer.
     const unreachable = members.filter(({ error }) => error !== undefined && topics.length === 0)
     const rows = await Promise.all(topics.map((topic) => compareTopic(topic, members, signal)))
-    return [...rows.flat(), ...unreachable.map(({ member }) => ({ ...silent(member.name), topic: '-' }))]
+    const silentRows = unreachable.map(({ member }) => ({ ...silent(member.name), topic: '-' }))
+    return { rows: [...rows.flat(), ...silentRows], left: left.map(({ name }) => name) }
   } finally {
     for (const { mesh } of members) mesh?.close()
   }
