@@ -5,6 +5,7 @@ import { FakeGateway, problemOf } from '#test/fake-gateway'
 import { fakeTerminal } from '#test/fake-terminal'
 import { exitCodes } from '../exit-codes.ts'
 import { run } from '../main.ts'
+import { Interruption } from '../signals.ts'
 
 async function valuesAt(gateway: FakeGateway, topic: string): Promise<string[]> {
   await using mesh = await connect({ servers: [gateway.url] })
@@ -68,9 +69,58 @@ test('no lines are no records, and no error', async () => {
   expect(stdout.json).toEqual([{ topic: 'orders', records: 0 }])
 })
 
+test('Ctrl-C ends the reading of a pipe that stays open, and says which lines are stored', async () => {
+  await using oak = await FakeGateway.start('oak')
+  const { terminal, stderr, stop } = fakeTerminal({ stdin: ['pears\nfigs\nhalf a li'], stdinStaysOpen: true })
+  const done = run(['pub', 'orders', '--lines', '--server', oak.url], terminal)
+  await expect.poll(() => oak.topics.get('orders')?.length).toBe(2)
+  stop.abort(new Interruption('Ctrl-C'))
+  expect(await done).toBe(exitCodes.interrupted)
+  expect(stderr.text).toBe('Lines 1 to 2 published.\n')
+})
+
+test('Ctrl-C before the answer to a batch says that its lines may be stored or not', async () => {
+  await using oak = await FakeGateway.start('oak')
+  oak.interceptFrame = (frame) => frame.type === 'publish'
+  const { terminal, stderr, stop } = fakeTerminal({ stdin: ['pears\nfigs\n'], stdinStaysOpen: true })
+  const done = run(['pub', 'orders', '--lines', '--server', oak.url], terminal)
+  await expect.poll(() => oak.frames.map((frame) => frame.type)).toContain('publish')
+  stop.abort(new Interruption('Ctrl-C'))
+  expect(await done).toBe(exitCodes.interrupted)
+  expect(stderr.text).toBe('No line published; lines 1 to 2 may be stored or not.\n')
+})
+
+test('Ctrl-C while one record is typed publishes nothing', async () => {
+  await using oak = await FakeGateway.start('oak')
+  const { terminal, stop } = fakeTerminal({ stdin: ['ten pe'], stdinStaysOpen: true })
+  const done = run(['pub', 'orders', '--server', oak.url], terminal)
+  await expect.poll(() => oak.requests).toEqual(['GET /v1/mesh/self'])
+  stop.abort(new Interruption('Ctrl-C'))
+  expect(await done).toBe(exitCodes.interrupted)
+  expect(oak.topics.size).toBe(0)
+})
+
+test('an input that no record can hold is refused before all of it is kept', async () => {
+  await using oak = await FakeGateway.start('oak')
+  const { terminal, stderr } = fakeTerminal({ stdin: ['x'.repeat(2 * 1024 * 1024)], stdinStaysOpen: true })
+  expect(await run(['pub', 'orders', '--server', oak.url], terminal)).toBe(exitCodes.failed)
+  expect(stderr.text).toContain('GRAPEVINE_RECORD_TOO_LARGE: ')
+})
+
+test('an empty stdin is an empty record, and a warning: it is seldom meant', async () => {
+  await using oak = await FakeGateway.start('oak')
+  const { terminal, stderr } = fakeTerminal()
+  expect(await run(['pub', 'orders', '--server', oak.url], terminal)).toBe(exitCodes.ok)
+  expect(await valuesAt(oak, 'orders')).toEqual([''])
+  expect(stderr.text).toContain('stdin is empty')
+})
+
 test.each([
   [['--ack', 'most'], '--ack most must be'],
   [['--header', 'novalue'], '--header novalue must be'],
+  [['--lines'], 'leave out pears'],
+  [['--wait', '5'], 'a duration such as 300ms'],
+  [['--wait', '90s'], 'at most 60s'],
 ])('%j is refused before anything is sent', async (args, complaint) => {
   await using oak = await FakeGateway.start('oak')
   const { terminal, stderr } = fakeTerminal()

@@ -1,17 +1,19 @@
-import { buffer } from 'node:stream/consumers'
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Mesh } from '#client/mesh'
 import type { Ack, PublishOptions } from '#client/publish'
 import type { OutgoingRecord } from '#client/record'
 import { parseAckLevel } from '#protocol/ack-level'
 import { MeshError } from '#protocol/errors'
+import { limits } from '#protocol/limits'
 import { textOf } from '#protocol/text'
 import { collected, connectTo, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
+import { durationMsOf } from '../duration.ts'
 import { exitCodes } from '../exit-codes.ts'
+import { inputOf, wholeInput } from '../input.ts'
 import { lineBatches } from '../lines.ts'
 import { counted, jsonLine } from '../output.ts'
 import { Progress } from '../progress.ts'
-import { say, warn, write, type Terminal } from '../terminal.ts'
+import { say, warn, write } from '../terminal.ts'
 
 const help = `
 Without a value the whole of stdin is one record. With --lines each line is one,
@@ -43,7 +45,11 @@ export function pubCommand(context: Context): Command {
     .argument('[value]', 'the record; - or nothing: stdin')
     .option('-l, --lines', 'one record per line of stdin')
     .option('-a, --ack <level>', 'wait until it is on disk at: local, n:K, majority or all', 'local')
-    .option('-w, --wait <duration>', 'how long to wait for that, such as 300ms or 2s (at most 60s)')
+    .addOption(
+      new Option('-w, --wait <duration>', 'how long to wait for that, such as 300ms or 2s (at most 60s)').argParser(
+        waitOf,
+      ),
+    )
     .option('-k, --key <text>', 'key of the records')
     .addOption(new Option('-H, --header <name=value>', 'header of the records; repeat for more').argParser(collected))
     .option('--content-type <type>', 'default: text/plain, or application/octet-stream if not UTF-8')
@@ -51,6 +57,9 @@ export function pubCommand(context: Context): Command {
     .action(async (topic: string, value: string | undefined, options: PubOptions) => {
       if (parseAckLevel(options.ack) === undefined) {
         throw new MeshError('USAGE', `--ack ${options.ack} must be local, n:K, majority or all`)
+      }
+      if (options.lines === true && value !== undefined && value !== '-') {
+        throw new MeshError('USAGE', `--lines takes the records from stdin: leave out ${value}`)
       }
       const recordOf = recordMaker(options)
       await using mesh = await connectTo(context, options.server)
@@ -69,12 +78,19 @@ interface Call {
 
 async function publishOne(call: Call, given: string | undefined): Promise<void> {
   const { context, mesh, topic, options, recordOf } = call
-  const value = given === undefined || given === '-' ? await stdinOf(context.terminal) : given
-  const { ids, ...rest } = await mesh.publishMany(topic, [recordOf(value)], publishOptions(call))
+  const { terminal } = context
+  const value = given === undefined || given === '-' ? await wholeInput(terminal) : given
+  if (typeof value !== 'string' && value.length === 0) warn(terminal, 'stdin is empty, and so is the record')
+  const { ids, ...rest } = await mesh
+    .publishMany(topic, [recordOf(value)], publishOptions(call))
+    .catch((error: unknown) => {
+      if (terminal.stop.aborted) say(terminal, 'Interrupted: the record may be stored or not.')
+      throw error
+    })
   const published = { id: ids[0], topic, ...rest }
   tellLevel(context, rest)
   const text = formatOf(context, options) === 'json' ? jsonLine(published) : `${published.id}  ${ackText(rest)}\n`
-  await write(context.terminal, text)
+  await write(terminal, text)
 }
 
 async function publishLines(call: Call): Promise<void> {
@@ -82,19 +98,26 @@ async function publishLines(call: Call): Promise<void> {
   const { terminal } = context
   const progress = new Progress(terminal)
   let records = 0
+  let underWay = 0
   let last: { first: string; last: string; cursor: string; ack: Ack } | undefined
-  for await (const batch of lineBatches(terminal.stdin)) {
-    const published = await mesh
-      .publishMany(topic, batch.map(recordOf), publishOptions(call))
-      .catch((error: unknown) => {
-        progress.end()
-        say(terminal, whereItBroke(records, batch.length, error))
-        throw error
-      })
-    const { ids, cursor, ...ack } = published
-    records += ids.length
-    last = { first: last?.first ?? (ids[0] as string), last: ids.at(-1) as string, cursor, ack: worse(last?.ack, ack) }
-    progress.show(`${counted(records, 'record')} published`)
+  try {
+    for await (const batch of lineBatches(inputOf(terminal))) {
+      underWay = batch.length
+      const { ids, cursor, ...ack } = await mesh.publishMany(topic, batch.map(recordOf), publishOptions(call))
+      underWay = 0
+      records += ids.length
+      last = {
+        first: last?.first ?? (ids[0] as string),
+        last: ids.at(-1) as string,
+        cursor,
+        ack: worse(last?.ack, ack),
+      }
+      progress.show(`${counted(records, 'record')} published`)
+    }
+  } catch (error) {
+    progress.end()
+    say(terminal, whereItBroke({ records, underWay, isUnknown: terminal.stop.aborted || isOutcomeUnknown(error) }))
+    throw error
   }
   progress.end()
   if (last !== undefined) tellLevel(context, last.ack)
@@ -102,11 +125,21 @@ async function publishLines(call: Call): Promise<void> {
   await write(terminal, formatOf(context, options) === 'json' ? jsonLine({ topic, records, ...last }) : summary)
 }
 
+const isOutcomeUnknown = (error: unknown): boolean => error instanceof MeshError && error.code === 'OUTCOME_UNKNOWN'
+
+interface Break {
+  readonly records: number
+  /** Lines that were sent when it broke. */
+  readonly underWay: number
+  readonly isUnknown: boolean
+}
+
 /** A script that publishes again must know from which line on. */
-function whereItBroke(records: number, batch: number, error: unknown): string {
-  const unknown = error instanceof MeshError && error.code === 'OUTCOME_UNKNOWN'
-  const fate = unknown ? 'may be stored or not' : 'are not stored'
-  return `${records === 0 ? 'No line' : `Lines 1 to ${records}`} published; lines ${records + 1} to ${records + batch} ${fate}.`
+function whereItBroke({ records, underWay, isUnknown }: Break): string {
+  const published = `${records === 0 ? 'No line' : `Lines 1 to ${records}`} published`
+  if (underWay === 0) return `${published}.`
+  const fate = isUnknown ? 'may be stored or not' : 'are not stored'
+  return `${published}; lines ${records + 1} to ${records + underWay} ${fate}.`
 }
 
 /** Of several acks, the one that promises less. */
@@ -130,9 +163,10 @@ const publishOptions = ({ context, options }: Call): PublishOptions => ({
   ...(options.wait === undefined ? {} : { wait: options.wait }),
 })
 
-function stdinOf(terminal: Terminal): Promise<Uint8Array> {
-  if (terminal.stdin.isTTY === true) say(terminal, 'Type the record; Ctrl-D ends it.')
-  return buffer(terminal.stdin)
+/** The peer reads it; a mistake is told before anything is sent. */
+function waitOf(text: string): string {
+  if (durationMsOf(text) > limits.waitMsMax) throw new InvalidArgumentError('It must be at most 60s.')
+  return text
 }
 
 function recordMaker(options: PubOptions): Call['recordOf'] {
