@@ -154,7 +154,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
       this.#probes.linkDown(peer, turn, link.closedFor ?? told)
     }
     // Only the address of a seed leads back to one that went before it said who it is.
-    if (this.#links.count === 0 || isStranger) this.#rejoin.seedsMissing(turn)
+    if (this.#links.count === 0 || isStranger) this.#rejoin.linkLost(link.sinceMs, turn)
   }
 
   #onTraffic(peer: PeerId, turn: Turn): void {

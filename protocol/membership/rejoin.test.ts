@@ -70,18 +70,52 @@ describe('a member that is gone', () => {
   })
 })
 
-test('a peer that accepts links and drops them at once is not dialed in a tight loop', () => {
-  const mesh = new TestMesh()
-  const [oak, elm] = mesh.startAll('oak', 'elm') as [PeerId, PeerId]
-  mesh.run(10_000)
-  mesh.dials.length = 0
-  const untilMs = mesh.nowMs + 60_000
-  while (mesh.nowMs < untilMs) {
-    mesh.run(5)
-    mesh.closeLink(oak, elm, 'closed')
+describe('links that do not last are renewed ever more rarely, up to the cap', () => {
+  /** Whenever there is a link it is closed, so long after it came up. */
+  const dropLinks = (mesh: TestMesh, ends: readonly [PeerId, PeerId], afterMs: number, forMs: number): void => {
+    const endMs = mesh.nowMs + forMs
+    for (; mesh.nowMs < endMs; mesh.run(1)) {
+      if (!mesh.isLinked(...ends)) continue
+      // Both ends know of a link after 2 ms.
+      mesh.run(2 + afterMs)
+      mesh.closeLink(...ends, 'closed')
+    }
   }
-  const perSecond = mesh.dials.filter(({ from }) => from === oak).length / 60
-  expect(perSecond).toBeLessThan(1_000 / dialBackoffMsMin)
+  const expectBackoff = (mesh: TestMesh, linkMs: number): void => {
+    const times = mesh.dials.map(({ atMs }) => atMs)
+    const gaps = times.slice(1).map((atMs, index) => atMs - (times[index] ?? 0))
+    expect(gaps.length).toBeGreaterThan(60_000 / (dialBackoffMsMax + linkMs) - 1)
+    expect(Math.min(...gaps.slice(10))).toBeGreaterThanOrEqual(dialBackoffMsMax / 2)
+  }
+
+  test.each([5, 300, 1_000])('with a member that drops them after %i ms', (linkMs) => {
+    const mesh = new TestMesh()
+    const [oak, elm] = mesh.startAll('oak', 'elm') as [PeerId, PeerId]
+    mesh.run(10_000)
+    mesh.kill(elm)
+    mesh.start('elm')
+    mesh.run(10_000)
+    mesh.dials.length = 0
+    dropLinks(mesh, [oak, elm], linkMs, 60_000)
+    expectBackoff(mesh, linkMs)
+  })
+
+  test('with a seed that drops them before it said who it is', () => {
+    const mesh = new TestMesh()
+    const elm = mesh.start('elm')
+    const oak = mesh.start('oak', ['elm'])
+    dropLinks(mesh, [oak, elm], 0, 60_000)
+    expectBackoff(mesh, 0)
+  })
+
+  test('but a stranger who comes and goes does not keep us from asking our seeds', () => {
+    const mesh = new TestMesh()
+    const oak = mesh.start('oak', ['elm'])
+    const config = { ...membershipProfiles.lan, dialBackoffMsMax: 100, dialBackoffMsMin: 100 }
+    const ash = mesh.start('ash', ['oak'], { config })
+    dropLinks(mesh, [oak, ash], 0, 60_000)
+    expect(gapsOf(mesh, oak, 'elm').length).toBeGreaterThan(60_000 / dialBackoffMsMax)
+  })
 })
 
 test('a peer that is leaving dials nobody any more', () => {

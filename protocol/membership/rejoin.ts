@@ -39,6 +39,8 @@ export class Rejoin {
   readonly #deps: RejoinDeps
   readonly #dials = new Map<string, Dial>()
   #lastLinkUpMs = Number.NEGATIVE_INFINITY
+  /** Links in a row that did not stand for long and left us to our seeds, whoever was at their other end. */
+  #seedFlaps = 0
   #stopped = false
 
   constructor(deps: RejoinDeps) {
@@ -50,7 +52,7 @@ export class Rejoin {
     const { registry, self, config } = this.#deps
     const others = registry.peers().filter((peer) => peer !== self)
     for (const peer of others) this.memberMissing(peer, turn)
-    this.seedsMissing(turn, others.length === 0 ? 0 : config.dialBackoffMsMin)
+    this.#seedsMissing(others.length === 0 ? 0 : config.dialBackoffMsMin, turn)
   }
 
   /** From now on nobody is dialed. */
@@ -63,25 +65,18 @@ export class Rejoin {
    * could become a tight loop, and except a member that left, which is not expected to answer soon.
    */
   memberMissing(peer: PeerId, turn: Turn, options: { readonly left?: boolean } = {}): void {
-    const { config } = this.#deps
     const dial = this.#dialOf({ type: 'member', peer }, turn)
     if (dial.phase === 'dialing') return
-    const hasFlapped = dial.phase === 'linked' && turn.nowMs - dial.startedMs < config.dialBackoffMsMax
-    dial.flaps = hasFlapped ? dial.flaps + 1 : 0
-    if (options.left === true) this.#wait(dial, this.#jittered(config.dialBackoffMsMax), turn)
-    else if (hasFlapped) this.#wait(dial, this.#backoffMs(dial.flaps), turn)
+    if (dial.phase === 'linked') dial.flaps = this.#wasShort(dial.startedMs, turn) ? dial.flaps + 1 : 0
+    if (options.left === true) this.#wait(dial, this.#jittered(this.#deps.config.dialBackoffMsMax), turn)
+    else if (dial.phase === 'linked' && dial.flaps > 0) this.#wait(dial, this.#backoffMs(dial.flaps), turn)
     else this.#start(dial, turn)
   }
 
-  /** We have no link at all, so every seed is asked again, unless a link comes up in a moment. */
-  seedsMissing(turn: Turn, afterMs: Millis = this.#jittered(this.#deps.config.dialBackoffMsMin)): void {
-    for (const address of this.#deps.seeds) {
-      const dial = this.#dialOf({ type: 'seed', address }, turn)
-      // A dial that began before the last link came up may have brought that link: its end would never be told.
-      if (dial.phase === 'dialing' && dial.startedMs > this.#lastLinkUpMs) continue
-      if (afterMs > 0) this.#wait(dial, afterMs, turn)
-      else this.#start(dial, turn)
-    }
+  /** Only our seeds may lead back to where the link went that stood since then, unless another comes up in a moment. */
+  linkLost(sinceMs: Millis, turn: Turn): void {
+    this.#seedFlaps = this.#wasShort(sinceMs, turn) ? this.#seedFlaps + 1 : 0
+    this.#seedsMissing(this.#backoffMs(Math.max(1, this.#seedFlaps)), turn)
   }
 
   linkUp(peer: PeerId, turn: Turn): void {
@@ -94,12 +89,15 @@ export class Rejoin {
     dial.lastError = undefined
   }
 
-  /** Dials a member now, for a probe, back-off or not. `unreachable` = it has failed just now, or has no address. */
+  /**
+   * Dials a member now, for a probe, although a dial has failed not long ago. `unreachable` = it has failed just now, its
+   * links do not last, or it has no address.
+   */
   reach(peer: PeerId, turn: Turn): 'dialing' | 'unreachable' {
     const dial = this.#dialOf({ type: 'member', peer }, turn)
     if (dial.phase === 'dialing') return 'dialing'
     const isTried = dial.attempts > 0 || dial.flaps > 0
-    if (isTried && turn.nowMs - dial.startedMs < this.#deps.config.dialBackoffMsMin) return 'unreachable'
+    if (isTried && turn.nowMs - dial.startedMs < this.#backoffMsMax(Math.max(1, dial.flaps))) return 'unreachable'
     return this.#start(dial, turn) ? 'dialing' : 'unreachable'
   }
 
@@ -132,6 +130,23 @@ export class Rejoin {
 
   snapshot(): readonly Readonly<Dial>[] {
     return [...this.#dials.values()]
+  }
+
+  /** Every seed is asked, at the latest after `afterMs`. */
+  #seedsMissing(afterMs: Millis, turn: Turn): void {
+    for (const address of this.#deps.seeds) {
+      const dial = this.#dialOf({ type: 'seed', address }, turn)
+      // A dial that began before the last link came up may have brought that link: its end would never be told.
+      if (dial.phase === 'dialing' && dial.startedMs > this.#lastLinkUpMs) continue
+      const isDueSooner = dial.dueMs > turn.nowMs && dial.dueMs <= turn.nowMs + afterMs
+      if (dial.phase === 'waiting' && isDueSooner) continue
+      if (afterMs > 0) this.#wait(dial, afterMs, turn)
+      else this.#start(dial, turn)
+    }
+  }
+
+  #wasShort(sinceMs: Millis, turn: Turn): boolean {
+    return turn.nowMs - sinceMs < this.#deps.config.dialBackoffMsMax
   }
 
   /** A seed dial that ended without a failure has reached somebody, maybe one that had a link already. */
@@ -181,8 +196,12 @@ export class Rejoin {
   }
 
   #backoffMs(attempts: number): Millis {
+    return this.#jittered(this.#backoffMsMax(attempts))
+  }
+
+  #backoffMsMax(attempts: number): Millis {
     const { dialBackoffMsMin, dialBackoffMsMax } = this.#deps.config
-    return this.#jittered(Math.min(dialBackoffMsMax, dialBackoffMsMin * 2 ** (attempts - 1)))
+    return Math.min(dialBackoffMsMax, dialBackoffMsMin * 2 ** (attempts - 1))
   }
 
   /** Between half of `ms` and all of it. */
