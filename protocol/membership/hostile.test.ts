@@ -1,4 +1,4 @@
-import { beforeEach, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import type { PeerId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import { membershipProfiles } from './config.ts'
@@ -97,9 +97,43 @@ test('asking for the full state again and again is not answered each time', () =
   expect(states()).toHaveLength(1)
 })
 
+describe('facts of a member that are said again and again', () => {
+  const fir = peerOf('fir')
+  const sayFacts = (counter: number, zone = ''): void =>
+    say({ ...rumor(fir, 'alive', 1, elm), facts: { ...factsOf('fir', counter), zone } })
+
+  test('under ever higher counters are neither persisted nor spread nor a reason to dial', () => {
+    sayFacts(0)
+    mesh.run(5_000)
+    const before = { writes: mesh.writes.length, dials: mesh.dials.length }
+    for (let counter = 1; counter <= 100; counter++) sayFacts(counter)
+    expect({ writes: mesh.writes.length, dials: mesh.dials.length }).toEqual(before)
+    expect(
+      mesh
+        .machine(oak)
+        .snapshot(mesh.nowMs)
+        .rumors.map(({ about }) => about),
+    ).not.toContain('fir')
+  })
+
+  test('with ever new contents make us dial no more often than a probe may', () => {
+    sayFacts(0)
+    mesh.run(5_000)
+    mesh.dials.length = 0
+    for (let counter = 1; counter <= 1_000; counter++) {
+      sayFacts(counter, `zone ${counter}`)
+      mesh.run(2)
+    }
+    const dials = mesh.dials.filter(({ from, to }) => from === oak && to === 'fir:7400')
+    expect(dials.length).toBeLessThanOrEqual(2_000 / membershipProfiles.lan.dialBackoffMsMin + 1)
+  })
+})
+
 test('what others say of our facts under a higher counter is answered with ours under a higher one', () => {
   const lie = { ...factsOf('oak', 7), addresses: ['10.6.6.6:7400'] }
-  say({ ...rumor(oak, 'alive', 1, elm), facts: lie })
+  const updates = [{ ...rumor(oak, 'alive', 1, elm), facts: lie }]
+  for (const peer of [oak, ash]) mesh.inject(elm, peer, { type: 'gossip', updates })
+  expect(mesh.view(ash, oak)?.addresses).toEqual(lie.addresses)
   mesh.runUntil(
     () => mesh.view(ash, oak)?.incarnation === 1 && mesh.registryOf(ash).some(({ facts }) => facts.counter === 8),
     2_000,

@@ -23,6 +23,14 @@ test('facts with the higher counter replace the others, in whatever order they c
   )
 })
 
+test('facts that say the same under a higher counter change nothing, and their counter still outranks older words', () => {
+  const registry = new Registry([])
+  registry.merge(oak, factsOf('oak', 1))
+  expect(registry.merge(oak, factsOf('oak', 5))).toBe('none')
+  expect(registry.merge(oak, { ...factsOf('oak', 4), zone: 'cellar' })).toBe('none')
+  expect(registry.get(oak)?.facts).toEqual(factsOf('oak', 5))
+})
+
 test('every address ever learned is kept, newest first, up to the bound', () => {
   const registry = new Registry([])
   for (let i = 0; i < limits.memberAddressesMax + 3; i++) {
@@ -57,6 +65,6 @@ test('a full registry takes nobody in, and goes on with those it has', () => {
   const registry = new Registry([])
   for (let i = 0; i < limits.membersMax; i++) registry.merge(peerOf(`peer${i}`), factsOf(`peer${i}`))
   expect(registry.merge(oak, factsOf('oak'))).toBe('full')
-  expect(registry.merge(peerOf('peer7'), factsOf('peer7', 1))).toBe('updated')
+  expect(registry.merge(peerOf('peer7'), { ...factsOf('peer7', 1), zone: 'cellar' })).toBe('updated')
   expect(registry.size).toBe(limits.membersMax)
 })

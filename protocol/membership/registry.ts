@@ -56,11 +56,18 @@ export class Registry {
     return this.#version
   }
 
-  /** Facts are written by their subject under its own counter, so the higher counter is the later word. */
+  /**
+   * Facts are written by their subject under its own counter, so the higher counter is the later word. Who says the same
+   * again is remembered to have said so, but that is no change: nobody needs to be told, and it need not be persisted.
+   */
   merge(peer: PeerId, facts: MemberFacts): RegistryChange {
     const known = this.#entries.get(peer)
     if (known === undefined) return this.#add(peer, facts)
     if (facts.counter <= known.facts.counter) return 'none'
+    if (sameFacts(facts, known.facts)) {
+      this.#entries.set(peer, { ...known, facts })
+      return 'none'
+    }
     const addresses = [...new Set([...facts.addresses, ...known.addresses])].slice(0, limits.memberAddressesMax)
     this.#entries.set(peer, { ...known, facts, addresses })
     return 'updated'

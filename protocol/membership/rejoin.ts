@@ -61,19 +61,20 @@ export class Rejoin {
   }
 
   /**
-   * A registered member has no link (any more). It is dialed at once, except after a link so short that dialing again
-   * could become a tight loop, and except a member that left, which is not expected to answer soon.
+   * A registered member has no link (any more), or other facts than before. It is dialed at once, except after a link or
+   * a dial so short ago that dialing again could become a tight loop, and except a member that left, which is not
+   * expected to answer soon.
    */
   memberMissing(peer: PeerId, turn: Turn, options: { readonly left?: boolean } = {}): void {
     const dial = this.#dialOf({ type: 'member', peer }, turn)
-    if (dial.phase === 'dialing') return
+    if (dial.phase === 'dialing' || (dial.phase === 'waiting' && this.#isTooSoon(dial, turn))) return
     if (dial.phase === 'linked') dial.flaps = this.#wasShort(dial.startedMs, turn) ? dial.flaps + 1 : 0
     if (options.left === true) this.#wait(dial, this.#jittered(this.#deps.config.dialBackoffMsMax), turn)
     else if (dial.phase === 'linked' && dial.flaps > 0) this.#wait(dial, this.#backoffMs(dial.flaps), turn)
     else this.#start(dial, turn)
   }
 
-  /** Only our seeds may lead back to where the link went that stood since then, unless another comes up in a moment. */
+  /** A link that stood since then is gone, and only our seeds may lead back, unless another comes up in a moment. */
   linkLost(sinceMs: Millis, turn: Turn): void {
     this.#seedFlaps = this.#wasShort(sinceMs, turn) ? this.#seedFlaps + 1 : 0
     this.#seedsMissing(this.#backoffMs(Math.max(1, this.#seedFlaps)), turn)
@@ -96,8 +97,7 @@ export class Rejoin {
   reach(peer: PeerId, turn: Turn): 'dialing' | 'unreachable' {
     const dial = this.#dialOf({ type: 'member', peer }, turn)
     if (dial.phase === 'dialing') return 'dialing'
-    const isTried = dial.attempts > 0 || dial.flaps > 0
-    if (isTried && turn.nowMs - dial.startedMs < this.#backoffMsMax(Math.max(1, dial.flaps))) return 'unreachable'
+    if (this.#isTooSoon(dial, turn)) return 'unreachable'
     return this.#start(dial, turn) ? 'dialing' : 'unreachable'
   }
 
@@ -143,6 +143,12 @@ export class Rejoin {
       if (afterMs > 0) this.#wait(dial, afterMs, turn)
       else this.#start(dial, turn)
     }
+  }
+
+  /** After a dial or a link. Whose links do not last gets more time. */
+  #isTooSoon({ attempts, flaps, startedMs }: Dial, turn: Turn): boolean {
+    const isTried = attempts > 0 || flaps > 0
+    return isTried && turn.nowMs - startedMs < this.#backoffMsMax(Math.max(1, flaps))
   }
 
   #wasShort(sinceMs: Millis, turn: Turn): boolean {

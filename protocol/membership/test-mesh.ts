@@ -17,6 +17,8 @@ export class TestMesh {
   readonly changes: (Extract<MembershipEffect, { type: 'memberChanged' }> & { at: PeerId; atMs: Millis })[] = []
   readonly sent: { from: PeerId; to: PeerId; atMs: Millis; message: MembershipMessage }[] = []
   readonly dials: { from: PeerId; type: DialTarget['type']; to: string; atMs: Millis }[] = []
+  /** Who had its registry persisted. */
+  readonly writes: PeerId[] = []
   /** Pairs that are cut: frames vanish and dials time out, while links stay up. */
   isCut: (a: PeerId, b: PeerId) => boolean = () => false
   loseDialAnswers = false
@@ -197,6 +199,7 @@ export class TestMesh {
       case 'setTimer':
         return this.#schedule(effect.afterMs, at, { type: 'timerFired', timer: effect.timer })
       case 'persistRegistry':
+        this.writes.push(at)
         this.#host(at).registry = effect.entries
         return
       case 'memberChanged':
