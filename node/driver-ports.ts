@@ -30,7 +30,8 @@ export interface TransportListener {
   controlFrame(link: LinkId, frame: Uint8Array): void
   /** The bytes are the receiver's to keep. */
   dataFrame(link: LinkId, frame: Uint8Array): void
-  dialFailed(target: DialTarget, reason: string): void
+  /** `there`: who is at the other end, if that is why: ourselves, or a peer that we have a link to already. */
+  dialFailed(target: DialTarget, reason: string, there?: PeerId): void
 }
 
 export interface Clock {

@@ -30,8 +30,8 @@ export class LateListener implements TransportListener {
     this.#tell((target) => target.dataFrame(link, frame))
   }
 
-  dialFailed(target: DialTarget, reason: string): void {
-    this.#tell((listener) => listener.dialFailed(target, reason))
+  dialFailed(target: DialTarget, reason: string, there?: PeerId): void {
+    this.#tell((listener) => listener.dialFailed(target, reason, there))
   }
 
   #tell(tell: (target: TransportListener) => void): void {

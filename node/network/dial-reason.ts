@@ -4,6 +4,11 @@ export function dialReasonOf(error: unknown): string {
   return [...new Set(reasons)].join('; ')
 }
 
+/** Whether one of the addresses led to ourselves. */
+export function isDialToSelf(error: unknown): boolean {
+  return error instanceof AggregateError ? error.errors.some(isDialToSelf) : reasonOf(error) === ourselves
+}
+
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const { code, hostname } = error as NodeJS.ErrnoException & { readonly hostname?: string }
@@ -13,8 +18,10 @@ function reasonOf(error: unknown): string {
   return known?.[1] ?? error.message.replace(/^connection error \S+ /, '')
 }
 
+const ourselves = 'that is ourselves'
+
 const knownReasons: readonly (readonly [RegExp, string])[] = [
-  [/dial self/i, 'that is ourselves'],
+  [/dial self/i, ourselves],
   [/Unexpected Peer|expected (remote identity key|peer)/i, 'a different peer answers there'],
   [/blocked by gater/i, 'cut off by lab mode'],
   [/^(TimeoutError|AbortError)|HandshakeTimeout|aborted due to timeout/i, 'no answer in time'],

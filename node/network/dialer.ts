@@ -1,5 +1,5 @@
 import { addressesOf } from './addresses.ts'
-import { dialReasonOf } from './dial-reason.ts'
+import { dialReasonOf, isDialToSelf } from './dial-reason.ts'
 import { closeConnection, peerOf } from './link.ts'
 import { networkLimits } from './network-limits.ts'
 import type { MeshNode } from './libp2p-node.ts'
@@ -22,6 +22,12 @@ export interface LinkTable {
   onLinked(peer: PeerId, run: () => void): () => void
 }
 
+export interface DialFailure {
+  readonly reason: string
+  /** Who is at the other end, if that is why: ourselves, or a peer that there is a link to already. */
+  readonly there?: PeerId
+}
+
 /** From an address to a link, or to the reason why there is none. */
 export class Dialer {
   readonly #config: DialerConfig
@@ -35,16 +41,17 @@ export class Dialer {
   }
 
   /** Undefined: a link to whoever is there has come up since. Never rejects. */
-  async dial(target: DialTarget): Promise<string | undefined> {
+  async dial(target: DialTarget): Promise<DialFailure | undefined> {
     try {
       return await this.#dial(target)
     } catch (error) {
-      return dialReasonOf(error)
+      return { reason: dialReasonOf(error), ...(isDialToSelf(error) && { there: this.#config.self }) }
     }
   }
 
-  async #dial(target: DialTarget): Promise<string | undefined> {
-    if (target.type === 'member' && target.peer === this.#config.self) return 'that is ourselves'
+  async #dial(target: DialTarget): Promise<DialFailure | undefined> {
+    const { self } = this.#config
+    if (target.type === 'member' && target.peer === self) return { reason: 'that is ourselves', there: self }
     const newestAtStart = this.#links.newestLinkId
     const addresses = await addressesOf(target)
     // `force`: a connection that is there but carries no link proves nothing.
@@ -52,8 +59,13 @@ export class Dialer {
     const connection = await this.#node.dial(addresses, { signal, force: true })
     const peer = peerOf(connection)
     const link = this.#links.linkIdOf(peer)
-    if (link !== undefined) return link <= newestAtStart ? `there is a link to ${peer} already` : undefined
-    return Promise.race([this.#linkOver(connection), this.#refusal(connection)])
+    if (link === undefined) return this.#newLink(connection)
+    return link <= newestAtStart ? { reason: `there is a link to ${peer} already`, there: peer } : undefined
+  }
+
+  async #newLink(connection: Connection): Promise<DialFailure | undefined> {
+    const reason = await Promise.race([this.#linkOver(connection), this.#refusal(connection)])
+    return reason === undefined ? undefined : { reason }
   }
 
   /** Waits until there is a link to that peer, over whatever connection, or this one has closed. */

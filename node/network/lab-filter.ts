@@ -74,8 +74,8 @@ export class LabFilter implements Transport, TransportListener {
     if (!this.#loses(link)) this.#listener.dataFrame(link, frame)
   }
 
-  dialFailed(target: DialTarget, reason: string): void {
-    this.#listener.dialFailed(target, reason)
+  dialFailed(target: DialTarget, reason: string, there?: PeerId): void {
+    this.#listener.dialFailed(target, reason, there)
   }
 
   #loses(id: LinkId): boolean {

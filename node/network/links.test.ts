@@ -159,13 +159,14 @@ describe('a dial fails with a reason', () => {
     expect(await oak.listener.nth('dialFailed')).toMatchObject({
       target: seed(elm.address),
       reason: `connect ECONNREFUSED ${elm.address}`,
+      there: undefined,
     })
   })
 
   test('when we are at the other end ourselves', async () => {
     const oak = await peers.start()
     oak.transport.dial(seed(oak.address))
-    expect(await oak.listener.nth('dialFailed')).toMatchObject({ reason: 'that is ourselves' })
+    expect(await oak.listener.nth('dialFailed')).toMatchObject({ reason: 'that is ourselves', there: oak.peerId })
   })
 
   test('when another peer answers than the member that was meant', async () => {
@@ -184,8 +185,8 @@ describe('a dial fails with a reason', () => {
   test('when there is a link to the peer behind the address already', async () => {
     const { oak, elm } = await linked()
     oak.transport.dial(seed(elm.address))
-    const { reason } = await oak.listener.nth('dialFailed')
-    expect(reason).toBe(`there is a link to ${elm.peerId} already`)
+    const { reason, there } = await oak.listener.nth('dialFailed')
+    expect({ reason, there }).toEqual({ reason: `there is a link to ${elm.peerId} already`, there: elm.peerId })
     expect(oak.links()).toHaveLength(1)
   })
 

@@ -91,11 +91,12 @@ export class Links implements Transport, LinkTable {
     if (this.#stopped || this.#dialing.has(key)) return
     if (target.type === 'member' && this.#linkOf.has(target.peer)) return
     this.#dialing.add(key)
-    void this.#dialer.dial(target).then((reason) => {
+    void this.#dialer.dial(target).then((failure) => {
       this.#dialing.delete(key)
-      if (reason === undefined) return
+      if (failure === undefined) return
+      const { reason, there } = failure
       this.#deps.log('dial failed', { target, reason })
-      this.#tell((listener) => listener.dialFailed(target, reason))
+      this.#tell((listener) => listener.dialFailed(target, reason, there))
     })
   }
 

@@ -15,7 +15,12 @@ export type Heard =
   | { readonly type: 'linkDown'; readonly link: LinkId; readonly cause: 'closed' | 'broken'; readonly reason: string }
   | { readonly type: 'control'; readonly link: LinkId; readonly text: string }
   | { readonly type: 'data'; readonly link: LinkId; readonly frame: Uint8Array }
-  | { readonly type: 'dialFailed'; readonly target: DialTarget; readonly reason: string }
+  | {
+      readonly type: 'dialFailed'
+      readonly target: DialTarget
+      readonly reason: string
+      readonly there: PeerId | undefined
+    }
 
 export class RecordingListener implements TransportListener {
   readonly heard: Heard[] = []
@@ -33,8 +38,8 @@ export class RecordingListener implements TransportListener {
   dataFrame(link: LinkId, frame: Uint8Array): void {
     this.#hear({ type: 'data', link, frame })
   }
-  dialFailed(target: DialTarget, reason: string): void {
-    this.#hear({ type: 'dialFailed', target, reason })
+  dialFailed(target: DialTarget, reason: string, there?: PeerId): void {
+    this.#hear({ type: 'dialFailed', target, reason, there })
   }
 
   all<T extends Heard['type']>(type: T): Extract<Heard, { type: T }>[] {

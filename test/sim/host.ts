@@ -102,11 +102,11 @@ export class Host implements Transport {
     this.#network.soon(() => this.life.do(() => this.listener.linkDown(end.id, how.cause, how.reason)))
   }
 
-  dialFailed(target: DialTarget, reason: string): void {
+  dialFailed(target: DialTarget, reason: string, there?: PeerId): void {
     this.life.do(() => {
       if (!this.#dialing.delete(addressIn(target))) return
       this.#network.tap?.dialFailed(this.peer, addressIn(target), reason)
-      this.listener.dialFailed(target, reason)
+      this.listener.dialFailed(target, reason, there)
     })
   }
 }

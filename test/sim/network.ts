@@ -97,9 +97,9 @@ export class SimNetwork {
   dial(host: Host, target: DialTarget): void {
     const address = addressIn(target)
     const peer = peerAt(address)
-    const fail = (reason: string, afterMs = 0): void =>
-      this.#scheduler.after(afterMs, () => host.dialFailed(target, reason))
-    if (peer === host.peer) return fail('that is ourselves')
+    const fail = (reason: string, afterMs = 0, there?: PeerId): void =>
+      this.#scheduler.after(afterMs, () => host.dialFailed(target, reason, there))
+    if (peer === host.peer) return fail('that is ourselves', 0, peer)
     const there = this.path(host.peer, peer)
     const back = this.path(peer, host.peer)
     const lastLinkId = host.lastLinkId
@@ -111,7 +111,7 @@ export class SimNetwork {
       if (other === undefined) return fail('connection refused')
       if (this.#dice.chance(this.#options.dialFaults)) return fail('connection reset')
       const known = host.linkWith(peer)
-      if (known?.state === 'up' && known.id <= lastLinkId) fail('there is a link already')
+      if (known?.state === 'up' && known.id <= lastLinkId) fail('there is a link already', 0, peer)
       else fail('no streams were opened', this.#options.dialTimeoutMs)
       if (host.peer < peer) this.#connected(host, other)
       else this.#connected(other, host)
