@@ -13,7 +13,7 @@ const entrySchema = z.object({
     counter: z.int().nonnegative(),
   }),
   addresses: z.array(z.string()),
-  status: z.object({ type: z.literal('member'), generation: z.int().nonnegative() }),
+  status: z.object({ type: z.enum(['joining', 'member']), generation: z.int().nonnegative() }),
 })
 
 /** The registry as stored among the metadata: JSON, so that a person can read it. */

@@ -17,6 +17,7 @@ export interface BeliefsOptions {
   readonly facts: MemberFacts
   readonly config: MembershipConfig
   readonly registry: readonly RegistryEntry[]
+  readonly merged: boolean
   readonly supersedes: Supersedes
 }
 
@@ -42,7 +43,7 @@ export class Beliefs {
   #registryChanged = false
   #rejected = 0
 
-  constructor({ self, facts, config, registry, supersedes }: BeliefsOptions) {
+  constructor({ self, facts, config, registry, merged, supersedes }: BeliefsOptions) {
     this.self = self
     this.#config = config
     this.registry = new Registry(registry)
@@ -52,6 +53,7 @@ export class Beliefs {
       sendsMax: () => retransmitLimit({ retransmitMult: config.retransmitMult, members: this.registry.size }),
     })
     this.#stateOurFacts(facts)
+    this.registry.setStatus(self, merged ? 'member' : 'joining')
   }
 
   /** Incarnation 0 is below all that anybody says of itself, so what we believe at the start yields to every rumor. */
@@ -62,6 +64,22 @@ export class Beliefs {
       if (peer === this.self) continue
       this.members.set({ peer, incarnation: 0, status: { type: 'dead' }, sinceMs: nowMs, by: this.self, reason })
     }
+  }
+
+  /** Our registry is that of a mesh, also after a restart. */
+  becomeMember(): void {
+    this.registry.setStatus(this.self, 'member')
+    this.#registryChanged = true
+  }
+
+  /** All others that we believe to be there. */
+  expected(): readonly PeerId[] {
+    return this.registry.peers().filter((peer) => peer !== this.self && this.isExpected(peer))
+  }
+
+  isExpected(peer: PeerId): boolean {
+    const state = this.stateOf(peer)
+    return state === 'alive' || state === 'suspect'
   }
 
   leave(nowMs: Millis): void {

@@ -52,7 +52,9 @@ test.each([
 ])('a full state of %i members goes in messages of %j', (count, expected) => {
   expect(limits.membersPerMessageMax).toBe(64)
   const members = Array.from({ length: count }, (_, i) => rumor(peerOf(`peer${i}`), 'alive', 1, peerOf('oak')))
-  const messages = pushPullMessages(members, true).map((message) => message.type === 'pushPull' && message)
+  const messages = pushPullMessages(members, { standing: 'merged', reply: true }).map(
+    (message) => message.type === 'pushPull' && message,
+  )
   expect(messages.map((message) => message && message.members.length)).toEqual(expected)
   expect(messages.map((message) => message && message.more)).toEqual(expected.map((_, i) => i < expected.length - 1))
   expect(messages.flatMap((message) => (message ? message.members : []))).toEqual(members)

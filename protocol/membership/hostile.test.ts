@@ -93,7 +93,8 @@ test('asking for the full state again and again is not answered each time', () =
   const states = () => mesh.sent.filter(({ from, message }) => from === oak && message.type === 'pushPull')
   mesh.runUntil(() => mesh.nowMs - (states().at(-1)?.atMs ?? 0) > membershipProfiles.lan.probeIntervalMs, 60_000)
   mesh.sent.length = 0
-  for (let i = 0; i < 20; i++) mesh.inject(elm, oak, { type: 'pushPull', members: [], reply: true, more: false })
+  for (let i = 0; i < 20; i++)
+    mesh.inject(elm, oak, { type: 'pushPull', members: [], standing: 'merged', reply: true, more: false })
   expect(states()).toHaveLength(1)
 })
 

@@ -1,5 +1,6 @@
 import type { PeerId } from '#protocol/ids'
 import type { Millis } from '#protocol/machine'
+import type { Standing } from './messages.ts'
 
 interface Link {
   readonly sinceMs: Millis
@@ -7,6 +8,8 @@ interface Link {
   toldAtMs: Millis
   /** When we last sent it our full state. */
   stateSentAtMs: Millis
+  /** What it has last told of itself, over this link. */
+  standing: Standing | undefined
   ping: { readonly ref: number; readonly sentAtMs: Millis } | undefined
   /** When the first ping was sent since which nothing at all has been heard. */
   unansweredSinceMs: Millis | undefined
@@ -40,7 +43,7 @@ export class Links {
 
   up(peer: PeerId, nowMs: Millis): void {
     const never = Number.NEGATIVE_INFINITY
-    const link = { toldAtMs: nowMs, stateSentAtMs: never, ping: undefined, rttMs: undefined }
+    const link = { toldAtMs: nowMs, stateSentAtMs: never, standing: undefined, ping: undefined, rttMs: undefined }
     this.#links.set(peer, { sinceMs: nowMs, unansweredSinceMs: undefined, closedFor: undefined, ...link })
   }
 

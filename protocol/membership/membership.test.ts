@@ -162,7 +162,7 @@ test('a full state with an old opinion of death kills nobody: the member is susp
   mesh.run(5_000)
   mesh.changes.length = 0
   const members = [rumor(ash, 'dead', 1, elm)]
-  mesh.inject(elm, oak, { type: 'pushPull', members, reply: false, more: false })
+  mesh.inject(elm, oak, { type: 'pushPull', members, standing: 'merged', reply: false, more: false })
   mesh.run(5_000)
   const seen = mesh.changes.filter(({ at }) => at === oak).map(({ peer, to }) => `${peer} ${to}`)
   expect(seen).toEqual(['ash suspect', 'ash alive'])

@@ -8,7 +8,7 @@ import type { MembershipConfig } from './config.ts'
 import { Links } from './links.ts'
 import { supersedes } from './member.ts'
 import type { MemberChange, Supersedes } from './member.ts'
-import type { MemberFacts, MembershipMessage } from './messages.ts'
+import type { MemberFacts, MembershipMessage, Standing } from './messages.ts'
 import { Probes } from './probe.ts'
 import { pushPullIntervalMs, pushPullMessages } from './push-pull.ts'
 import type { RegistryEntry } from './registry.ts'
@@ -16,9 +16,10 @@ import { Rejoin } from './rejoin.ts'
 import type { RejoinDeps } from './rejoin.ts'
 import { snapshotOf } from './snapshot.ts'
 import type { MembershipSnapshot } from './snapshot.ts'
+import { nextStanding } from './standing.ts'
 import { secondsText, suspicionTimeoutMs } from './suspicion.ts'
 import { Turn } from './turn.ts'
-import type { DialTarget, MembershipEffect, MembershipInput, MembershipTimer } from './turn.ts'
+import type { MembershipEffect, MembershipInput, MembershipTimer } from './turn.ts'
 
 export type { DialTarget, MembershipEffect, MembershipInput, MembershipTimer } from './turn.ts'
 
@@ -49,7 +50,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   readonly #rejoin: Rejoin
   readonly #probes: Probes
   readonly #mergedAtMs = new Map<PeerId, Millis>()
-  #merged: boolean
+  #standing: Standing
   #gossipTimerSet = false
   #leaving = false
 
@@ -57,9 +58,11 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     const { self, facts, config, random, registry } = options
     this.self = self
     this.#options = options
-    this.#beliefs = new Beliefs({ self, facts, config, registry, supersedes: options.supersedes ?? supersedes })
-    this.#merged = options.seeds.length === 0 || registry.some(({ peer }) => peer !== self)
     const seeds = options.seeds.filter((seed) => !facts.addresses.includes(seed))
+    const merged = seeds.length === 0 || wasMerged(registry, self)
+    this.#standing = merged ? 'merged' : 'seeking'
+    const rule = options.supersedes ?? supersedes
+    this.#beliefs = new Beliefs({ self, facts, config, registry, merged, supersedes: rule })
     const shared = { config, random, links: this.#links }
     const createRejoin = options.createRejoin ?? ((deps: RejoinDeps) => new Rejoin(deps))
     this.#rejoin = createRejoin({ ...shared, self, registry: this.#beliefs.registry, seeds })
@@ -93,7 +96,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
         this.#onMessage(input.from, input.message, turn)
         break
       case 'dialFailed':
-        this.#onDialFailed(input.target, input.reason, turn)
+        this.#onDialFailed(input, turn)
         break
       case 'timerFired':
         this.#onTimer(input.timer, turn)
@@ -102,18 +105,19 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
         this.#onLeaveRequested(turn)
         break
     }
+    if (this.#standing !== 'merged') this.#advance(turn)
     const entries = this.#beliefs.takeRegistryChange()
     if (entries !== undefined) turn.order({ type: 'persistRegistry', entries })
     return turn.effects
   }
 
   /**
-   * Who belongs, as replication needs it. `merged` = the registry is not only ourselves and a hope: we began the mesh, were
-   * in it before, or have merged the full state of somebody who is.
+   * Who belongs, as replication needs it. `merged` = the registry is not only ourselves and a hope: we began the mesh alone
+   * or with all our seeds, were in it before, or have merged the full state of somebody who is.
    */
   registryView(): { readonly version: string; readonly merged: boolean; readonly peers: readonly PeerId[] } {
     const { registry } = this.#beliefs
-    return { version: registry.version, merged: this.#merged, peers: registry.peers() }
+    return { version: registry.version, merged: this.#standing === 'merged', peers: registry.peers() }
   }
 
   /** The name of a member, or its id while we know no better. */
@@ -123,7 +127,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
 
   snapshot(nowMs: Millis): MembershipSnapshot {
     const parts = { beliefs: this.#beliefs, links: this.#links, probes: this.#probes, rejoin: this.#rejoin }
-    return snapshotOf({ ...parts, mergedAtMs: this.#mergedAtMs, merged: this.#merged }, nowMs)
+    return snapshotOf({ ...parts, mergedAtMs: this.#mergedAtMs, merged: this.#standing === 'merged' }, nowMs)
   }
 
   // Inputs ------------------------------------------------------------------------------------------------------------
@@ -149,7 +153,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     if (link === undefined || this.#leaving) return
     const isStranger = !this.#beliefs.registry.has(peer)
     if (!isStranger) this.#onMemberMissing(peer, turn)
-    if (this.#isExpected(peer)) {
+    if (this.#beliefs.isExpected(peer)) {
       const told = cause === 'closed' ? 'link closed by its process' : `link broken (${reason})`
       this.#probes.linkDown(peer, turn, link.closedFor ?? told)
     }
@@ -203,16 +207,21 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     for (const update of message.members) {
       this.#apply(update.peer, this.#beliefs.learnFromFullState(update, turn.nowMs), turn)
     }
-    if (message.more) return
-    this.#merged = true
-    if (this.#beliefs.registry.has(from)) this.#mergedAtMs.set(from, turn.nowMs)
+    const link = this.#links.get(from)
+    if (message.more || link === undefined) return
+    link.standing = message.standing
+    if (this.#beliefs.registry.has(from)) {
+      this.#mergedAtMs.set(from, turn.nowMs)
+      this.#rejoin.met(from)
+    }
     // Both ends of a new link ask at once, and each has told its state by asking.
-    const sentAtMs = this.#links.get(from)?.stateSentAtMs ?? turn.nowMs
+    const sentAtMs = link.stateSentAtMs
     const isFresh = turn.nowMs - sentAtMs <= this.#options.config.probeIntervalMs
     if (message.reply && !isFresh) this.#sendState(from, { reply: false }, turn)
   }
 
-  #onDialFailed(target: DialTarget, reason: string, turn: Turn): void {
+  #onDialFailed({ target, reason, there }: Extract<MembershipInput, { type: 'dialFailed' }>, turn: Turn): void {
+    if (there !== undefined) this.#rejoin.found(target, there)
     this.#rejoin.dialFailed(target, reason, turn)
     if (target.type === 'member' && !this.#links.has(target.peer)) this.#probes.dialFailed(target.peer, turn)
   }
@@ -352,7 +361,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
 
   /** Whom we believe to be there, and whoever is linked, so that the link of a member that hangs is closed some day. */
   #probeCandidates(): readonly PeerId[] {
-    const isDue = (peer: PeerId): boolean => peer !== this.self && (this.#isExpected(peer) || this.#links.has(peer))
+    const isDue = (peer: PeerId): boolean =>
+      peer !== this.self && (this.#beliefs.isExpected(peer) || this.#links.has(peer))
     return this.#beliefs.registry.peers().filter(isDue)
   }
 
@@ -364,9 +374,17 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     return suspicionTimeoutMs(this.#options.config, this.#beliefs.registry.size)
   }
 
-  #isExpected(peer: PeerId): boolean {
-    const state = this.#beliefs.stateOf(peer)
-    return state === 'alive' || state === 'suspect'
+  /** Nobody is told twice what it knows, and as a standing only ever goes on, each link is told two changes at most. */
+  #advance(turn: Turn): void {
+    const peers = new Set([...this.#links.peers(), ...this.#beliefs.expected()])
+    const others = [...peers].map((peer) => this.#links.get(peer)?.standing)
+    const standing = nextStanding({ seedsReached: this.#rejoin.seedsReached, others })
+    if (standing === this.#standing) return
+    this.#standing = standing
+    if (standing === 'merged') this.#beliefs.becomeMember()
+    for (const peer of this.#links.peers()) {
+      if (this.#links.get(peer)?.standing !== 'merged') this.#sendState(peer, { reply: false }, turn)
+    }
   }
 
   // Telling others ----------------------------------------------------------------------------------------------------
@@ -381,7 +399,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   #sendState(to: PeerId, { reply }: { readonly reply: boolean }, turn: Turn): void {
     const link = this.#links.get(to)
     if (link !== undefined) link.stateSentAtMs = turn.nowMs
-    for (const message of pushPullMessages(this.#beliefs.fullState(), reply)) turn.send(to, message)
+    const say = { standing: this.#standing, reply }
+    for (const message of pushPullMessages(this.#beliefs.fullState(), say)) turn.send(to, message)
   }
 
   /** Who is accused hears it from whoever hears from it, so that it can refute even if every rumor missed it. */
@@ -398,4 +417,10 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     const update = this.#beliefs.updateOf(about)
     if (update !== undefined) turn.send(to, { type: 'gossip', updates: [update] })
   }
+}
+
+/** An earlier run of ours was in a mesh. */
+function wasMerged(registry: readonly RegistryEntry[], self: PeerId): boolean {
+  const ourStatus = registry.find(({ peer }) => peer === self)?.status.type
+  return ourStatus !== 'joining' && registry.some(({ peer }) => peer !== self)
 }

@@ -25,6 +25,12 @@ export interface MemberUpdate {
   readonly facts?: MemberFacts
 }
 
+/**
+ * Whether a peer knows who belongs, so that acks may be counted against its registry: not while some of its seeds have
+ * never been reached (`seeking`), nor while all have but nobody there knows either (`founding`). Only ever goes on.
+ */
+export type Standing = 'seeking' | 'founding' | 'merged'
+
 /** SWIM over streams (DESIGN §6). `ref` numbers probes of their sender; updates ride on every message. */
 export type MembershipMessage =
   | { readonly type: 'ping'; readonly ref: number; readonly updates: readonly MemberUpdate[] }
@@ -42,6 +48,7 @@ export type MembershipMessage =
   | {
       readonly type: 'pushPull'
       readonly members: readonly MemberUpdate[]
+      readonly standing: Standing
       readonly reply: boolean
       readonly more: boolean
     }

@@ -8,7 +8,8 @@ export interface RegistryEntry {
   readonly facts: MemberFacts
   /** Every address ever learned, newest first; at most `limits.memberAddressesMax`. Known to us alone, never gossiped. */
   readonly addresses: readonly string[]
-  readonly status: { readonly type: 'member'; readonly generation: number }
+  /** `joining`: ourselves, until we are merged. A restart before that must not pass for one after it. */
+  readonly status: { readonly type: 'joining' | 'member'; readonly generation: number }
 }
 
 export type RegistryChange = 'added' | 'updated' | 'none' | 'full'
@@ -71,6 +72,11 @@ export class Registry {
     const addresses = [...new Set([...facts.addresses, ...known.addresses])].slice(0, limits.memberAddressesMax)
     this.#entries.set(peer, { ...known, facts, addresses })
     return 'updated'
+  }
+
+  setStatus(peer: PeerId, type: RegistryEntry['status']['type']): void {
+    const known = this.#entries.get(peer)
+    if (known !== undefined) this.#entries.set(peer, { ...known, status: { ...known.status, type } })
   }
 
   #add(peer: PeerId, facts: MemberFacts): RegistryChange {

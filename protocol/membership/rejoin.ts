@@ -17,8 +17,8 @@ interface Dial {
   /** Links in a row that did not stand for long. */
   flaps: number
   lastError: string | undefined
-  /** A seed that answered once has brought us a member, which is then dialed as such. */
-  answered: boolean
+  /** Who was at the other end of a seed. Another brings us a member, which is then dialed as such. */
+  answeredBy: 'ourselves' | 'another' | undefined
 }
 
 export interface RejoinDeps {
@@ -101,6 +101,26 @@ export class Rejoin {
     return this.#start(dial, turn) ? 'dialing' : 'unreachable'
   }
 
+  /** Every seed has answered at some time, or is ourselves. */
+  get seedsReached(): boolean {
+    return this.#deps.seeds.every((address) => this.#dials.get(address)?.answeredBy !== undefined)
+  }
+
+  /** A linked member has told its state, and with it where it is to be found. */
+  met(peer: PeerId): void {
+    for (const address of this.#deps.registry.get(peer)?.facts.addresses ?? []) {
+      this.found({ type: 'seed', address }, peer)
+    }
+  }
+
+  /** A dial has led, or would lead, to `there`. A name may lead to somebody else some day, so ourselves are no reason to stop. */
+  found(target: Dialed, there: PeerId): void {
+    const dial = this.#dials.get(keyOf(target))
+    if (dial?.target.type !== 'seed') return
+    if (there === this.#deps.self) dial.answeredBy ??= 'ourselves'
+    else this.#answered(dial)
+  }
+
   dialFailed(target: Dialed, reason: string, turn: Turn): void {
     const dial = this.#dials.get(keyOf(target))
     if (dial?.phase !== 'dialing') return
@@ -115,9 +135,8 @@ export class Rejoin {
   timerFired(target: Dialed, dueMs: Millis, turn: Turn): boolean {
     const dial = this.#dials.get(keyOf(target))
     if (dial === undefined || dial.phase === 'linked' || dial.dueMs !== dueMs) return false
-    if (dial.target.type === 'seed' && this.#isAnswered(dial, dial.target.address)) {
-      dial.phase = 'linked'
-      dial.answered = true
+    if (dial.target.type === 'seed' && this.#isAnswered(dial)) {
+      this.#answered(dial)
       return false
     }
     if (dial.phase === 'waiting') {
@@ -156,11 +175,15 @@ export class Rejoin {
   }
 
   /** A seed dial that ended without a failure has reached somebody, maybe one that had a link already. */
-  #isAnswered(dial: Dial, address: string): boolean {
-    const { links, registry } = this.#deps
-    if (links.count === 0) return false
-    if (dial.phase === 'dialing' || dial.answered) return true
-    return links.peers().some((peer) => registry.get(peer)?.facts.addresses.includes(address))
+  #isAnswered(dial: Dial): boolean {
+    return this.#deps.links.count > 0 && (dial.phase === 'dialing' || dial.answeredBy === 'another')
+  }
+
+  #answered(dial: Dial): void {
+    dial.answeredBy = 'another'
+    dial.phase = 'linked'
+    dial.attempts = 0
+    dial.lastError = undefined
   }
 
   #dialOf(target: Dialed, turn: Turn): Dial {
@@ -168,7 +191,7 @@ export class Rejoin {
     let dial = this.#dials.get(key)
     if (dial === undefined) {
       const { nowMs } = turn
-      const never = { attempts: 0, flaps: 0, lastError: undefined, answered: false }
+      const never = { attempts: 0, flaps: 0, lastError: undefined, answeredBy: undefined }
       dial = { target, phase: 'waiting', dueMs: nowMs, startedMs: nowMs, ...never }
       this.#dials.set(key, dial)
     }

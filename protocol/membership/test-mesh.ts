@@ -153,6 +153,12 @@ export class TestMesh {
     return host
   }
 
+  #knows(at: PeerId, peer: PeerId): boolean {
+    return this.machine(at)
+      .snapshot(this.nowMs)
+      .links.some((link) => link.peer === peer)
+  }
+
   #schedule(afterMs: Millis, to: PeerId, input: MembershipInput, link?: number): void {
     const machine = this.#host(to).machine
     this.#insert({ atMs: this.nowMs + afterMs, order: ++this.#order, to, input, machine, link })
@@ -211,10 +217,15 @@ export class TestMesh {
     const address = (target.type === 'seed' ? target.address : target.addresses[0]) ?? ''
     this.dials.push({ from, type: target.type, to: address, atMs: this.nowMs })
     const to = peerOf(address.split(':')[0] ?? '')
-    if (this.isLinked(from, to) || this.loseDialAnswers) return
-    if (this.isCut(from, to)) return this.#schedule(2_000, from, { type: 'dialFailed', target, reason: 'timed out' })
-    const isListening = this.#hosts.get(to)?.machine !== undefined && to !== from
-    if (!isListening) return this.#schedule(1, from, { type: 'dialFailed', target, reason: 'connection refused' })
+    const fail = (afterMs: Millis, reason: string, there?: PeerId): void =>
+      this.#schedule(afterMs, from, { type: 'dialFailed', target, reason, there })
+    if (this.loseDialAnswers) return
+    if (to === from) return fail(1, 'that is ourselves', to)
+    // A link that is on its way up is the end of this dial too.
+    if (this.isLinked(from, to)) return this.#knows(from, to) ? fail(1, 'there is a link already', to) : undefined
+    if (this.isCut(from, to)) return fail(2_000, 'timed out')
+    const isListening = this.#hosts.get(to)?.machine !== undefined
+    if (!isListening) return fail(1, 'connection refused')
     this.#links.set(linkName(from, to), ++this.#order)
     this.#schedule(2, from, { type: 'linkUp', peer: to })
     this.#schedule(2, to, { type: 'linkUp', peer: from })

@@ -25,7 +25,13 @@ export type MembershipInput =
   /** Any frame of that peer, of whatever machine. `messageReceived` implies it. */
   | { readonly type: 'trafficReceived'; readonly peer: PeerId }
   | { readonly type: 'messageReceived'; readonly from: PeerId; readonly message: MembershipMessage }
-  | { readonly type: 'dialFailed'; readonly target: DialTarget; readonly reason: string }
+  /** `there`: who is at the other end, if that is why: ourselves, or a peer that we have a link to already. */
+  | {
+      readonly type: 'dialFailed'
+      readonly target: DialTarget
+      readonly reason: string
+      readonly there?: PeerId | undefined
+    }
   | { readonly type: 'timerFired'; readonly timer: MembershipTimer }
   | { readonly type: 'leaveRequested' }
 

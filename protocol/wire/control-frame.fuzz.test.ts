@@ -52,7 +52,13 @@ const controlMessages: fc.Arbitrary<ControlMessage> = fc.oneof(
   fc.record({ type: fc.constantFrom('ping', 'ack', 'nack'), ref: count, updates }),
   fc.record({ type: fc.constant('pingRequest'), ref: count, target: peer, updates }),
   fc.record({ type: fc.constant('gossip'), updates }),
-  fc.record({ type: fc.constant('pushPull'), members: fc.array(update), reply: fc.boolean(), more: fc.boolean() }),
+  fc.record({
+    type: fc.constant('pushPull'),
+    members: fc.array(update),
+    standing: fc.constantFrom('seeking', 'founding', 'merged'),
+    reply: fc.boolean(),
+    more: fc.boolean(),
+  }),
   fc.record({ type: fc.constant('digest'), epoch, feeds: fc.array(digest), initial: fc.boolean(), more: fc.boolean() }),
   fc.record({
     type: fc.constant('want'),

@@ -37,6 +37,11 @@ describe('vectors', () => {
         '"http":"http://10.0.0.3:8400","zone":"","counter":2}}]}',
     ],
     [
+      { type: 'pushPull', members: [ashIsSuspect], standing: 'founding', reply: true, more: false },
+      `{"type":"pushPull","members":[{"peer":"${ash}","state":"suspect","incarnation":4,"by":"${elm}",` +
+        '"reason":"no answer to 3 indirect probes"}],"standing":"founding","reply":true,"more":false}',
+    ],
+    [
       { type: 'want', ref: 12, feed: ordersOfOak, position: -1, bytesMax: 262_144 },
       '{"type":"want","ref":12,"feed":["000102030405060708090a0b0c0d0e0f",' +
         `"${oak}","00000000000000a1"],"position":-1,"bytesMax":262144}`,
@@ -93,7 +98,7 @@ describe('sizes', () => {
       facts,
     }
     const members = Array.from({ length: limits.membersPerMessageMax }, () => update)
-    const message: ControlMessage = { type: 'pushPull', members, reply: true, more: true }
+    const message: ControlMessage = { type: 'pushPull', members, standing: 'merged', reply: true, more: true }
     expect(decodeControl(encodeControl(message))).toEqual(message)
   })
 
@@ -101,7 +106,9 @@ describe('sizes', () => {
     const updates = Array.from({ length: limits.updatesPerMessageMax + 1 }, () => ashIsSuspect)
     expect(() => encodeControl({ type: 'gossip', updates })).toThrow('within the bound')
     const members = Array.from({ length: limits.membersPerMessageMax + 1 }, () => ashIsSuspect)
-    expect(() => encodeControl({ type: 'pushPull', members, reply: false, more: false })).toThrow('is split')
+    expect(() => encodeControl({ type: 'pushPull', members, standing: 'merged', reply: false, more: false })).toThrow(
+      'is split',
+    )
   })
 })
 

@@ -135,6 +135,7 @@ const checkOf: { readonly [Type in ControlMessage['type']]: CheckOf<Type> } = {
   pushPull: object({
     type: oneOf('pushPull'),
     members: list(update, limits.membersPerMessageMax),
+    standing: oneOf('seeking', 'founding', 'merged'),
     reply: flag,
     more: flag,
   }),

@@ -29,7 +29,7 @@ export class Describer {
       case 'gossip':
         return `gossip${updatesText(message.updates)}`
       case 'pushPull':
-        return `pushPull${message.reply ? '?' : ''}${updatesText(message.members)}`
+        return `pushPull${message.reply ? '?' : ''} ${message.standing}${updatesText(message.members)}`
       case 'digest': {
         const heads = message.feeds.map(({ feed, nextOffset }) => `${this.feed(feed)}→${nextOffset}`)
         return `digest${message.initial ? ' of all' : ''} ${heads.join(' ')}`

@@ -68,9 +68,10 @@ export class MembershipChecker {
   }
 }
 
-/** After the heal everybody knows everybody, and believes everybody to be alive. */
+/** After the heal everybody knows everybody, knows that it does, and believes everybody to be alive. */
 export function checkAgreement(peers: readonly SimPeer[]): readonly Anomaly[] {
   return peers.flatMap((peer) => {
+    if (peer.driver?.peer.membership.registryView().merged !== true) return [blame(`${peer.id} is still joining`)]
     const states = new Map(membersOf(peer).map(({ id, state }) => [id, state]))
     return peers.flatMap(({ id }) => {
       const state = states.get(id) ?? 'unknown'
