@@ -1,9 +1,9 @@
-// Whole meshes from seeds: no anomaly in the first 25, the same trace twice, and every planted bug caught where it
-// is known to show. `npm run sim -- --seed N --trace` replays one; README.md explains the trace.
+// Whole meshes from seeds: no anomaly in the first 25, the same trace twice, and every planted bug caught. `npm run sim -- --seed N --trace` replays one; README.md explains the trace.
 import { describe, expect, test } from 'vitest'
 import { planted } from './planted/index.ts'
 import { simulate } from './simulation.ts'
 import { optionsOfSeed } from './swarm.ts'
+import type { FaultOptions } from './swarm.ts'
 
 const seeds = Array.from({ length: 25 }, (_, index) => index + 1)
 
@@ -20,30 +20,37 @@ test('one seed, one trace, byte for byte; another seed, another', async () => {
 })
 
 describe('a planted bug is caught', () => {
-  /** Where to begin: the first seed that catches it (`npm run sim -- --planted all`), and by which checker. */
-  const catches: readonly (readonly [string, number, string])[] = [
-    ['ack-before-fsync', 1, 'ack-honesty'],
-    ['count-unsynced-copy', 1, 'ack-honesty'],
-    ['keep-old-head', 12, 'views'],
-    ['majority-of-the-linked', 1, 'ack-honesty'],
-    ['forget-to-rejoin', 127, 'convergence'],
-    ['trust-stale-incarnation', 1, 'membership'],
-    ['forget-registry', 1, 'membership'],
-    ['skip-range-in-repair', 1, 'convergence'],
-    ['credit-lost-on-reconnect', 65, 'convergence'],
-    ['read-successor-first', 1, 'cursors'],
-    ['reuse-epoch', 1, 'crash'],
+  const longPartitions = { partitions: { everyMs: 8_000, forMsMax: 25_000, oneWay: 0 } }
+  const quickCrashes = { crashes: { everyMs: 1_500, forMsMax: 2_000, powerCuts: 0.5, losses: 0.5 } }
+  /** By which checker, and a kind of world in which it shows soon. In any world: `npm run sim -- --planted all`. */
+  const youngLinks = { resets: { everyMs: 300, forMsMax: 0 } }
+  const catches: readonly (readonly [name: string, checker: string, faults: FaultOptions])[] = [
+    ['ack-before-fsync', 'ack-honesty', {}],
+    ['count-unsynced-copy', 'ack-honesty', {}],
+    ['keep-old-head', 'views', quickCrashes],
+    ['majority-of-the-linked', 'ack-honesty', {}],
+    ['forget-to-rejoin', 'convergence', longPartitions],
+    ['trust-stale-incarnation', 'membership', quickCrashes],
+    ['forget-registry', 'membership', quickCrashes],
+    ['skip-range-in-repair', 'convergence', longPartitions],
+    ['credit-lost-on-reconnect', 'convergence', youngLinks],
+    ['read-successor-first', 'cursors', quickCrashes],
+    ['reuse-epoch', 'crash', quickCrashes],
   ]
 
   test('all of them are listed here', () => {
     expect(catches.map(([name]) => name)).toEqual(Object.keys(planted))
   })
 
-  // A change of the protocol shifts what happens in a world, so a few seeds beyond the first may be needed.
-  test.each(catches)('%s, from seed %i on, by the checker of %s', async (name, from, checker) => {
+  test.each(catches)('%s, by the checker of %s', async (name, checker, faults) => {
     const caughtBy: string[] = []
-    for (let seed = from; seed < from + 20 && caughtBy.length === 0; seed++) {
-      const { anomalies } = await simulate(optionsOfSeed(seed), { sabotage: planted[name] ?? {} })
+    for (let seed = 1; seed <= 20 && caughtBy.length === 0; seed++) {
+      const options = optionsOfSeed(seed)
+      const workload = { ...options.workload, recordsMax: 1, valueBytesMax: 400_000 }
+      const { anomalies } = await simulate(
+        { ...options, faults, workload, healMsMax: 30_000 },
+        { sabotage: planted[name] ?? {} },
+      )
       caughtBy.push(...anomalies.slice(0, 1).map((anomaly) => anomaly.checker))
     }
     expect(caughtBy).toEqual([checker])

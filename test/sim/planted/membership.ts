@@ -4,6 +4,9 @@ import type { Sabotage } from '../sim-peer.ts'
 
 class ForgetfulRejoin extends Rejoin {
   override memberMissing(): void {}
+  override dialFailed(...[target, reason, turn]: Parameters<Rejoin['dialFailed']>): void {
+    if (target.type === 'seed') super.dialFailed(target, reason, turn)
+  }
 }
 
 /** A member whose link went down is not dialed again. */
