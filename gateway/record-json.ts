@@ -2,11 +2,22 @@ import type { StoredRecord } from './broker.ts'
 import { exactTextOf, parseJson } from './json-text.ts'
 import { unknownMediaType, valueFormOf } from './media-type.ts'
 
+/** The broker gives live readers the same records, so their JSON is made once for all of them. */
+const texts = new WeakMap<StoredRecord, string>()
+
 /**
  * A record as JSON text on one line (DESIGN §11). JSON values are embedded as they were written, digit by digit: a
  * number beyond 2^53 or a repeated key goes through unharmed. What cannot be shown as its type says goes as base64.
  */
 export function recordJson(record: StoredRecord): string {
+  const known = texts.get(record)
+  if (known !== undefined) return known
+  const text = textOf(record)
+  texts.set(record, text)
+  return text
+}
+
+function textOf(record: StoredRecord): string {
   const { 'content-type': contentType = unknownMediaType, ...headers } = record.headers
   const envelope = {
     id: record.id,

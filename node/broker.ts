@@ -35,6 +35,7 @@ import type {
 import type { PeerDriver, PublishAnswer } from './driver.ts'
 import type { Clock } from './driver-ports.ts'
 import { type FeedView, openReader } from './reader.ts'
+import { SharedRecords } from './shared-records.ts'
 
 export interface BrokerDeps {
   readonly clock: Clock
@@ -63,6 +64,7 @@ export class PeerBroker implements Broker {
   #self: SelfView
   #driver: PeerDriver | undefined
   #lab: Lab | undefined
+  readonly #shared = new SharedRecords()
   #draining = false
 
   constructor(self: SelfView, deps: BrokerDeps) {
@@ -221,7 +223,15 @@ export class PeerBroker implements Broker {
     if (this.#summary(topicId) === undefined)
       throw new MeshError('TOPIC_NOT_FOUND', `${topic} is not known to this peer`)
     const { clock, digests, onRead } = this.#deps
-    const reader = openReader({ source: driver, topic, topicId, from, digests, wallMs: clock.wallMs() })
+    const reader = openReader({
+      source: driver,
+      topic,
+      topicId,
+      from,
+      digests,
+      wallMs: clock.wallMs(),
+      shared: this.#shared,
+    })
     return onRead === undefined ? reader : counted(reader, onRead)
   }
 

@@ -3,6 +3,7 @@ import type { Digests } from '#protocol/digests'
 import type { TopicId } from '#protocol/ids'
 import type { FeedId, Head, Opening } from '#protocol/log/feed'
 import type { TopicName } from '#protocol/topic-name'
+import type { SharedRecords } from './shared-records.ts'
 
 /** Where a reader reads from: the store below it, and the news of what is durable. */
 export interface ReadSource {
@@ -31,4 +32,6 @@ export interface ReaderOptions {
   readonly digests: Digests
   /** Now, in wall milliseconds: where `latest` starts. */
   readonly wallMs: number
+  /** With the other readers of this peer; otherwise it decodes for itself. */
+  readonly shared?: SharedRecords
 }

@@ -2,18 +2,17 @@ import { assert } from '#protocol/assert'
 import { MeshError } from '#protocol/errors'
 import type { Hash } from '#protocol/ids'
 import { limits } from '#protocol/limits'
-import { batchHash, recordsOf } from '#protocol/log/batch'
+import { batchHash } from '#protocol/log/batch'
 import type { CursorEntry, CursorState } from '#protocol/log/cursor'
 import { compareHlc, hlcZero } from '#protocol/log/hybrid-clock'
 import { type CursorMoment, MovingCursor } from '#protocol/log/moving-cursor'
 import { nextFeed, readableFeeds, type ReadView, startsBySince } from '#protocol/log/read-order'
-import type { LogRecord } from '#protocol/log/record'
 import { type Lineage, type VectorKey, vectorKeyOf, writerHashOf } from '#protocol/log/version-vector'
-import type { TopicName } from '#protocol/topic-name'
 import type { ReadChunk, Reader, ReadGap, StoredRecord } from '#gateway/broker'
 import type { FeedView, ReaderOptions } from './read-source.ts'
 import { prefixOf, startOf } from './read-start.ts'
 import { type FetchedBatch, ReadingFeed } from './reading-feed.ts'
+import { SharedRecords } from './shared-records.ts'
 
 export type { FeedView, ReaderOptions, ReadSource } from './read-source.ts'
 
@@ -33,6 +32,7 @@ export const openReader = (options: ReaderOptions): Reader => new TopicReader(op
  */
 class TopicReader implements Reader {
   readonly #options: ReaderOptions
+  readonly #shared: SharedRecords
   readonly #start: CursorState
   readonly #cursor: MovingCursor
   readonly #feeds = new Map<VectorKey, ReadingFeed>()
@@ -44,6 +44,7 @@ class TopicReader implements Reader {
 
   constructor(options: ReaderOptions) {
     this.#options = options
+    this.#shared = options.shared ?? new SharedRecords()
     this.#start = startOf(options)
     this.#cursor = new MovingCursor(this.#start, options.digests)
     this.#unchecked = new Map(this.#start.entries.map((entry) => [vectorKeyOf(entry.writer, entry.epoch), entry]))
@@ -185,7 +186,7 @@ class TopicReader implements Reader {
     }
     this.#check(feed, feed.position, header.previousHash)
     const hash = feed.hashAt(header.nextOffset) ?? batchHash(bytes, this.#options.digests)
-    const records = recordsOf(bytes, header)
+    const records = this.#shared.of({ bytes, header, topic: this.#options.topic, feed: feedName(feed) })
     if (typeof records !== 'string') return { feed, header, records, hash }
     // Its checksum holds, so its writer made it so: waiting would not help.
     this.#lose(feed, { nextOffset: header.nextOffset, hash }, gaps)
@@ -195,11 +196,10 @@ class TopicReader implements Reader {
   #deliver(current: CurrentBatch, chunk: Chunk, bound: ChunkBound): void {
     const { feed, header, records, hash } = current
     while (!isFull(chunk, bound) && feed.position < header.nextOffset) {
-      const record = records[feed.position - header.baseOffset] as LogRecord
-      const stored = storedRecord(this.#options.topic, current, record)
+      const record = records[feed.position - header.baseOffset] as StoredRecord
       const nextOffset = feed.position + 1
       this.#move(feed, nextOffset, nextOffset === header.nextOffset ? hash : header.previousHash)
-      chunk.records.push(new ReadRecord(stored, this.#cursor.now))
+      chunk.records.push(new ReadRecord(record, this.#cursor.now))
       chunk.bytes += record.value.length + (record.key?.length ?? 0)
     }
     if (feed.position === header.nextOffset) this.#current = undefined
@@ -233,7 +233,7 @@ class TopicReader implements Reader {
 interface CurrentBatch {
   readonly feed: ReadingFeed
   readonly header: FetchedBatch['header']
-  readonly records: readonly LogRecord[]
+  readonly records: readonly StoredRecord[]
   /** Of this batch. */
   readonly hash: Hash
 }
@@ -296,18 +296,4 @@ function tellLate(feed: ReadingFeed, gaps: ReadGap[]): void {
   if (toldLate?.from === from && toldLate.to === to) return
   feed.toldLate = { from, to }
   gaps.push({ type: 'late', feed: feedName(feed), from, to })
-}
-
-function storedRecord(topic: TopicName, { feed, header }: CurrentBatch, record: LogRecord): StoredRecord {
-  const name = feedName(feed)
-  return {
-    id: `${name}.${feed.position}`,
-    topic,
-    feed: name,
-    offset: feed.position,
-    timeMs: header.hlc.ms,
-    ...(record.key && { key: record.key }),
-    headers: record.headers,
-    value: record.value,
-  }
 }
