@@ -114,7 +114,8 @@ test('what it holds now can be asked: live reads by kind, sockets, bodies that a
   })
   const client = new AbortController()
   ends.push(() => client.abort())
-  await fetch(`${gateway.url}/v1/topics/orders/records`, {
+  // Held to the end: a response that is collected as garbage closes its stream.
+  const stream = await fetch(`${gateway.url}/v1/topics/orders/records`, {
     headers: { accept: 'text/event-stream' },
     signal: client.signal,
   })
@@ -132,4 +133,5 @@ test('what it holds now can be asked: live reads by kind, sockets, bodies that a
   socket.destroy()
   await vi.waitFor(async () => expect(await gateway.load()).toMatchObject({ connections: 0, arrivingBytes: 0 }))
   expect((await gateway.load()).liveReads.stream).toBe(0)
+  await expect(stream.text()).rejects.toThrow()
 })
