@@ -1,4 +1,5 @@
 // Frames of clients: what is taken, and by which name everything else is refused.
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { limits } from '#protocol/limits'
 import { utf8 } from '#protocol/text'
@@ -96,4 +97,20 @@ test.each([
   ['7', 'BAD_REQUEST'],
 ])('%.20j is no frame', (text, code) => {
   expect(parseClientFrame(text)).toMatchObject({ type: 'bad', error: { code }, fatal: true })
+})
+
+test('the frames of clients that the README shows are taken', () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  const shown = readme
+    .split('\n')
+    .filter((line) => /^\{"type": "(subscribe|credit|unsubscribe|publish|auth)"/.test(line))
+  expect(shown.map((line) => parseClientFrame(line).type)).toEqual([
+    'subscribe',
+    'subscribe',
+    'subscribe',
+    'credit',
+    'unsubscribe',
+    'publish',
+    'auth',
+  ])
 })

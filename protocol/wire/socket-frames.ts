@@ -17,8 +17,8 @@ export const closeCodes = {
 } as const
 
 export const mayComeBack = (closeCode: number): boolean =>
-  // 1003, 1007 and 1009: what was sent is of the wrong type, no UTF-8, or too large, and would be again.
-  (closeCode < 4100 || closeCode >= 4600) && ![1003, 1007, 1009].includes(closeCode)
+  // What was sent is of the wrong type, no UTF-8, in too many parts or too large, and would be again (RFC 6455 §7.4.1).
+  (closeCode < 4100 || closeCode >= 4600) && ![1003, 1007, 1008, 1009].includes(closeCode)
 
 /** Topic → cursor. A topic without one is read from its earliest record on. */
 export type CursorMap = Readonly<Record<string, string>>
