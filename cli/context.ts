@@ -17,7 +17,7 @@ export interface ClientOptions {
   readonly output?: Format
 }
 
-const serverDefault = 'http://127.0.0.1:8400'
+export const serverDefault = 'http://127.0.0.1:8400'
 
 const commaList = (text: string): string[] =>
   text

@@ -71,6 +71,10 @@ export class LocalPeer {
     const reason =
       log.split('\n').findLast((line) => line.startsWith('GRAPEVINE_')) ??
       (signal === null ? `exit code ${code}` : `ended by ${signal}`)
+    const [, holder] = /^GRAPEVINE_DATA_LOCKED: .* is used by process (\d+)/.exec(reason) ?? []
+    if (holder !== undefined) {
+      return new MeshError('DATA_LOCKED', `This mesh is already running: ${this.name} is process ${holder}`)
+    }
     return new MeshError('PEER_EXITED', `${this.name}: ${reason} (${this.logPath})`)
   }
 

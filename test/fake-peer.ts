@@ -1,5 +1,6 @@
 // Stands in for `grapevine peer` in tests of `grapevine up`: prints the started line, serves a member list, ends on
-// SIGTERM or when its parent is gone. FAKE_PEER_FAILS names a peer that cannot start, FAKE_PEER_DIES one that ends soon.
+// SIGTERM or when its parent is gone. FAKE_PEER_FAILS names a peer that cannot start, and FAKE_PEER_SAYS what it says then;
+// FAKE_PEER_DIES names one that ends soon.
 import { createServer } from 'node:http'
 import { once } from 'node:events'
 
@@ -11,7 +12,7 @@ process.on('SIGTERM', () => process.exit(0))
 process.on('disconnect', () => process.exit(0))
 
 if (process.env['FAKE_PEER_FAILS'] === name) {
-  console.error('GRAPEVINE_DATA_LOCKED: The data directory is in use.')
+  console.error(process.env['FAKE_PEER_SAYS'])
   process.exit(1)
 }
 

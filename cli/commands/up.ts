@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { pause } from '#client/backoff'
 import { connect } from '#client/mesh'
-import { outputOption, type Context } from '../context.ts'
+import { outputOption, serverDefault, type Context } from '../context.ts'
 import { LocalPeer, type StartedEvent } from '../local-peer.ts'
 import { counted, formatFor, writeRows, type Format } from '../output.ts'
 import { freePorts } from '../ports.ts'
@@ -58,6 +58,7 @@ export function upCommand(context: Context, peer: readonly string[] = ownPeerCom
       } finally {
         await stopAll(terminal, peers)
       }
+      say(terminal, `Stopped; ${options.data} keeps what the peers know.`)
     })
 }
 
@@ -131,16 +132,19 @@ async function meet(terminal: Terminal, started: readonly StartedEvent[]): Promi
   )
 }
 
-function nextCommands(started: readonly StartedEvent[]): string[] {
-  const [first, second] = started
-  const server = (peer: StartedEvent | undefined): string =>
-    peer?.http === 'http://127.0.0.1:8400' ? '' : ` --server ${peer?.http}`
-  const sub = `npx grapevine sub orders --from earliest${server(second ?? first)}`
-  const cut = `npx grapevine lab split ${first?.name} / ${started
-    .slice(1)
-    .map(({ name }) => name)
-    .join(',')}${server(first)}`
-  return [`npx grapevine pub orders 'ten pears'${server(first)}`, sub, ...(started.length > 1 ? [cut] : [])]
+/** The README's first commands. Where ports were taken, those of the README work once the variable is set. */
+export function nextCommands(started: readonly Pick<StartedEvent, 'name' | 'http'>[]): string[] {
+  const [first, ...others] = started
+  const reader = others.at(-1)
+  return [
+    ...(first?.http === serverDefault ? [] : [`export GRAPEVINE_SERVER=${first?.http}`]),
+    "npx grapevine pub orders 'ten pears' --ack all",
+    `npx grapevine sub orders --from earliest --until-caught-up${reader === undefined ? '' : ` --server ${reader.http}`}`,
+    'npx grapevine members',
+    ...(others.length === 0
+      ? []
+      : [`npx grapevine lab split ${first?.name} / ${others.map(({ name }) => name).join(',')}`]),
+  ]
 }
 
 async function firstFailure(peers: readonly LocalPeer[]): Promise<never> {
