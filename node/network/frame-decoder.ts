@@ -39,6 +39,11 @@ export class FrameDecoder {
     this.#chunk = chunk
   }
 
+  /** A frame has begun and not ended. */
+  get isMidFrame(): boolean {
+    return this.#headerFilled > 0
+  }
+
   /** The next whole frame, a copy; `undefined`: more bytes are needed. */
   next(): Uint8Array | RefusedFrame | undefined {
     if (this.#frame === undefined) {

@@ -1,3 +1,4 @@
+import { dialReasonOf } from './dial-reason.ts'
 import { FrameDecoder } from './frame-decoder.ts'
 import type { Stream } from '@libp2p/interface'
 
@@ -50,7 +51,7 @@ export class FrameReader {
       if (frame instanceof Uint8Array) return frame
       if (frame !== undefined) return { cause: 'broken', reason: frame.refused }
       const chunk = await this.#nextChunk()
-      if (!(chunk instanceof Uint8Array)) return chunk
+      if (!(chunk instanceof Uint8Array)) return this.#decoder.isMidFrame ? cutOff(chunk) : chunk
       this.#decoder.push(chunk)
     }
   }
@@ -98,6 +99,8 @@ export class FrameReader {
   }
 }
 
+const cutOff = ({ cause, reason }: StreamEnd): StreamEnd => ({ cause, reason: `${reason}, in the middle of a frame` })
+
 const closedByOther: StreamEnd = { cause: 'closed', reason: 'closed by the other side' }
 
 // A process that dies with unread bytes in its sockets resets them: to us the same as a close.
@@ -107,5 +110,5 @@ export function endOf(error: (Error & { readonly code?: unknown }) | undefined):
   if (error === undefined) return closedByOther
   const code = typeof error.code === 'string' ? error.code : ''
   if (closingCodes.has(code)) return { cause: 'closed', reason: `closed by the other side (${code})` }
-  return { cause: 'broken', reason: error.message }
+  return { cause: 'broken', reason: dialReasonOf(error) }
 }

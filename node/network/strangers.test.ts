@@ -20,7 +20,7 @@ const half = Buffer.from('\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n')
 test.each([
   ['random bytes', randomBytes, 'it speaks another protocol'],
   ['HTTP', curl, 'it speaks another protocol'],
-  ['half a handshake and then zeros', Buffer.concat([half, new Uint8Array(64)]), 'its TLS is not understood'],
+  ['half a handshake and then zeros', Buffer.concat([half, new Uint8Array(64)]), 'its TLS is damaged'],
   ['nothing', undefined, 'it closed the connection'],
 ])('a stranger that says %s is refused with a word in the log', async (_, bytes, reason) => {
   const told: { event: string; fields: Readonly<Record<string, unknown>> }[] = []
