@@ -1,11 +1,10 @@
-import { once } from 'node:events'
 import { Command, CommanderError } from 'commander'
 import { MeshError } from '#protocol/errors'
 import { newContext, type Context } from './context.ts'
 import { exitCodes, type ExitCode } from './exit-codes.ts'
 import { failureText } from './failure.ts'
 import { Interruption, watchSignals } from './signals.ts'
-import { say, type Terminal } from './terminal.ts'
+import { allWritten, say, type Terminal } from './terminal.ts'
 import { gossipCommand } from './commands/gossip.ts'
 import { healthCommand } from './commands/health.ts'
 import { labCommand } from './commands/lab.ts'
@@ -29,7 +28,7 @@ export async function main(): Promise<void> {
   )
   stderr.on('error', () => undefined)
   const code = await run(process.argv.slice(2), { stdin, stdout, stderr, env, ...signals })
-  if (stdout.writableNeedDrain) await once(stdout, 'drain')
+  await Promise.all([allWritten(stdout), allWritten(stderr)])
   process.exit(code)
 }
 

@@ -26,6 +26,12 @@ export async function write(terminal: Terminal, text: string | Uint8Array): Prom
   if (!terminal.stdout.write(text)) await once(terminal.stdout, 'drain', { signal: terminal.force })
 }
 
+/** Resolves when the reader of the pipe has everything: `process.exit` drops what waits in the stream, drained or not. */
+export async function allWritten(stream: OutputStream): Promise<void> {
+  if (stream.writableLength === 0 || stream.destroyed) return
+  await new Promise<void>((resolve) => stream.write('', () => resolve()))
+}
+
 /** Talk: progress, advice, warnings. Never data. */
 export const say = (terminal: Terminal, text: string): void => void terminal.stderr.write(`${text}\n`)
 
