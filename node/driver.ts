@@ -226,9 +226,9 @@ export class PeerDriver implements TransportListener, ReadSource {
     this.#input({ type: 'linkDown', link, cause, reason })
   }
 
-  dialFailed(target: DialTarget, reason: string): void {
+  dialFailed(target: DialTarget, reason: string, there?: PeerId): void {
     this.dialsFailed += 1
-    this.#input({ type: 'dialFailed', target, reason })
+    this.#input({ type: 'dialFailed', target, reason, there })
   }
 
   controlFrame(link: LinkId, frame: Uint8Array): void {

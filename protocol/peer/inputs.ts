@@ -48,7 +48,13 @@ export type PeerInput =
       readonly cause: 'closed' | 'broken'
       readonly reason: string
     }
-  | { readonly type: 'dialFailed'; readonly target: DialTarget; readonly reason: string }
+  /** `there`: who is at that address, if the dial failed for that: this peer itself, or one that it has a link to. */
+  | {
+      readonly type: 'dialFailed'
+      readonly target: DialTarget
+      readonly reason: string
+      readonly there?: PeerId | undefined
+    }
   | {
       readonly type: 'messageReceived'
       readonly link: LinkNumber
