@@ -24,32 +24,36 @@ export interface MemberView {
   readonly rttMs?: number
 }
 
+/** A member by id and, for people, by name. */
+interface NamedPeer {
+  readonly peer: string
+  readonly name: string
+}
+
 export interface GossipView {
   readonly self: { readonly id: string; readonly name: string; readonly incarnation: number }
   readonly members: readonly MemberView[]
   /** Updates that still ride on messages, and how many more times. */
-  readonly rumors: readonly {
-    readonly about: string
+  readonly rumors: readonly (NamedPeer & {
     readonly state: string
     readonly incarnation: number
     readonly sendsLeft: number
-  }[]
+  })[]
   /** Probes under way and the last round trips. */
-  readonly probes: readonly {
-    readonly peer: string
-    readonly phase: 'direct' | 'indirect'
-    readonly sinceMs: number
-  }[]
-  readonly roundTrips: readonly { readonly peer: string; readonly rttMs: number; readonly agoMs: number }[]
-  readonly pushPulls: readonly { readonly peer: string; readonly agoMs: number }[]
+  readonly probes: readonly (NamedPeer & { readonly phase: 'direct' | 'indirect'; readonly sinceMs: number })[]
+  readonly roundTrips: readonly RoundTrip[]
+  readonly pushPulls: readonly (NamedPeer & { readonly agoMs: number })[]
   /** The last state changes seen here with their reasons, newest last; at most 256. */
   readonly events: readonly GossipEvent[]
 }
 
-export interface GossipEvent {
+export interface RoundTrip extends NamedPeer {
+  readonly rttMs: number
   readonly agoMs: number
-  readonly peer: string
-  readonly name: string
+}
+
+export interface GossipEvent extends NamedPeer {
+  readonly agoMs: number
   readonly from: string
   readonly to: string
   readonly incarnation: number

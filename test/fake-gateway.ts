@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { errorCatalogue, type ErrorCode } from '#protocol/errors'
 import { matchesTopic, type TopicName, type TopicPattern } from '#protocol/topic-name'
-import type { MemberView, TopicStatus } from '#protocol/views'
+import type { MemberView, RoundTrip, TopicStatus } from '#protocol/views'
 import {
   type ClientFrame,
   type PeerFrame,
@@ -28,6 +28,7 @@ export class FakeGateway implements AsyncDisposable {
   servers: readonly string[] = []
   publishesInFlightMax = 256
   members: Partial<MemberView>[] = []
+  roundTrips: readonly RoundTrip[] = []
   status: ((topic: string) => Partial<TopicStatus> | undefined) | undefined
   dropped: readonly string[] = []
   /** Copies that a publish reaches whatever it asks for. */
@@ -124,7 +125,15 @@ export class FakeGateway implements AsyncDisposable {
     if (name === 'links') return { links: [] }
     if (name !== 'gossip') return undefined
     const self = { id: this.peerId, name: this.name, incarnation: 1 }
-    return { self, members: this.members, rumors: [], probes: [], roundTrips: [], pushPulls: [], events: [] }
+    return {
+      self,
+      members: this.members,
+      rumors: [],
+      probes: [],
+      roundTrips: this.roundTrips,
+      pushPulls: [],
+      events: [],
+    }
   }
 
   #serveTopic(call: TopicCall): void {

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { pause } from '#client/backoff'
-import type { GossipEvent, GossipView } from '#protocol/views'
+import type { GossipEvent, GossipView, RoundTrip } from '#protocol/views'
 import { connectTo, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
 import { memberColumns } from '../member-columns.ts'
 import { durationText, jsonLine, tableText, type Column } from '../output.ts'
@@ -8,8 +8,8 @@ import { styled, write, type OutputStream } from '../terminal.ts'
 
 const help = `
 Shows members with who suspects them and why, the last changes of state, rumors
-that are still being spread with their remaining sends, probes under way, round
-trips, and the last full exchange (push-pull) with each peer.
+that are still being spread with their remaining sends, probes under way, the
+round trips to each peer, and the last full exchange (push-pull) with it.
 
 Examples:
   $ grapevine gossip
@@ -49,26 +49,38 @@ export function gossipText(stream: OutputStream, view: GossipView): string {
     section('Members', view.members, memberColumns),
     section('Last changes', view.events.slice(-eventsShown), eventColumns),
     section('Rumors being spread', view.rumors, [
-      { title: 'about', of: (rumor) => rumor.about },
+      { title: 'about', of: (rumor) => rumor.name },
       { title: 'state', of: (rumor) => rumor.state },
       { title: 'incarnation', of: (rumor) => rumor.incarnation },
       { title: 'sends left', of: (rumor) => rumor.sendsLeft },
     ]),
     section('Probes under way', view.probes, [
-      { title: 'peer', of: (probe) => probe.peer },
+      { title: 'peer', of: (probe) => probe.name },
       { title: 'phase', of: (probe) => probe.phase },
       { title: 'since', of: (probe) => durationText(probe.sinceMs) },
     ]),
-    section('Round trips', view.roundTrips, [
-      { title: 'peer', of: (trip) => trip.peer },
-      { title: 'rtt', of: (trip) => durationText(trip.rttMs) },
-      { title: 'ago', of: (trip) => durationText(trip.agoMs) },
+    section('Last round trips', roundTripRows(view.roundTrips), [
+      { title: 'peer', of: (trips) => trips.name },
+      { title: 'last', of: (trips) => durationText(trips.lastMs) },
+      { title: 'median', of: (trips) => durationText(trips.medianMs) },
+      { title: 'max', of: (trips) => durationText(trips.maxMs) },
+      { title: 'ago', of: (trips) => durationText(trips.agoMs) },
     ]),
     section('Full exchanges (push-pull)', view.pushPulls, [
-      { title: 'peer', of: (exchange) => exchange.peer },
+      { title: 'peer', of: (exchange) => exchange.name },
       { title: 'ago', of: (exchange) => durationText(exchange.agoMs) },
     ]),
   ].join('')
+}
+
+/** Each of up to 64 would push the members off the screen; the JSON has them all, the newest last. */
+function roundTripRows(trips: readonly RoundTrip[]) {
+  return [...Map.groupBy(trips, ({ peer }) => peer).values()].map((ofPeer) => {
+    const last = ofPeer.at(-1) as RoundTrip
+    const sorted = ofPeer.map(({ rttMs }) => rttMs).toSorted((a, b) => a - b)
+    const medianMs = sorted[sorted.length >> 1] as number
+    return { name: last.name, lastMs: last.rttMs, medianMs, maxMs: sorted.at(-1) as number, agoMs: last.agoMs }
+  })
 }
 
 const eventColumns: readonly Column<GossipEvent>[] = [

@@ -50,6 +50,25 @@ test('gossip shows each part, empty ones too', async () => {
   }
 })
 
+test('gossip sums up the round trips to each peer for people, and lists all for programs', async () => {
+  await using oak = await FakeGateway.start('oak')
+  const toElm = [4, 90, 3, 5, 2].map((rttMs, i) => ({
+    peer: '12D3KooWelm',
+    name: 'elm',
+    rttMs,
+    agoMs: 5_000 - i * 1_000,
+  }))
+  oak.roundTrips = [...toElm, { peer: '12D3KooWash', name: 'ash', rttMs: 7, agoMs: 500 }]
+  const people = fakeTerminal()
+  await run(['gossip', '-o', 'table', '--server', oak.url], people.terminal)
+  expect(people.stdout.text).toMatch(
+    /\nLast round trips\nPEER .*\nelm +2ms +4ms +90ms +1\.0s\nash +7ms +7ms +7ms +500ms\n\n/,
+  )
+  const program = fakeTerminal()
+  await run(['gossip', '--server', oak.url], program.terminal)
+  expect(program.stdout.json).toMatchObject([{ roundTrips: oak.roundTrips }])
+})
+
 test('gossip --watch goes on until Ctrl-C, which is no failure', async () => {
   await using oak = await FakeGateway.start('oak')
   const { terminal, stdout, stop } = fakeTerminal()

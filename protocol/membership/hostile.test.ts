@@ -113,7 +113,7 @@ describe('facts of a member that are said again and again', () => {
       mesh
         .machine(oak)
         .snapshot(mesh.nowMs)
-        .rumors.map(({ about }) => about),
+        .rumors.map(({ name }) => name),
     ).not.toContain('fir')
   })
 

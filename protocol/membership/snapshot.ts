@@ -37,21 +37,22 @@ export function snapshotOf(parts: SnapshotParts, nowMs: Millis): MembershipSnaps
   const { beliefs, links, probes, mergedAtMs, merged } = parts
   const { self, registry, dissemination, history, rejected, incarnation } = beliefs
   const nameOf = (peer: PeerId): string => registry.nameOf(peer)
+  const named = (peer: PeerId) => ({ peer, name: nameOf(peer) })
   return {
     self: { id: self, name: nameOf(self), incarnation },
     members: [...beliefs.members.values()].map((member) => memberView(parts, member, nowMs)),
     rumors: dissemination.snapshot().flatMap(({ peer, sendsLeft }) => {
       const update = beliefs.updateOf(peer)
       if (update === undefined) return []
-      return [{ about: nameOf(peer), state: update.state, incarnation: update.incarnation, sendsLeft }]
+      return [{ ...named(peer), state: update.state, incarnation: update.incarnation, sendsLeft }]
     }),
     probes: probes.snapshot().map(({ target, phase, startedMs }) => {
-      return { peer: nameOf(target), phase, sinceMs: wholeMs(nowMs - startedMs) }
+      return { ...named(target), phase, sinceMs: wholeMs(nowMs - startedMs) }
     }),
     roundTrips: links.roundTrips().map(({ peer, rttMs, atMs }) => {
-      return { peer: nameOf(peer), rttMs: roundedRttMs(rttMs), agoMs: wholeMs(nowMs - atMs) }
+      return { ...named(peer), rttMs: roundedRttMs(rttMs), agoMs: wholeMs(nowMs - atMs) }
     }),
-    pushPulls: [...mergedAtMs].map(([peer, atMs]) => ({ peer: nameOf(peer), agoMs: wholeMs(nowMs - atMs) })),
+    pushPulls: [...mergedAtMs].map(([peer, atMs]) => ({ ...named(peer), agoMs: wholeMs(nowMs - atMs) })),
     events: history.snapshot().map(({ atMs, by, ...change }) => {
       return { ...change, agoMs: wholeMs(nowMs - atMs), name: nameOf(change.peer), by: nameOf(by) }
     }),
