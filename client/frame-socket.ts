@@ -8,9 +8,9 @@ import {
   type WelcomeFrame,
 } from '#protocol/wire/socket-frames'
 import { errorOfProblem } from './problem.ts'
-import type { RecordJson } from './record.ts'
+import type { Gap, RecordJson } from './record.ts'
 
-export type Frame = PeerFrame<RecordJson, unknown>
+export type Frame = PeerFrame<RecordJson, Gap>
 
 /** `length`: characters of its JSON. */
 export type OnFrame = (frame: Frame, length: number) => void

@@ -13,7 +13,7 @@ import { defaultBackoff, type Backoff } from './backoff.ts'
 import { Connection } from './connection.ts'
 import { publishCall, publishedOf, type Published, type PublishedMany, type PublishOptions } from './publish.ts'
 import { Publisher } from './publisher.ts'
-import { ReceivedRecord, type OutgoingRecord, type PublishValue, type RecordJson } from './record.ts'
+import { type Gap, ReceivedRecord, type OutgoingRecord, type PublishValue, type RecordJson } from './record.ts'
 import { baseUrlOf, Servers, type Fetch, type Request } from './servers.ts'
 import { streamOf, type StreamItem } from './subscription.ts'
 
@@ -73,6 +73,13 @@ export interface Page {
   readonly cursor: string
   /** False: the peer holds more beyond this page. */
   readonly upToDate: boolean
+  /** What is missing between the records, or waits at this peer. */
+  readonly gaps: readonly Gap[]
+}
+
+interface PageJson extends Omit<Page, 'records' | 'gaps'> {
+  readonly records: readonly RecordJson[]
+  readonly gaps?: readonly Gap[]
 }
 
 /** A mesh as seen through its gateways. Every call throws MeshError, or the reason of the signal that ended it. */
@@ -152,12 +159,8 @@ export class Mesh implements AsyncDisposable {
     if (options.limit !== undefined) query.set('limit', String(options.limit))
     if (options.waitMs !== undefined) query.set('wait', `${options.waitMs}ms`)
     const path = `${topicPath(topic)}/records?${query.toString()}`
-    const page = await this.#get<{ records: RecordJson[]; cursor: string; upToDate: boolean }>(
-      path,
-      options,
-      options.waitMs,
-    )
-    return { ...page, records: page.records.map((json) => new ReceivedRecord(json, page.cursor)) }
+    const page = await this.#get<PageJson>(path, options, options.waitMs)
+    return { gaps: [], ...page, records: page.records.map((json) => new ReceivedRecord(json, page.cursor)) }
   }
 
   /** Returns if the process of the peer answers, on whatever side of a split it is. */

@@ -20,6 +20,18 @@ export interface RecordJson {
   readonly valueBase64?: string
 }
 
+/**
+ * Offsets [from, to) of a feed that are missing between the records. `lost`: not kept any more. `late`: not to be had at
+ * this peer yet; they come when they are. If they stay away, ask another peer, or start again from `earliest`: what they
+ * wait for may be lost.
+ */
+export interface Gap {
+  readonly type: 'lost' | 'late'
+  readonly feed: string
+  readonly from: number
+  readonly to: number
+}
+
 /** A record that was read. `cursor` is where to go on after it; records of a page share the cursor of their page. */
 export class ReceivedRecord {
   readonly id: string

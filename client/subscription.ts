@@ -3,7 +3,7 @@ import type { CursorMap, EventFrame } from '#protocol/wire/socket-frames'
 import type { Connection, Participant } from './connection.ts'
 import type { Frame, FrameSocket } from './frame-socket.ts'
 import { errorOfProblem } from './problem.ts'
-import { ReceivedRecord } from './record.ts'
+import { type Gap, ReceivedRecord } from './record.ts'
 import { RecordCredit } from './record-credit.ts'
 
 export type { CursorMap } from '#protocol/wire/socket-frames'
@@ -13,8 +13,7 @@ export type StreamItem =
   | { readonly type: 'record'; readonly record: ReceivedRecord }
   /** Everything that this peer held has been told; what follows is live. `cursors`: where each topic is. */
   | { readonly type: 'caught-up'; readonly cursors: CursorMap }
-  /** Records that are late, or lost to retention, with their ranges as the peer says them. */
-  | { readonly type: 'gap'; readonly topic: string; readonly gap: unknown }
+  | { readonly type: 'gap'; readonly topic: string; readonly gap: Gap }
   /** Names of members that the peer believes to live, of those that it knows. */
   | { readonly type: 'partition'; readonly reachable: readonly string[]; readonly known: readonly string[] }
   | { readonly type: 'healed' }
@@ -180,7 +179,7 @@ class Subscription implements Participant {
     }
   }
 
-  #onEvent(frame: EventFrame<unknown>): void {
+  #onEvent(frame: EventFrame<Gap>): void {
     switch (frame.event) {
       case 'caught-up':
         return this.#tell({ type: 'caught-up', cursors: Object.fromEntries(this.#cursors) })

@@ -108,3 +108,19 @@ test('a partition and its end are told on stderr', async () => {
   stop.abort()
   await done
 })
+
+test('records that are lost and records that only wait are told apart', async () => {
+  await using oak = await FakeGateway.start('oak')
+  oak.append('orders', 'pears')
+  const { terminal, stdout, stderr, stop } = fakeTerminal()
+  const done = run(['sub', 'orders', '--from', 'earliest', '-o', 'value', '--server', oak.url], terminal)
+  await expect.poll(() => stdout.text).toBe('pears\n')
+  const { sub } = oak.frames[0] as { sub: string }
+  const event = { type: 'event', sub, event: 'gap', topic: 'orders' } as const
+  oak.say({ ...event, gap: { type: 'lost', feed: 'elm.01', from: 3, to: 9 } })
+  oak.say({ ...event, gap: { type: 'late', feed: 'ash.02', from: 4, to: 5 } })
+  await expect.poll(() => stderr.text).toContain('1 record of orders from ash.02.4 on cannot be read at this peer yet')
+  expect(stderr.text).toContain('6 records of orders from elm.01.3 on are not kept any more')
+  stop.abort()
+  expect(await done).toBe(exitCodes.ok)
+})

@@ -4,7 +4,7 @@ import type { ReceivedRecord } from '#client/record'
 import type { CursorMap, StreamItem } from '#client/subscription'
 import { MeshError } from '#protocol/errors'
 import { connectTo, outputOption, withClientOptions, type ClientOptions, type Context } from '../context.ts'
-import { formatFor, jsonLine, printable, type Format } from '../output.ts'
+import { counted, formatFor, jsonLine, printable, type Format } from '../output.ts'
 import { say, styled, warn, write, type Terminal } from '../terminal.ts'
 
 const help = `
@@ -112,7 +112,7 @@ class Notices {
         this.#lastCode = ''
         return this.#tellCaughtUp(Object.keys(item.cursors).length > 0)
       case 'gap':
-        return warn(this.#terminal, `records of ${item.topic} are missing: ${JSON.stringify(item.gap)}`)
+        return warn(this.#terminal, gapText(item))
       case 'partition': {
         const { reachable, known } = item
         return warn(this.#terminal, `the mesh is cut: ${reachable.join(', ')} of ${known.length} members are reachable`)
@@ -137,6 +137,13 @@ class Notices {
 }
 
 type Printing = SubOptions & { readonly topics: readonly string[] }
+
+function gapText({ topic, gap }: Extract<StreamItem, { type: 'gap' }>): string {
+  const { type, feed, from, to } = gap
+  const records = `${counted(to - from, 'record')} of ${topic} from ${feed}.${from} on`
+  if (type === 'lost') return `${records} are not kept any more`
+  return `${records} cannot be read at this peer yet; if they stay away, try another one, or --from earliest`
+}
 
 async function printerFor(terminal: Terminal, mesh: Mesh, options: Printing): Promise<Reading['print']> {
   if (options.output === 'value') return (record) => write(terminal, Buffer.concat([record.bytes(), Buffer.from('\n')]))
