@@ -1,5 +1,6 @@
-import { Option, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
 import { connect, type Mesh } from '#client/mesh'
+import { baseUrlOf } from '#client/servers'
 import { exitCodes, type ExitCode } from './exit-codes.ts'
 import { formats, formatFor, type Format } from './output.ts'
 import type { Terminal } from './terminal.ts'
@@ -19,11 +20,14 @@ export interface ClientOptions {
 
 export const serverDefault = 'http://127.0.0.1:8400'
 
-const commaList = (text: string): string[] =>
-  text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '')
+/** `host:port` is as good as a URL. */
+function serversOf(text: string): string[] {
+  const items = text.split(',').map((item) => item.trim())
+  const servers = items.filter((item) => item !== '').map((item) => (item.includes('://') ? item : `http://${item}`))
+  const wrong = servers.find((server) => baseUrlOf(server) === undefined)
+  if (servers.length > 0 && wrong === undefined) return servers
+  throw new InvalidArgumentError(`It must be ${serverDefault}, 127.0.0.1:8400 or the like, several with commas.`)
+}
 
 export const outputOption = (more: readonly string[] = []): Option =>
   new Option('-o, --output <format>', 'default: table on a terminal, json (one object per line) in a pipe').choices([
@@ -41,7 +45,7 @@ export function withClientOptions(command: Command, output: Option = outputOptio
       new Option('-s, --server <urls>', 'gateways to use, comma-separated; the next one stands in for the first')
         .env('GRAPEVINE_SERVER')
         .default([serverDefault], serverDefault)
-        .argParser(commaList),
+        .argParser(serversOf),
     )
     .addOption(output)
 }

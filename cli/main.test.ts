@@ -24,6 +24,8 @@ test('the help of grapevine names every command and every exit code', async () =
 
 test.each([
   [['dance'], "unknown command 'dance'"],
+  [['help', 'dance'], "unknown command 'dance'"],
+  [['help', 'lab', 'merge'], "unknown command 'lab merge'"],
   [['pub'], "missing required argument 'topic'"],
   [['members', '--loud'], "unknown option '--loud'"],
   [['sub', 'orders', '--limit', '0'], 'whole number from 1'],
@@ -31,6 +33,9 @@ test.each([
   [['members', '-o', 'xml'], 'Allowed choices are table, json'],
   [['verify', '--wait', '10'], 'a duration such as 300ms'],
   [[], 'a command is missing'],
+  [['members', '--server', 'ftp://oak'], '127.0.0.1:8400 or the like'],
+  [['members', '--server', ','], '127.0.0.1:8400 or the like'],
+  [['sub', 'orders', '--from', 'yesterday'], 'yesterday is no start: earliest, latest or a cursor. See --help.'],
   [['peer', '--listen', '7400'], '--listen'],
 ])('%j is exit code 2 and one line on stderr', async (args, complaint) => {
   const { terminal, stdout, stderr } = fakeTerminal()
@@ -47,7 +52,7 @@ test('a server that is not there is named with the reason and what to do', async
   const { terminal, stderr } = fakeTerminal()
   expect(await run(['members', '--server', url], terminal)).toBe(exitCodes.failed)
   expect(stderr.text).toMatch(
-    /^GRAPEVINE_UNAVAILABLE: No peer answered\. .*ECONNREFUSED.* is a peer running there\?\n$/,
+    /^GRAPEVINE_UNAVAILABLE: No peer answered\. .*ECONNREFUSED.* Is a peer running there, .* port for clients .*\?\n$/,
   )
   expect(stderr.text).toContain(url)
 })
@@ -61,6 +66,31 @@ test('the next server of the list stands in', async () => {
   const { terminal, stdout } = fakeTerminal()
   expect(await run(['topics', '--server', servers], terminal)).toBe(exitCodes.ok)
   expect(stdout.json).toMatchObject([{ topic: 'orders', records: 1 }])
+})
+
+test('a server may be named without http://', async () => {
+  await using oak = await FakeGateway.start('oak')
+  const { terminal } = fakeTerminal()
+  expect(await run(['members', '--server', oak.url.replace('http://', '')], terminal)).toBe(exitCodes.ok)
+})
+
+test('a word that is nearly a command is one line with the command that may be meant', async () => {
+  const { terminal, stderr } = fakeTerminal({ isTTY: true })
+  expect(await run(['gosip'], terminal)).toBe(exitCodes.usage)
+  expect(stderr.text).toMatch(/^GRAPEVINE_USAGE: .* unknown command 'gosip' \(Did you mean gossip\?\)\. .*\n$/)
+})
+
+test('--version is a version and nothing else', async () => {
+  const { terminal, stdout } = fakeTerminal()
+  expect(await run(['--version'], terminal)).toBe(exitCodes.ok)
+  expect(stdout.text).toMatch(/^\d+\.\d+\.\d+\n$/)
+})
+
+test('help with the name of a command is what --help says', async () => {
+  const [help, flag] = [fakeTerminal(), fakeTerminal()]
+  expect(await run(['help', 'lab', 'split'], help.terminal)).toBe(exitCodes.ok)
+  await run(['lab', 'split', '--help'], flag.terminal)
+  expect(help.stdout.text).toBe(flag.stdout.text)
 })
 
 test('a peer that would listen to strangers is refused', async () => {

@@ -7,6 +7,7 @@ import { Interruption, watchSignals } from './signals.ts'
 import { allWritten, say, type Terminal } from './terminal.ts'
 import { gossipCommand } from './commands/gossip.ts'
 import { healthCommand } from './commands/health.ts'
+import { helpCommand } from './commands/help.ts'
 import { labCommand } from './commands/lab.ts'
 import { membersCommand } from './commands/members.ts'
 import { pubCommand } from './commands/pub.ts'
@@ -15,7 +16,7 @@ import { topicsCommand } from './commands/topics.ts'
 import { upCommand } from './commands/up.ts'
 import { verifyCommand } from './commands/verify.ts'
 import { whereCommand } from './commands/where.ts'
-import { peerCommand } from './peer.ts'
+import { peerCommand, version } from './peer.ts'
 
 export async function main(): Promise<void> {
   const { stdin, stdout, stderr, env } = process
@@ -48,14 +49,17 @@ function programOf(context: Context): Command {
   const { stdout, stderr } = context.terminal
   const program = new Command('grapevine')
     .description('A gossip-based peer-to-peer broker mesh: publish anywhere, split the network, heal it.')
+    .version(version, '-V, --version', 'show the version')
     .option('--debug', 'show the stack of an error')
     .addHelpText('after', examples)
   const commands = [upCommand, peerCommand, pubCommand, subCommand, topicsCommand]
   const views = [membersCommand, gossipCommand, whereCommand, verifyCommand, healthCommand, labCommand]
   for (const command of [...commands, ...views]) program.addCommand(command(context))
+  program.addCommand(helpCommand(program))
   for (const command of allOf(program)) {
     command
       .exitOverride()
+      .helpCommand(false)
       .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: () => undefined })
       .configureHelp({ showGlobalOptions: true })
       .helpOption('-h, --help', 'show this help')
@@ -81,8 +85,10 @@ function failed(error: unknown, terminal: Terminal, debug: boolean): ExitCode {
   if (error instanceof CommanderError) {
     // Help and version are no failures.
     if (error.exitCode === 0) return exitCodes.ok
-    const complaint = error.code === 'commander.help' ? 'a command is missing' : error.message.replace(/^error: /, '')
-    say(terminal, failureText(new MeshError('USAGE', complaint), { debug }))
+    // A suggestion comes on a line of its own, and an error is one line.
+    const complaint = error.message.replace(/^error: /, '').replaceAll('\n', ' ')
+    const problem = error.code === 'commander.help' ? 'a command is missing' : complaint
+    say(terminal, failureText(new MeshError('USAGE', problem), { debug }))
     return exitCodes.usage
   }
   say(terminal, failureText(error, { debug }))

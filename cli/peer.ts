@@ -2,9 +2,13 @@ import { once } from 'node:events'
 import { Command, Option } from 'commander'
 import { flagNameOf, nodeConfigSchema, parseNodeConfig } from '#node/config'
 import type { RunningPeer } from '#node/main'
+import { version } from '#node/version'
 import { collected, type Context } from './context.ts'
 import { jsonLine } from './output.ts'
 import { say, styled, write, type Terminal } from './terminal.ts'
+
+/** Of the peers that this command runs, and so of itself. */
+export { version }
 
 const help = `
 Each option is also an environment variable, such as GRAPEVINE_ADVERTISE_HTTP;

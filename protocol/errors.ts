@@ -52,7 +52,11 @@ export const errorCatalogue = {
     'Publish to it or PUT it first; a topic made elsewhere may not have arrived here yet.',
     true,
   ),
-  MEMBER_NOT_FOUND: kind(404, 'No such member', 'Names and peer ids are listed at /v1/mesh/members.'),
+  MEMBER_NOT_FOUND: kind(
+    404,
+    'No such member',
+    'Names and peer ids are listed by "grapevine members" and at /v1/mesh/members.',
+  ),
   ROUTE_NOT_FOUND: kind(404, 'No such resource', 'The API is listed in the README and in docs.'),
   METHOD_NOT_ALLOWED: kind(405, 'That method does not exist for this resource', 'See the Allow header.'),
   AUTH_DISABLED: kind(400, 'This peer takes no tokens', 'Go on without; this version knows no tokens.'),
@@ -88,7 +92,12 @@ export const errorCatalogue = {
   ),
   OVERLOADED: kind(503, 'Too much is waiting for this peer', 'Try again shortly or at another peer.', true),
   DRAINING: kind(503, 'This peer is shutting down', 'Go on at another peer.', true),
-  UNAVAILABLE: kind(503, 'No peer answered', 'Check the address; is a peer running there?', true),
+  UNAVAILABLE: kind(
+    503,
+    'No peer answered',
+    'Is a peer running there, and is that its port for clients (--http, by default 8400), not the one for peers?',
+    true,
+  ),
   OUTCOME_UNKNOWN: kind(
     0,
     'The connection broke before the answer to a publish came',

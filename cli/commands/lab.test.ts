@@ -44,7 +44,11 @@ test.each([
   ['oak,elm', exitCodes.usage, 'at least two sides'],
   ['oak /', exitCodes.usage, 'is empty'],
   ['oak / elm,oak', exitCodes.usage, 'oak stands there twice'],
-  ['oak / elmo', exitCodes.failed, 'elmo is not a member; there are: oak, elm'],
+  [
+    'oak / elmo',
+    exitCodes.failed,
+    'elmo is not a member; there are: oak, elm. Names and peer ids are listed by "grapevine members"',
+  ],
 ])('%j is refused and nobody is told anything', async (sides, code, complaint) => {
   await using two = await mesh('oak', 'elm')
   const result = await lab(two.url, 'split', sides)

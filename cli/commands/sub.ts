@@ -44,9 +44,10 @@ export function subCommand(context: Context): Command {
     })
 }
 
-/** A cursor has no braces. */
+/** Whether a cursor is whole and of this topic is for the peer to say. */
 function startOf(from: string): string | CursorMap {
-  if (!from.startsWith('{')) return from
+  if (from === 'earliest' || from === 'latest' || /^gv\d+\./.test(from)) return from
+  if (!from.startsWith('{')) throw new MeshError('USAGE', `${from} is no start: earliest, latest or a cursor`)
   try {
     return JSON.parse(from) as CursorMap
   } catch {
