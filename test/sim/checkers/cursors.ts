@@ -33,15 +33,24 @@ function* orderFaults({ records, from }: Reading, disk: SimDisk): Generator<stri
     next.set(feed, offset + 1)
     if (expected !== undefined && offset > expected) yield `skips from ${expected} to ${placeText(place)} at ${at}`
     if (expected !== undefined && offset < expected) yield `reads ${placeText(place)} again at ${at}`
-    const link = disk.feeds.get(feed)?.opening.predecessor
     const stored = disk.feeds.get(feed)
-    if (link === undefined || stored === undefined) continue
-    const read = next.get(feedKeyOf({ ...stored.feed, epoch: link.epoch }))
+    const link = stored?.opening.predecessor
+    if (stored === undefined || link === undefined || expected !== offset || offset !== link.nextOffset) continue
+    const read = readUpTo(feedKeyOf({ ...stored.feed, epoch: link.epoch }), next, disk)
     const isLate = from === 'earliest' ? (read ?? 0) < link.nextOffset : read !== undefined && read < link.nextOffset
-    if (isLate && expected === offset && offset === link.nextOffset) {
+    if (isLate) {
       yield `reads ${placeText(place)} at ${at} with its predecessor read up to ${read ?? 0} of ${link.nextOffset}`
     }
   }
+}
+
+/** A feed without records is read once its own predecessor is. */
+function readUpTo(feed: FeedKey, next: ReadonlyMap<FeedKey, number>, disk: SimDisk): number | undefined {
+  const stored = disk.feeds.get(feed)
+  const link = stored?.opening.predecessor
+  if (next.has(feed) || stored === undefined || link === undefined) return next.get(feed)
+  const before = readUpTo(feedKeyOf({ ...stored.feed, epoch: link.epoch }), next, disk)
+  return before !== undefined && before >= link.nextOffset ? link.nextOffset : undefined
 }
 
 const firstOffset = (disk: SimDisk, feed: FeedKey, from: Reading['from']): number | undefined =>

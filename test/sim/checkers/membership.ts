@@ -1,3 +1,4 @@
+import { decodeRegistry } from '#node/registry-codec'
 import type { PeerId } from '#protocol/ids'
 import type { MemberView } from '#protocol/views'
 import type { SimPeer } from '../sim-peer.ts'
@@ -8,13 +9,20 @@ const detectionMsMax = 30_000
 
 const blame = (detail: string): Anomaly => ({ checker: 'membership', detail })
 
+/** What a peer was last seen to know, in memory and on disk. */
+interface Known {
+  readonly run: object
+  readonly members: ReadonlySet<PeerId>
+  readonly persisted: readonly PeerId[]
+}
+
 /**
  * The registry is never smaller than it was (no cluster amnesia), except by damage to the disk that held it; what is
  * known of a member is never older than it was; and a peer that is gone is believed to be by everybody who was there
  * long enough to notice. Looked at now and then.
  */
 export class MembershipChecker {
-  readonly #known = new Map<PeerId, ReadonlySet<PeerId>>()
+  readonly #known = new Map<PeerId, Known>()
   readonly #downSinceMs = new Map<PeerId, number>()
   /** Of each run, by driver: the highest incarnation that it knew of each member. */
   readonly #incarnations = new WeakMap<object, Map<string, number>>()
@@ -33,11 +41,15 @@ export class MembershipChecker {
     return peers.flatMap((peer) => [...this.#amnesia(peer), ...this.#relapse(peer), ...this.#blindness(peer, nowMs)])
   }
 
+  /** A run forgets nobody; the next one knows at least whom the disk knew. */
   #amnesia(peer: SimPeer): readonly Anomaly[] {
     if (peer.driver === undefined) return []
     const now = new Set(peer.driver.peer.membership.registryView().peers)
-    const forgotten = [...(this.#known.get(peer.id) ?? [])].filter((member) => !now.has(member))
-    this.#known.set(peer.id, now)
+    const before = this.#known.get(peer.id)
+    const persisted = decodeRegistry(peer.disk.meta.get('registry')).map((entry) => entry.peer)
+    const expected = before?.run === peer.driver ? before.members : new Set(before?.persisted)
+    this.#known.set(peer.id, { run: peer.driver, members: now, persisted })
+    const forgotten = [...expected].filter((member) => !now.has(member))
     if (forgotten.length === 0 || peer.disk.isDamaged) return []
     return [blame(`${peer.id} has forgotten ${forgotten.join(', ')}`)]
   }
