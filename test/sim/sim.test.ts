@@ -1,4 +1,5 @@
-// Whole meshes from seeds: no anomaly in the first 25, the same trace twice, and every planted bug caught. `npm run sim -- --seed N --trace` replays one; README.md explains the trace.
+// Whole meshes from seeds: no anomaly in the first 25, the same trace twice, and every planted bug caught.
+// `npm run sim -- --seed N --trace` replays one; README.md explains the trace.
 import { describe, expect, test } from 'vitest'
 import { planted } from './planted/index.ts'
 import { simulate } from './simulation.ts'
@@ -34,6 +35,7 @@ describe('a planted bug is caught', () => {
     ['forget-registry', 'membership', quickCrashes],
     ['skip-range-in-repair', 'convergence', longPartitions],
     ['credit-lost-on-reconnect', 'convergence', youngLinks],
+    ['ignore-credit', 'bounds', longPartitions],
     ['read-successor-first', 'cursors', quickCrashes],
     ['reuse-epoch', 'crash', quickCrashes],
   ]

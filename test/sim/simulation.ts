@@ -1,27 +1,23 @@
 import { nodeDigests } from '#node/node-digests'
 import { topicIdOf } from '#protocol/ids'
-import { decodeControl } from '#protocol/wire/control-frame'
-import { AckHonestyChecker, Tellings } from './checkers/ack-honesty.ts'
-import { BoundsChecker } from './checkers/bounds.ts'
-import { MembershipChecker } from './checkers/membership.ts'
-import { checkViews } from './checkers/views.ts'
 import { Describer } from './describe.ts'
 import { Dice } from './dice.ts'
 import { Faults } from './faults.ts'
 import { checkLastWords, finalAnomalies, isHealed } from './final-checks.ts'
-import type { EndOfWorld } from './final-checks.ts'
 import { History } from './history.ts'
 import { SimNetwork } from './network.ts'
 import { SimReader } from './readers.ts'
 import { forbidRealTime } from './real-time.ts'
 import { Scheduler } from './scheduler.ts'
 import { cluster, SimPeer } from './sim-peer.ts'
+import { seedsOf } from './swarm.ts'
 import { Trace } from './trace.ts'
+import { Watch } from './watch.ts'
 import { Publishers } from './workload.ts'
 import type { PeerId } from '#protocol/ids'
-import type { Anomaly, Disks } from './checkers/anomaly.ts'
+import type { Anomaly } from './checkers/anomaly.ts'
+import type { EndOfWorld } from './final-checks.ts'
 import type { Reading } from './history.ts'
-import type { WireTap } from './link.ts'
 import type { Sabotage } from './sim-peer.ts'
 import type { SimOptions } from './swarm.ts'
 
@@ -32,7 +28,6 @@ export interface SimResult {
   /** The last lines of the trace, when something was wrong. */
   readonly traceTail: readonly string[]
   readonly events: number
-  readonly virtualMs: number
   readonly records: number
   /** How long after the end of all faults the mesh had converged. */
   readonly healedAfterMs: number | undefined
@@ -47,7 +42,6 @@ export interface SimHooks {
 export const simulate = (options: SimOptions, hooks: SimHooks = {}): Promise<SimResult> =>
   new Simulation(options, hooks).run()
 
-const anomaliesMax = 10
 const lookEveryMs = 250
 /** How long a record may take to all disks of a healed mesh; slow disks and slow paths stay slow. */
 const lastWordsMs = 10_000
@@ -58,73 +52,53 @@ class Simulation {
   readonly #options: SimOptions
   readonly #scheduler = new Scheduler()
   readonly #trace: Trace
-  readonly #network: SimNetwork
-  readonly #peers: readonly SimPeer[]
-  readonly #disks: Disks
+  readonly #watch: Watch
   readonly #history = new History()
+  readonly #peers: readonly SimPeer[]
   readonly #world: EndOfWorld
   readonly #faults: Faults
   readonly #publishers: Publishers
-  readonly #tellings: Tellings
-  readonly #honesty: AckHonestyChecker
-  readonly #membership: MembershipChecker
-  readonly #anomalies: Anomaly[] = []
   #healedAfterMs: number | undefined
 
   constructor(options: SimOptions, { sabotage = {}, print }: SimHooks) {
     this.#options = options
-    const { seed, network, store, faults } = options
+    const { seed, store } = options
     const scheduler = this.#scheduler
-    this.#trace = new Trace(scheduler, print)
-    this.#network = new SimNetwork(options.peers, new Dice(seed, 'network'), network, { scheduler, tap: this.#tap() })
+    const trace = new Trace(scheduler, print)
+    const disks = new Map<PeerId, SimPeer['disk']>()
+    const topics = options.workload.topics.map(
+      (name) => [topicIdOf(nodeDigests, { cluster, name, generation: 0 }), name] as const,
+    )
+    const describer = new Describer(new Map(topics))
+    const watch = new Watch({ trace, describer, disks, pauses: options.faults.pauses !== undefined })
+    const network = new SimNetwork(options.peers, new Dice(seed, 'network'), options.network, { scheduler, tap: watch })
     this.#peers = options.peers.map((id, index) => {
-      const random = new Dice(seed, `peer ${id}`)
-      const storeDice = new Dice(seed, `disk ${id}`)
-      const seeds = seedsOf(options, index)
-      return new SimPeer(id, {
-        scheduler,
-        network: this.#network,
-        trace: this.#trace,
-        random,
-        storeDice,
-        store,
-        seeds,
-        sabotage,
-      })
+      const dice = { random: new Dice(seed, `peer ${id}`), storeDice: new Dice(seed, `disk ${id}`) }
+      return new SimPeer(id, { scheduler, network, trace, store, sabotage, ...dice, seeds: seedsOf(options, index) })
     })
-    this.#disks = new Map(this.#peers.map(({ id, disk }) => [id, disk]))
-    this.#tellings = new Tellings(this.#disks)
-    this.#honesty = new AckHonestyChecker(this.#tellings)
-    this.#membership = new MembershipChecker({ pauses: faults.pauses !== undefined })
-    this.#world = { peers: this.#peers, disks: this.#disks, history: this.#history }
-    const deps = {
-      seed,
-      scheduler,
-      network: this.#network,
-      peers: this.#peers,
-      trace: this.#trace,
-      history: this.#history,
-    }
-    this.#faults = new Faults({ ...deps, options: faults })
+    for (const { id, disk } of this.#peers) disks.set(id, disk)
+    this.#trace = trace
+    this.#watch = watch
+    this.#world = { peers: this.#peers, disks, history: this.#history }
+    this.#faults = new Faults({ seed, scheduler, network, peers: this.#peers, trace, options: options.faults })
     this.#publishers = new Publishers({
-      ...deps,
-      dice: new Dice(seed, 'workload'),
+      ...this.#clientDeps('workload'),
       options: options.workload,
-      onAnswer: (publish, answer) => this.#blame(this.#honesty.check(publish, answer, this.#registeredAt(publish.at))),
+      onAnswer: (publish, answer) => watch.answered(publish, answer, this.#registeredAt(publish.at)),
     })
   }
 
   async run(): Promise<SimResult> {
     const allowRealTime = forbidRealTime()
-    const onRejection = (error: unknown): void => this.#onError(error)
+    const onRejection = (error: unknown): void => this.#watch.crashed(error)
     process.on('unhandledRejection', onRejection)
     try {
       this.#begin()
       await this.#advanceTo(this.#options.faultsMs)
       this.#faults.healAll()
-      await this.#converge()
+      await this.#end()
     } catch (error) {
-      this.#onError(error)
+      this.#watch.crashed(error)
     } finally {
       process.off('unhandledRejection', onRejection)
       allowRealTime()
@@ -139,46 +113,25 @@ class Simulation {
       const isLate = index >= peers.length - lateJoiners
       this.#scheduler.after(isLate ? dice.between(0, faultsMs) : dice.between(0, 300), () => void peer.boot())
     })
-    const deps = { scheduler: this.#scheduler, peers: this.#peers, history: this.#history, trace: this.#trace }
     this.#publishers.runUntil(faultsMs)
     for (let number = 1; number <= workload.readers; number++) {
       const from = dice.chance(0.7) ? 'earliest' : 'latest'
-      const reading: Reading = {
-        name: `#${number}`,
-        topic: dice.pick(workload.topics),
-        from,
-        sinceMs: 0,
-        records: [],
-        gaps: [],
-      }
+      const topic = dice.pick(workload.topics)
+      const reading: Reading = { name: `#${number}`, topic, from, sinceMs: 0, records: [], gaps: [] }
       this.#history.readings.push(reading)
-      const readerDice = new Dice(seed, `reader ${number}`)
-      new SimReader(reading, { ...deps, dice: readerDice, moveEveryMs: workload.moveEveryMs }).start()
+      const { moveEveryMs } = workload
+      new SimReader(reading, { ...this.#clientDeps(`reader ${number}`), moveEveryMs }).start()
     }
     this.#faults.start()
   }
 
-  async #advanceTo(atMs: number): Promise<void> {
-    while (this.#scheduler.nowMs < atMs && this.#anomalies.length === 0) {
-      await this.#scheduler.runUntil(Math.min(atMs, this.#scheduler.nowMs + lookEveryMs))
-      this.#blame(this.#membership.look(this.#peers, this.#scheduler.nowMs))
-      this.#blame(checkViews(this.#peers, this.#tellings))
-    }
-  }
-
-  async #converge(): Promise<void> {
+  /** The second phase: everything works again. */
+  async #end(): Promise<void> {
     const { faultsMs, healMsMax } = this.#options
     if (await this.#healsUntil(faultsMs + healMsMax)) this.#healedAfterMs = this.#scheduler.nowMs - faultsMs
     await this.#lastWords()
     await this.#advanceTo(this.#scheduler.nowMs + lastReadsMs)
-    if (this.#anomalies.length === 0) this.#blame(finalAnomalies(this.#world))
-  }
-
-  async #healsUntil(endMs: number): Promise<boolean> {
-    while (!isHealed(this.#world) && this.#scheduler.nowMs < endMs && this.#anomalies.length === 0) {
-      await this.#advanceTo(this.#scheduler.nowMs + lookEveryMs)
-    }
-    return isHealed(this.#world)
+    if (this.#isSound) this.#watch.blame(finalAnomalies(this.#world))
   }
 
   /** One record of each peer, for all. */
@@ -186,73 +139,51 @@ class Simulation {
     if (this.#healedAfterMs === undefined) return
     const before = this.#history.publishes.length
     const topic = this.#options.workload.topics[0] as string
-    for (const peer of this.#peers)
+    for (const peer of this.#peers) {
       this.#publishers.publishAt(peer, { topic, level: { type: 'all' }, waitMs: lastWordsMs })
+    }
     await this.#advanceTo(this.#scheduler.nowMs + lastWordsMs)
-    this.#blame(checkLastWords(this.#history.publishes.slice(before), this.#options.peers))
+    this.#watch.blame(checkLastWords(this.#history.publishes.slice(before), this.#options.peers))
     await this.#healsUntil(this.#scheduler.nowMs + lastWordsMs)
+  }
+
+  async #healsUntil(endMs: number): Promise<boolean> {
+    while (!isHealed(this.#world) && this.#scheduler.nowMs < endMs && this.#isSound) {
+      await this.#advanceTo(this.#scheduler.nowMs + lookEveryMs)
+    }
+    return isHealed(this.#world)
+  }
+
+  async #advanceTo(atMs: number): Promise<void> {
+    while (this.#scheduler.nowMs < atMs && this.#isSound) {
+      await this.#scheduler.runUntil(Math.min(atMs, this.#scheduler.nowMs + lookEveryMs))
+      this.#watch.look(this.#peers, this.#scheduler.nowMs)
+    }
+  }
+
+  get #isSound(): boolean {
+    return this.#watch.anomalies.length === 0
+  }
+
+  #clientDeps(concern: string) {
+    const dice = new Dice(this.#options.seed, concern)
+    return { scheduler: this.#scheduler, peers: this.#peers, history: this.#history, trace: this.#trace, dice }
   }
 
   #registeredAt(id: PeerId): readonly PeerId[] {
     return this.#peers.find((peer) => peer.id === id)?.driver?.peer.membership.registryView().peers ?? []
   }
 
-  #tap(): WireTap {
-    const bounds = new BoundsChecker()
-    const digests = nodeDigests
-    const topics = this.#options.workload.topics.map(
-      (name) => [topicIdOf(digests, { cluster, name, generation: 0 }), name] as const,
-    )
-    const describer = new Describer(new Map(topics))
-    return {
-      dataSent: (from, frame) => this.#blame(bounds.dataSent(from, frame)),
-      controlHeard: (at, from, frame, sentAtMs) => {
-        const message = decodeControl(frame)
-        this.#blame(bounds.controlHeard(at, message))
-        this.#tellings.controlHeard(at, from, message, sentAtMs)
-        this.#trace.line(at.host.peer, `< ${from}`, describer.control(message))
-      },
-      dataHeard: (at, from, frame) => this.#trace.line(at.host.peer, `< ${from}`, describer.data(frame)),
-      dialFailed: (at, address, reason) => this.#trace.line(at, 'dial', `${address} failed: ${reason}`),
-      linkUp: (at, peer) => this.#trace.line(at.host.peer, 'link up', peer),
-      linkDown: (at, peer, reason) => this.#trace.line(at.host.peer, 'link down', `${peer}: ${reason}`),
-    }
-  }
-
-  #blame(anomalies: readonly Anomaly[]): void {
-    const room = anomaliesMax - this.#anomalies.length
-    for (const anomaly of anomalies.slice(0, room)) {
-      this.#trace.line('*', 'ANOMALY', `${anomaly.checker}: ${anomaly.detail}`)
-      this.#anomalies.push(anomaly)
-    }
-  }
-
-  #onError(error: unknown): void {
-    this.#blame([{ checker: 'crash', detail: error instanceof Error ? (error.stack ?? error.message) : String(error) }])
-  }
-
   #result(): SimResult {
+    const { anomalies } = this.#watch
     return {
       seed: this.#options.seed,
-      anomalies: this.#anomalies,
+      anomalies,
       traceHash: this.#trace.hash(),
-      traceTail: this.#anomalies.length > 0 ? this.#trace.tail() : [],
+      traceTail: this.#isSound ? [] : this.#trace.tail(),
       events: this.#scheduler.eventCount,
-      virtualMs: this.#scheduler.nowMs,
       records: this.#history.publishes.reduce((count, { values }) => count + values.length, 0),
       healedAfterMs: this.#healedAfterMs,
     }
-  }
-}
-
-/** Whom a peer is told to join by. */
-function seedsOf({ peers, joinBy }: SimOptions, index: number): readonly PeerId[] {
-  switch (joinBy) {
-    case 'first':
-      return peers.slice(0, Math.min(1, index))
-    case 'previous':
-      return peers.slice(Math.max(0, index - 1), index)
-    case 'anybody':
-      return peers
   }
 }

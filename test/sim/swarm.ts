@@ -115,3 +115,15 @@ function faultsOf(dice: Dice): FaultOptions {
     ...(dice.chance(0.2) && { leaves: often(8_000, 10_000) }),
   }
 }
+
+/** Whom the peer at `index` is told to join by. */
+export function seedsOf({ peers, joinBy }: SimOptions, index: number): readonly PeerId[] {
+  switch (joinBy) {
+    case 'first':
+      return peers.slice(0, Math.min(1, index))
+    case 'previous':
+      return peers.slice(Math.max(0, index - 1), index)
+    case 'anybody':
+      return peers
+  }
+}

@@ -1,7 +1,7 @@
 import { ackBeforeFsync, countUnsyncedCopy, keepOldHead, majorityOfTheLinked } from './durability.ts'
 import { readSuccessorFirst, reuseEpoch } from './log.ts'
 import { forgetRegistry, forgetToRejoin, trustStaleIncarnation } from './membership.ts'
-import { creditLostOnReconnect, skipRangeInRepair } from './replication.ts'
+import { creditLostOnReconnect, ignoreCredit, skipRangeInRepair } from './replication.ts'
 import type { Sabotage } from '../sim-peer.ts'
 
 /** Peers that are wrong in one known way. The simulator is worth what it catches: each of them, within 500 seeds. */
@@ -15,6 +15,7 @@ export const planted: Readonly<Record<string, Sabotage>> = {
   'forget-registry': forgetRegistry,
   'skip-range-in-repair': skipRangeInRepair,
   'credit-lost-on-reconnect': creditLostOnReconnect,
+  'ignore-credit': ignoreCredit,
   'read-successor-first': readSuccessorFirst,
   'reuse-epoch': reuseEpoch,
 }

@@ -1,4 +1,5 @@
 import { around } from './around.ts'
+import { limits } from '#protocol/limits'
 import type { PeerId } from '#protocol/ids'
 import type { BatchFacts } from '#protocol/replication/inputs'
 import type { Sabotage } from '../sim-peer.ts'
@@ -33,6 +34,19 @@ export const creditLostOnReconnect: Sabotage = {
       const link = input.type === 'linkUp' ? peer.replication.neighbors.get(input.peer)?.link : undefined
       if (link !== undefined && input.type === 'linkUp') link.creditOut = left.get(input.peer) ?? link.creditOut
       return effects
+    })
+    return peer
+  },
+}
+
+/** A sender does not count what it has in flight. */
+export const ignoreCredit: Sabotage = {
+  decorate: (peer) => {
+    around(peer.replication, (input, handle) => {
+      for (const { link } of peer.replication.neighbors.values()) {
+        if (link !== undefined) link.creditOut = limits.linkCreditBytes
+      }
+      return handle(input)
     })
     return peer
   },
