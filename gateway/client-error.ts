@@ -1,7 +1,7 @@
-import { STATUS_CODES } from 'node:http'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { MeshError } from '#protocol/errors'
-import type { Problems } from './problem.ts'
+import { invalid, type Problems } from './problem.ts'
 
 /** What Node's parser says of bytes that never became a request. */
 export interface ClientError extends Error {
@@ -20,6 +20,21 @@ export function answerClientError(problems: Problems, error: ClientError, socket
     `content-length: ${Buffer.byteLength(body)}`,
   ]
   socket.end(`${[...head, 'connection: close'].join('\r\n')}\r\n\r\n${body}`)
+}
+
+/** What Node would refuse without a word: a request without a host, or with an expectation that nobody meets. */
+export function headFault({ httpVersion, headers }: IncomingMessage): MeshError | undefined {
+  if (headers.host === undefined && httpVersion === '1.1') return invalid('host', 'is missing (RFC 9112 §3.2)')
+  if (/^(100-continue)?$/i.test(headers.expect ?? '')) return undefined
+  return invalid('expect', 'must be 100-continue (RFC 9110 §10.1.1)')
+}
+
+export function answerFault(problems: Problems, fault: MeshError, outgoing: ServerResponse): void {
+  const problem = problems.of(fault)
+  const body = JSON.stringify(problem)
+  const type = 'application/problem+json'
+  const length = Buffer.byteLength(body)
+  outgoing.writeHead(problem.status, { 'content-type': type, 'content-length': length, connection: 'close' }).end(body)
 }
 
 export const malformed = (reason: string): MeshError =>

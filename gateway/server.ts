@@ -13,7 +13,7 @@ import { MeshError } from '#protocol/errors'
 import { createGateway } from './app.ts'
 import { Bodies } from './body.ts'
 import type { Broker } from './broker.ts'
-import { answerClientError, type ClientError, malformed } from './client-error.ts'
+import { answerClientError, answerFault, type ClientError, headFault, malformed } from './client-error.ts'
 import type { GatewayConfig } from './config.ts'
 import { LiveReads } from './live-reads.ts'
 import type { GatewayLoad, GatewayMetrics } from './metrics.ts'
@@ -68,7 +68,9 @@ export async function startGateway({
     mayUpgrade: (request) => upgradeFault(request, { broker, sockets }) === undefined,
     answer(incoming, outgoing) {
       if (metrics !== undefined) outgoing.once('close', () => tellAnswered(metrics, incoming, outgoing))
-      void answer(incoming, outgoing)
+      const fault = headFault(incoming)
+      if (fault === undefined) void answer(incoming, outgoing)
+      else answerFault(problems, fault, outgoing)
     },
   })
   server.maxConnections = config.connectionsMax
@@ -105,16 +107,19 @@ interface HttpServerParts {
 function createHttpServer({ app, config, mayUpgrade, answer }: HttpServerParts): Server {
   const options = { ...serverOptionsOf(config), shouldUpgradeCallback: mayUpgrade }
   const create = (): Server => createServer(options, answer)
-  return createAdaptorServer({
+  const server = createAdaptorServer({
     fetch: app.fetch,
     websocket: { server: createSocketServer() },
     createServer: create as typeof createServer,
   }) as Server
+  return server.on('checkExpectation', answer)
 }
 
 /** All of Node's limits, said rather than inherited. */
 const serverOptionsOf = (config: GatewayConfig): ServerOptions => ({
   maxHeaderSize: config.requestHeadBytesMax,
+  // It is required, but with a word.
+  requireHostHeader: false,
   headersTimeout: config.headTimeoutMs,
   requestTimeout: config.requestTimeoutMs,
   connectionsCheckingInterval: Math.min(5_000, config.requestTimeoutMs),
