@@ -40,17 +40,14 @@ export class Connection {
     this.#config = config
   }
 
-  /** Returns what ends it. */
+  /** Returns what ends it. It is told of the connection before this returns, if there is one. */
   join(participant: Participant): () => void {
     this.#participants.add(participant)
     if (this.#open !== undefined) participant.opened(this.#open.socket, this.#open.limits)
     else if (!this.#isRunning) void this.#run()
+    // Somebody asks now: a back-off ends.
+    else this.#hurry.abort()
     return () => void this.#participants.delete(participant)
-  }
-
-  /** Ends a back-off: somebody asks now. */
-  hurry(): void {
-    this.#hurry.abort()
   }
 
   async #run(): Promise<void> {
@@ -62,7 +59,7 @@ export class Connection {
       const end = await this.#serve()
       if (signal.aborted) break
       if (!end.mayComeBack) {
-        this.#failAll(end.error)
+        for (const participant of this.#participants) participant.failed(end.error)
         break
       }
       servers.moveOn()
@@ -78,18 +75,16 @@ export class Connection {
       await this.#rest(retryInMs)
     }
     this.#isRunning = false
-    if (signal.aborted) this.#failAll(signal.reason as Error)
   }
 
   /** Opens a socket to the current server, and resolves when it has ended. */
   async #serve(): Promise<SocketEnd> {
-    const { servers, learnServers } = this.#config
+    const { servers } = this.#config
     try {
       const { socket, welcome } = await FrameSocket.open(servers.current, this.#config, (frame, length) =>
         this.#hear(frame, length),
       )
       this.#open = { socket, limits: welcome.limits }
-      if (learnServers) servers.learn(welcome.servers)
       for (const participant of this.#participants) participant.opened(socket, welcome.limits)
       const end = await socket.ended
       this.#open = undefined
@@ -107,10 +102,6 @@ export class Connection {
     // What was said on it is answered, but it takes nothing new.
     if (frame.type === 'bye') this.#open = undefined
     for (const participant of this.#participants) if (participant.frame(frame, length)) return
-  }
-
-  #failAll(error: Error): void {
-    for (const participant of this.#participants) participant.failed(error)
   }
 
   async #rest(ms: number): Promise<void> {

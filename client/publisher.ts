@@ -52,7 +52,6 @@ export class Publisher implements Participant {
     signal.addEventListener('abort', abort)
     this.#unsent.push(waiting)
     this.#leave ??= this.#connection.join(this)
-    if (this.#socket === undefined) this.#connection.hurry()
     this.#sendMore()
     try {
       return await waiting.answer.promise

@@ -250,7 +250,7 @@ export class Session implements Machine<SessionInput, SessionOrder> {
 
   #onRead(reader: ReaderNumber, chunk: ReadChunk): void {
     this.#endRead(reader)
-    if (this.#phase === 'open') this.#withReader(reader, (open) => this.#tell(open, reader, chunk))
+    this.#withReader(reader, (open) => this.#tell(open, reader, chunk))
   }
 
   #endRead(reader: ReaderNumber): void {
