@@ -51,7 +51,7 @@ async function boot(store: FeedStore = new MemoryStore(nodeDigests), epoch = '00
   const broker = new PeerBroker(self, { clock: still, digests: nodeDigests })
   broker.attach(driver, self, undefined)
   driver.start()
-  return { broker, failures }
+  return { broker, driver, failures }
 }
 
 const publish = (broker: PeerBroker, texts: readonly string[], ack = { type: 'local' as const }) =>
@@ -212,4 +212,14 @@ test('topics are bounded', async () => {
   await expect(broker.createTopic(orders)).rejects.toMatchObject({ code: 'TOO_MANY_TOPICS' })
   await expect(publish(broker, ['one more'])).rejects.toMatchObject({ code: 'TOO_MANY_TOPICS' })
   expect(await broker.createTopic('orders-7' as TopicName)).toEqual({ created: false })
+})
+
+test('a reader that comes while the peer boots waits for it', async () => {
+  const { broker, driver } = await boot()
+  await publish(broker, ['one'])
+  const starting = new PeerBroker(self, { clock: still, digests: nodeDigests })
+  const opened = starting.open(orders, { type: 'earliest' })
+  expect(starting.ready()).toEqual({ ready: false, reason: 'starting' })
+  starting.attach(driver, self, undefined)
+  expect((await (await opened).next(10)).records).toHaveLength(1)
 })

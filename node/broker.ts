@@ -66,6 +66,7 @@ export class PeerBroker implements Broker {
   #lab: Lab | undefined
   readonly #shared = new SharedRecords()
   #draining = false
+  readonly #booted = Promise.withResolvers<PeerDriver>()
 
   constructor(self: SelfView, deps: BrokerDeps) {
     this.#self = self
@@ -76,6 +77,7 @@ export class PeerBroker implements Broker {
     this.#driver = driver
     this.#self = self
     this.#lab = lab
+    this.#booted.resolve(driver)
   }
 
   /** From now on nothing new is accepted. */
@@ -218,7 +220,8 @@ export class PeerBroker implements Broker {
   // Reading -----------------------------------------------------------------------------------------------------------
 
   async open(topic: TopicName, from: ReadFrom): Promise<Reader> {
-    const driver = this.#running()
+    // A reader that comes back to a peer that starts waits for it: an EventSource that is answered 503 never asks again.
+    const driver = await this.#booted.promise
     const topicId = driver.peer.topicIdOf(topic)
     if (this.#summary(topicId) === undefined)
       throw new MeshError('TOPIC_NOT_FOUND', `${topic} is not known to this peer`)
