@@ -12,7 +12,12 @@ export interface ClientError extends Error {
 /** Answers what never became a request. A socket that has had an answer might be in the middle of another: it is just closed. */
 export function answerClientError(problems: Problems, error: ClientError, socket: Socket): void {
   if (!socket.writable || socket.bytesWritten > 0) return void socket.destroy()
-  const problem = problems.of(faultOf(error))
+  answerSocket(problems, faultOf(error), socket)
+}
+
+/** The last word on a socket that no answer belongs to. */
+export function answerSocket(problems: Problems, fault: MeshError, socket: Socket): void {
+  const problem = problems.of(fault)
   const body = JSON.stringify(problem)
   const head = [
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,

@@ -330,6 +330,7 @@ test.each([
   ['a host that is none', 'GET / HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n', 400, 'BAD_REQUEST'],
   ['no host', 'GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n', 400, 'BAD_REQUEST'],
   ['an expectation', `GET /healthz HTTP/1.1\r\n${close}\r\nexpect: pears\r\n\r\n`, 400, 'BAD_REQUEST'],
+  ['CONNECT', `CONNECT oak:7400 HTTP/1.1\r\n${close}\r\n\r\n`, 400, 'BAD_REQUEST'],
   ['an asterisk', `OPTIONS * HTTP/1.1\r\n${close}\r\n\r\n`, 400, 'BAD_REQUEST'],
   ['no HTTP at all', 'pears\r\n\r\n', 400, 'BAD_REQUEST'],
   ['a TLS hello', '\u0016\u0003\u0001\u0000\u00a5\u0001', 400, 'BAD_REQUEST'],

@@ -13,7 +13,7 @@ import { MeshError } from '#protocol/errors'
 import { createGateway } from './app.ts'
 import { Bodies } from './body.ts'
 import type { Broker } from './broker.ts'
-import { answerClientError, answerFault, type ClientError, headFault, malformed } from './client-error.ts'
+import { answerClientError, answerFault, answerSocket, type ClientError, headFault, malformed } from './client-error.ts'
 import type { GatewayConfig } from './config.ts'
 import { LiveReads } from './live-reads.ts'
 import type { GatewayLoad, GatewayMetrics } from './metrics.ts'
@@ -80,6 +80,7 @@ export async function startGateway({
     if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && bodies.mayTakeTime(socket)) return
     answerClientError(problems, error, socket)
   })
+  server.on('connect', (_, socket) => answerSocket(problems, malformed('CONNECT is for proxies'), socket as Socket))
   await listen(server, config)
   // Such as no file descriptors left to accept with: this connection is lost, the peer goes on.
   server.on('error', reportError)
