@@ -19,6 +19,8 @@ export function answerClientError(problems: Problems, error: ClientError, socket
 export function answerSocket(problems: Problems, fault: MeshError, socket: Socket): void {
   const problem = problems.of(fault)
   const body = JSON.stringify(problem)
+  // Node has let go of it, and a client that resets it would otherwise end the process.
+  socket.on('error', () => socket.destroy())
   const head = [
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
     'content-type: application/problem+json',

@@ -365,6 +365,27 @@ test.each([
   expect([broker.published, reported]).toEqual([[], []])
 })
 
+test('a client that resets its connection before it is answered harms nobody', async () => {
+  const { gateway, reported } = await start()
+  const requests = [
+    `CONNECT oak:7400 HTTP/1.1\r\n${close}\r\n\r\n`,
+    'pears\r\n\r\n',
+    'GET /healthz HTTP/1.1\r\n\r\n',
+    `GET /v1/ws HTTP/1.1\r\nhost: oak\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n`,
+  ]
+  for (const request of requests) {
+    const gone = Array.from({ length: 50 }, async () => {
+      const socket = connect(gateway.port)
+      await once(socket, 'connect')
+      socket.write(request)
+      socket.resetAndDestroy()
+    })
+    await Promise.all(gone)
+    expect((await fetch(`${gateway.url}/healthz`)).status).toBe(200)
+  }
+  expect(reported).toEqual([])
+})
+
 test('a client that resets its connection in the middle of anything harms nobody', async () => {
   const { gateway, broker, reported } = await start()
   await publish(broker, 'pears')
