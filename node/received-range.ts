@@ -32,10 +32,11 @@ export function readRange(frame: Uint8Array, cluster: string, digests: Digests):
     const opening = header.opening ? openingOf(bytes) : undefined
     if (typeof opening === 'string') return opening
     if (opening !== undefined && !isOpeningOf(decoded.feed, opening, cluster, digests)) return 'openingOfAnotherFeed'
-    const { baseOffset, nextOffset, previousHash, lengthBytes } = header
+    const { baseOffset, nextOffset, previousHash, lengthBytes: sizeBytes } = header
     const hash = batchHash(bytes, digests)
-    facts.push({ baseOffset, nextOffset, previousHash, hash, sizeBytes: lengthBytes, ...(opening && { opening }) })
     hlc = header.hlc
+    const position = { baseOffset, nextOffset, previousHash, hash }
+    facts.push({ ...position, sizeBytes, hlcMs: hlc.ms, ...(opening && { opening }) })
   }
   return { ref: decoded.ref, feed: decoded.feed, batches, facts, hlc }
 }

@@ -19,7 +19,7 @@ function oakHolding(held: Held, home: readonly PeerId[] = [oak, elm, ash]) {
   const feeds = held.map(([feed, nextOffset, floor = 0]) => {
     const predecessor = { epoch: '0000000000000000' as Epoch, ...headAt(floor) }
     const opening = { topic: 'orders', generation: 0, writer: feed.writer, epoch, ...(floor > 0 && { predecessor }) }
-    return { feed, opening, head: headAt(nextOffset), keptFrom: floor }
+    return { feed, opening, head: headAt(nextOffset), keptFrom: floor, hlcMs: 1 }
   })
   const replication = new Replication({ self: oak, epoch, feeds })
   replication.handle({ type: 'homeChanged', home, registryVersion: '3', merged: true }, 0)

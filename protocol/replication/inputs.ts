@@ -14,6 +14,8 @@ export interface BatchFacts {
   readonly previousHash: Hash
   readonly hash: Hash
   readonly sizeBytes: number
+  /** Its hybrid-clock time. */
+  readonly hlcMs: number
   /** On opening batches; the shell has checked that it names this very feed. */
   readonly opening?: Opening
 }
@@ -128,6 +130,8 @@ export interface OpenedFeed {
   readonly opening: Opening
   readonly head: Head
   readonly keptFrom: number
+  /** Hybrid-clock time of its last batch. */
+  readonly hlcMs: number
 }
 
 export interface ReplicationOptions {

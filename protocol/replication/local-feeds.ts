@@ -11,6 +11,8 @@ export interface LocalFeed {
   readonly opening: Opening
   readonly floor: number
   readonly keptFrom: number
+  /** Hybrid-clock time of one of its batches: it orders the boots of a writer, whose clock never goes back. */
+  readonly hlcMs: number
   /** Made or accepted here; the fsync of what lies beyond `durable` is under way. */
   appended: Head
   /** Undefined until the opening batch is on disk. Only this head is told to others, counted as a copy and read. */
@@ -23,7 +25,7 @@ export class LocalFeeds {
   readonly #byTopic = new Map<TopicId, LocalFeed[]>()
 
   constructor(opened: readonly OpenedFeed[]) {
-    for (const { feed, opening, head, keptFrom } of opened) this.#add({ feed, opening, keptFrom, head, durable: head })
+    for (const feed of opened) this.#add({ ...feed, durable: feed.head })
   }
 
   get(key: FeedKey): LocalFeed | undefined {
@@ -51,11 +53,14 @@ export class LocalFeeds {
     return this.#byKey.get(key)?.appended.nextOffset ?? NOTHING
   }
 
-  append(feed: FeedId, head: Head, opening: Opening | undefined): LocalFeed {
+  /** `first`: the batch that is appended first. Without a time it is made now, by this peer. */
+  append(feed: FeedId, head: Head, first: Partial<Pick<OpenedFeed, 'opening' | 'hlcMs'>> | undefined): LocalFeed {
     const local = this.#byKey.get(feedKeyOf(feed))
     if (local === undefined) {
+      const { opening, hlcMs = Number.POSITIVE_INFINITY } = first ?? {}
       assert(opening !== undefined, 'a feed starts with its opening batch')
-      return this.#add({ feed, opening, keptFrom: opening.predecessor?.nextOffset ?? 0, head, durable: undefined })
+      const keptFrom = opening.predecessor?.nextOffset ?? 0
+      return this.#add({ feed, opening, keptFrom, hlcMs, head, durable: undefined })
     }
     assert(head.nextOffset >= local.appended.nextOffset, 'a feed is only appended to')
     local.appended = head
@@ -71,13 +76,14 @@ export class LocalFeeds {
   }
 
   #add(found: Omit<OpenedFeed, 'head'> & { head: Head; durable: Head | undefined }): LocalFeed {
-    const { feed, opening, keptFrom, head, durable } = found
+    const { feed, opening, keptFrom, hlcMs, head, durable } = found
     const local: LocalFeed = {
       feed,
       key: feedKeyOf(feed),
       opening,
       floor: opening.predecessor?.nextOffset ?? 0,
       keptFrom,
+      hlcMs,
       appended: head,
       durable,
     }

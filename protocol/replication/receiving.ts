@@ -76,7 +76,7 @@ export class Receiving {
     { from, to }: { from: number; to: number },
     head: Head,
   ): void {
-    this.#deps.local.append(feed, head, batches[from]?.opening)
+    this.#deps.local.append(feed, head, batches[from])
     this.#deps.outbox.order({ type: 'storeReceived', received, link, feed, from, to, head })
   }
 

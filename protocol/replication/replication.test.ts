@@ -35,12 +35,13 @@ const openingBatch = (opening: Opening): BatchFacts => {
     previousHash: hashAt(999),
     hash: hashAt(offset),
     sizeBytes: 100,
+    hlcMs: 1,
     opening,
   }
 }
 const batch = (baseOffset: number): BatchFacts => {
   const [previousHash, hash] = [hashAt(baseOffset), hashAt(baseOffset + 1)]
-  return { baseOffset, nextOffset: baseOffset + 1, previousHash, hash, sizeBytes: 100 }
+  return { baseOffset, nextOffset: baseOffset + 1, previousHash, hash, sizeBytes: 100, hlcMs: 1 }
 }
 
 class Oak {
@@ -304,7 +305,7 @@ test('a new link tells its heads page by page, the next one when the last was re
   const count = 2 * limits.digestFeedsPerMessageMax + 1
   const feeds = Array.from({ length: count }, (_, i) => {
     const writer = `w${i}` as PeerId
-    return { feed: feedOf(writer), opening: openingOf(writer), head: headAt(1), keptFrom: 0 }
+    return { feed: feedOf(writer), opening: openingOf(writer), head: headAt(1), keptFrom: 0, hlcMs: 1 }
   })
   const peer = new Oak(feeds)
   const pages = [messages(peer.tell({ type: 'linkUp', peer: elm, link: 1 }), 'digest')]
@@ -350,7 +351,7 @@ test('a copy at a peer that does not belong is none', () => {
 
 test('a peer that never stops publishing still serves what it is asked for', () => {
   const feed = feedOf(elm)
-  const peer = new Oak([{ feed, opening: openingOf(elm), head: headAt(4), keptFrom: 0 }])
+  const peer = new Oak([{ feed, opening: openingOf(elm), head: headAt(4), keptFrom: 0, hlcMs: 1 }])
   peer.write(0, true)
   peer.link(ash, 2, [digest(feedOf(oak), 0)])
   peer.write(1, false)
@@ -399,7 +400,7 @@ test('a neighbor whose disk went back is pushed to again from where it says that
 
 test('a want is answered from what is on disk, live pushes go first, and nothing to send is said', () => {
   const feed = feedOf(elm)
-  const peer = new Oak([{ feed, opening: openingOf(elm), head: headAt(4), keptFrom: 0 }])
+  const peer = new Oak([{ feed, opening: openingOf(elm), head: headAt(4), keptFrom: 0, hlcMs: 1 }])
   peer.write(0, true)
   peer.link(ash, 2, [digest(feedOf(oak), 0)])
   const want = { type: 'want', ref: 5, feed, position: 1, bytesMax: 10_000_000 } as const

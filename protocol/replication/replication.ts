@@ -173,7 +173,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   }
 
   #onAppended({ feed, head, opening }: Extract<ReplicationInput, { type: 'batchAppended' }>): void {
-    const local = this.local.append(feed, head, opening)
+    const local = this.local.append(feed, head, opening && { opening })
     this.#acks.appended(local.key, head)
     this.#sending.appended(local)
   }
