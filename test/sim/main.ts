@@ -2,13 +2,14 @@ import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { planted } from './planted/index.ts'
 import { simulate } from './simulation.ts'
-import { optionsOfSeed } from './swarm.ts'
+import { harsh, optionsOfSeed } from './swarm.ts'
 import type { SimResult } from './simulation.ts'
+import type { SimOptions } from './swarm.ts'
 
 const usage = `Runs simulated meshes and checks what they promised.
 
   npm run sim -- --seed 123 [--trace]     one seed; --trace prints what happens, line by line
-  npm run sim -- --seeds 200 [--from 1]   many seeds
+  npm run sim -- --seeds 200 [--from 1]   many seeds; with --harsh everything goes wrong all the time
   npm run sim -- --planted NAME|all       which seed and which checker catch the peers that are wrong on purpose
 `
 
@@ -18,10 +19,13 @@ const { values } = parseArgs({
     seeds: { type: 'string' },
     from: { type: 'string', default: '1' },
     planted: { type: 'string' },
+    harsh: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 })
+
+const worldOf = (seed: number): SimOptions => (values.harsh ? harsh(optionsOfSeed(seed)) : optionsOfSeed(seed))
 
 const talk = (text: string): void => void process.stderr.write(text)
 
@@ -37,7 +41,7 @@ function report(result: SimResult): void {
   for (const line of result.traceTail) console.log(line)
   console.log(`seed ${result.seed}, commit ${commit()}: ${result.anomalies.length} anomalies`)
   for (const { checker, detail } of result.anomalies) console.log(`  ${checker}: ${detail}`)
-  console.log(`replay: npm run sim -- --seed ${result.seed} --trace`)
+  console.log(`replay: npm run sim -- --seed ${result.seed}${values.harsh ? ' --harsh' : ''} --trace`)
 }
 
 async function runSeeds(first: number, count: number): Promise<number> {
@@ -46,7 +50,7 @@ async function runSeeds(first: number, count: number): Promise<number> {
   const startedMs = performance.now()
   for (let seed = first; seed < first + count; seed++) {
     const print = values.trace ? (line: string) => console.log(line) : undefined
-    const result = await simulate(optionsOfSeed(seed), print === undefined ? {} : { print })
+    const result = await simulate(worldOf(seed), print === undefined ? {} : { print })
     events += result.events
     talk(
       `seed ${seed}: ${result.records} records, ${result.events} events, healed after ${result.healedAfterMs} ms, trace ${result.traceHash.slice(0, 12)}\n`,
@@ -66,7 +70,7 @@ async function hunt(name: string, seedsMax: number): Promise<boolean> {
   if (sabotage === undefined)
     throw new Error(`no planted bug is called ${name}; there are ${Object.keys(planted).join(', ')}`)
   for (let seed = 1; seed <= seedsMax; seed++) {
-    const { anomalies } = await simulate(optionsOfSeed(seed), { sabotage })
+    const { anomalies } = await simulate(worldOf(seed), { sabotage })
     const [first] = anomalies
     if (first === undefined) continue
     const [what] = first.detail.split('\n', 1)

@@ -96,7 +96,7 @@ export class SimDisk {
     assert(stored !== undefined, 'the first batch of a feed brings its opening')
     const last = stored.batches.at(-1)
     assert(last === undefined || last.head.nextOffset < batch.head.nextOffset, 'batches of a feed arrive in order')
-    stored.batches.push({ bytes: batch.bytes.slice(), head: batch.head })
+    stored.batches.push({ bytes: batch.bytes, head: batch.head })
   }
 
   #unappend(batch: BatchToStore, atMs: number): void {

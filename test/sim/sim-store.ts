@@ -72,7 +72,7 @@ export class SimStore implements FeedStore {
         if (batch.head.nextOffset <= position) continue
         bytes += batch.bytes.length
         if (found.length > 0 && bytes > bytesMax) break
-        found.push(batch.bytes.slice())
+        found.push(batch.bytes)
       }
       return found
     })

@@ -3,8 +3,8 @@
 import { describe, expect, test } from 'vitest'
 import { planted } from './planted/index.ts'
 import { simulate } from './simulation.ts'
-import { optionsOfSeed } from './swarm.ts'
-import type { FaultOptions } from './swarm.ts'
+import { harsh, optionsOfSeed } from './swarm.ts'
+import type { FaultOptions, SimOptions } from './swarm.ts'
 
 const seeds = Array.from({ length: 25 }, (_, index) => index + 1)
 
@@ -66,10 +66,14 @@ describe('worlds that once went wrong', () => {
   // A neighbor gave back an opening that a power cut had kept from the writer's disk; until it was stored, the writer
   // saw no feed of its own to go on from, and began at offset 0.
   test('a writer goes on from what its disk knows, whatever is on its way there', () => keeps(87))
+
+  // A feed that a crash had kept from its writer's disk came back from a neighbor, was longer than the one in which the
+  // writer had acked since, and the next boot went on from it.
+  test('a writer goes on from its newest feed, not from its longest', () => keeps(2054, harsh))
 })
 
-const keeps = async (seed: number): Promise<void> => {
-  expect((await simulate(optionsOfSeed(seed))).anomalies).toEqual([])
+const keeps = async (seed: number, change = (options: SimOptions) => options): Promise<void> => {
+  expect((await simulate(change(optionsOfSeed(seed)))).anomalies).toEqual([])
 }
 
 const hashOf = async (seed: number): Promise<string> => (await simulate(optionsOfSeed(seed))).traceHash

@@ -42,7 +42,7 @@ export interface SimHooks {
 export const simulate = (options: SimOptions, hooks: SimHooks = {}): Promise<SimResult> =>
   new Simulation(options, hooks).run()
 
-const lookEveryMs = 250
+const lookEveryMs = 500
 /** How long a record may take to all disks of a healed mesh; slow disks and slow paths stay slow. */
 const lastWordsMs = 10_000
 /** After the mesh has converged: time for readers to get the last records. */

@@ -116,6 +116,18 @@ function faultsOf(dice: Dice): FaultOptions {
   }
 }
 
+/** The same world with everything going wrong all the time: what a patient hunter runs. */
+export const harsh = (options: SimOptions): SimOptions => ({
+  ...options,
+  faults: {
+    partitions: { everyMs: 3_000, forMsMax: 9_000, oneWay: 0.4 },
+    crashes: { everyMs: 900, forMsMax: 3_000, powerCuts: 0.5, losses: options.seed % 2 === 0 ? 0 : 0.3 },
+    pauses: { everyMs: 1_500, forMsMax: 3_000 },
+    resets: { everyMs: 400, forMsMax: 0 },
+    leaves: { everyMs: 6_000, forMsMax: 4_000 },
+  },
+})
+
 /** Whom the peer at `index` is told to join by. */
 export function seedsOf({ peers, joinBy }: SimOptions, index: number): readonly PeerId[] {
   switch (joinBy) {
