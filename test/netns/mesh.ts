@@ -17,12 +17,11 @@ export class Mesh implements AsyncDisposable {
   }
 
   /** Resolves when all see all alive. */
-  static async start(names: readonly string[]): Promise<Mesh> {
+  static async start(names: readonly string[], profile = process.env['NETNS_PROFILE'] ?? 'local'): Promise<Mesh> {
     await using started = new AsyncDisposableStack()
     const directory = await mkdtemp(join(tmpdir(), 'grapevine-netns-'))
     started.defer(() => rm(directory, { recursive: true, force: true }))
     const network = started.use(await Namespaces.create(names))
-    const profile = process.env['NETNS_PROFILE'] ?? 'local'
     const peers = await startMesh(directory, names, (name) => ({
       within: network.enter(name),
       listen: `${network.addressOf(name)}:7400`,
