@@ -18,7 +18,7 @@ export function answerClientError(problems: Problems, error: ClientError, socket
 /** The last word on a socket that no answer belongs to. */
 export function answerSocket(problems: Problems, fault: MeshError, socket: Socket): void {
   const problem = problems.of(fault)
-  const body = JSON.stringify(problem)
+  const body = `${JSON.stringify(problem)}\n`
   // Node has let go of it, and a client that resets it would otherwise end the process.
   socket.on('error', () => socket.destroy())
   const head = [
@@ -38,7 +38,7 @@ export function headFault({ httpVersion, headers }: IncomingMessage): MeshError 
 
 export function answerFault(problems: Problems, fault: MeshError, outgoing: ServerResponse): void {
   const problem = problems.of(fault)
-  const body = JSON.stringify(problem)
+  const body = `${JSON.stringify(problem)}\n`
   const type = 'application/problem+json'
   const length = Buffer.byteLength(body)
   outgoing.writeHead(problem.status, { 'content-type': type, 'content-length': length, connection: 'close' }).end(body)

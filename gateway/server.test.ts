@@ -322,6 +322,18 @@ async function exchange({ port }: GatewayServer, request: string): Promise<strin
 
 const close = 'host: oak\r\nconnection: close'
 
+const handshakeOf = (protocols: string): string =>
+  [
+    'GET /v1/ws HTTP/1.1',
+    'host: oak',
+    'connection: upgrade',
+    'upgrade: websocket',
+    'sec-websocket-version: 13',
+    'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
+    `sec-websocket-protocol: ${protocols}`,
+    '\r\n',
+  ].join('\r\n')
+
 test.each([
   ['an empty path segment', `GET // HTTP/1.1\r\n${close}\r\n\r\n`, 404, 'ROUTE_NOT_FOUND'],
   ['a target that is no URL', `GET http://[ HTTP/1.1\r\n${close}\r\n\r\n`, 400, 'BAD_REQUEST'],
@@ -330,6 +342,7 @@ test.each([
   ['a host that is none', 'GET / HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n', 400, 'BAD_REQUEST'],
   ['no host', 'GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n', 400, 'BAD_REQUEST'],
   ['an expectation', `GET /healthz HTTP/1.1\r\n${close}\r\nexpect: pears\r\n\r\n`, 400, 'BAD_REQUEST'],
+  ['a subprotocol that is offered twice', handshakeOf('grapevine.v1.json, grapevine.v1.json'), 400, 'BAD_REQUEST'],
   ['CONNECT', `CONNECT oak:7400 HTTP/1.1\r\n${close}\r\n\r\n`, 400, 'BAD_REQUEST'],
   ['an asterisk', `OPTIONS * HTTP/1.1\r\n${close}\r\n\r\n`, 400, 'BAD_REQUEST'],
   ['no HTTP at all', 'pears\r\n\r\n', 400, 'BAD_REQUEST'],

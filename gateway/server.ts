@@ -65,6 +65,7 @@ export async function startGateway({
   const server = createHttpServer({
     app,
     config,
+    onRefused: ({ message }, socket) => answerSocket(problems, malformed(message), socket as Socket),
     mayUpgrade: (request) => upgradeFault(request, { broker, sockets }) === undefined,
     answer(incoming, outgoing) {
       if (metrics !== undefined) outgoing.once('close', () => tellAnswered(metrics, incoming, outgoing))
@@ -101,16 +102,18 @@ interface HttpServerParts {
   readonly config: GatewayConfig
   /** A request that may not is answered like any other, and the answer says why. */
   readonly mayUpgrade: (request: IncomingMessage) => boolean
+  /** A handshake that looked like one. */
+  readonly onRefused: Parameters<typeof createSocketServer>[0]
   readonly answer: RequestListener
 }
 
 /** The adaptor wires up WebSockets; requests are answered by our own listener, which has a word for malformed ones. */
-function createHttpServer({ app, config, mayUpgrade, answer }: HttpServerParts): Server {
+function createHttpServer({ app, config, mayUpgrade, onRefused, answer }: HttpServerParts): Server {
   const options = { ...serverOptionsOf(config), shouldUpgradeCallback: mayUpgrade }
   const create = (): Server => createServer(options, answer)
   const server = createAdaptorServer({
     fetch: app.fetch,
-    websocket: { server: createSocketServer() },
+    websocket: { server: createSocketServer(onRefused) },
     createServer: create as typeof createServer,
   }) as Server
   return server.on('checkExpectation', answer)

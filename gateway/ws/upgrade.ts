@@ -60,9 +60,14 @@ const socketServerOptions = {
   handleProtocols: () => socketProtocol,
 }
 
-/** Its type and that of Hono differ in how they write an option that is absent. */
-export const createSocketServer = (): WebSocketServerLike =>
-  new WebSocketServer(socketServerOptions) as unknown as WebSocketServerLike
+/**
+ * `onRefused` has the last word on a handshake that ws takes for none. Its type and that of Hono differ in how they
+ * write an option that is absent.
+ */
+export const createSocketServer = (onRefused: (error: Error, socket: Duplex) => void): WebSocketServerLike =>
+  new WebSocketServer(socketServerOptions).on('wsClientError', onRefused) as unknown as WebSocketServerLike
+
+type Duplex = Parameters<WebSocketServer['handleUpgrade']>[1]
 
 export function socketRoutes(deps: ServedSocketDeps, reportError: ReportError): Hono {
   const routes = new Hono<{ Bindings: Partial<HttpBindings> }>()

@@ -45,7 +45,7 @@ export async function exchange(oak: ProcessPeer, bytes: string): Promise<string>
     socket.on('close', () => resolve())
     socket.on('data', (data) => {
       text += data.toString()
-      if (text.endsWith('}')) resolve()
+      if (text.trimEnd().endsWith('}')) resolve()
     })
   })
   socket.write(bytes)
