@@ -29,10 +29,7 @@ export function finalAnomalies(world: EndOfWorld): readonly Anomaly[] {
     ...checkAcceptedOrder(history, disks),
     ...checkDurability(history, disks),
   ]
-  const [disk] = disks.values()
-  if (broken.length > 0 || disk === undefined) return broken
-  const isDamaged = [...disks.values()].some((each) => each.isDamaged)
-  return checkCursors(history, disk, isDamaged)
+  return broken.length > 0 ? broken : checkCursors(history, disks)
 }
 
 /** In a healed mesh a record reaches every disk, from whichever peer. */

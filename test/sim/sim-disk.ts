@@ -24,7 +24,7 @@ interface Write {
 const undoableWritesMax = 32
 
 /** Records of a feed that this disk once confirmed and then lost: damage, not a crash. Half-open. */
-interface LostRange {
+export interface LostRange {
   readonly feed: FeedKey
   readonly from: number
   readonly to: number
@@ -35,7 +35,7 @@ interface LostRange {
 export class SimDisk {
   readonly feeds = new Map<FeedKey, DiskFeed>()
   readonly meta = new Map<string, Uint8Array>()
-  readonly #lost: LostRange[] = []
+  readonly lost: LostRange[] = []
   /** Were writes lost after they were confirmed, metadata alone maybe? */
   isDamaged = false
   readonly #writes: Write[] = []
@@ -66,7 +66,7 @@ export class SimDisk {
     let count = 0
     for (const { feed, batches } of this.feeds.values()) {
       const from = batches[0]?.head.nextOffset ?? 0
-      this.#lost.push({ feed: feedKeyOf(feed), from, to: batches.at(-1)?.head.nextOffset ?? from, atMs: nowMs })
+      this.lost.push({ feed: feedKeyOf(feed), from, to: batches.at(-1)?.head.nextOffset ?? from, atMs: nowMs })
       count += batches.length
     }
     this.feeds.clear()
@@ -83,7 +83,7 @@ export class SimDisk {
   /** When the record, or else any part of the feed, was last lost by damage, having been confirmed. It may be back since. */
   lostAtMs(feed: FeedKey, offset?: number): number | undefined {
     const isIn = ({ from, to }: LostRange): boolean => offset === undefined || (from <= offset && offset < to)
-    return this.#lost.findLast((range) => range.feed === feed && isIn(range))?.atMs
+    return this.lost.findLast((range) => range.feed === feed && isIn(range))?.atMs
   }
 
   #append(batch: BatchToStore): void {
@@ -104,7 +104,7 @@ export class SimDisk {
     const stored = this.feeds.get(key) as DiskFeed
     stored.batches.pop()
     const from = stored.batches.at(-1)?.head.nextOffset ?? batch.head.nextOffset
-    this.#lost.push({ feed: key, from, to: batch.head.nextOffset, atMs })
+    this.lost.push({ feed: key, from, to: batch.head.nextOffset, atMs })
     if (stored.batches.length === 0) this.feeds.delete(key)
   }
 

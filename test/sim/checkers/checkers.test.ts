@@ -9,6 +9,7 @@ import type { Epoch, PeerId, TopicId } from '#protocol/ids'
 import type { FeedId, Opening } from '#protocol/log/feed'
 import type { BatchToStore } from '#storage/feed-store'
 import { History } from '../history.ts'
+import type { Reading } from '../history.ts'
 import { SimDisk } from '../sim-disk.ts'
 import { checkConvergence } from './convergence.ts'
 import { checkCursors } from './cursors.ts'
@@ -125,7 +126,7 @@ describe('cursors', () => {
     const history = acked()
     const seen = records.map(([value, digit, offset]) => ({ place: { feed: key(digit), offset }, value, at: elm }))
     history.readings.push({ name: '#1', topic: 'orders', from: 'earliest', sinceMs: 0, records: seen, gaps: [] })
-    return details(checkCursors(history, diskWith(all), false))
+    return details(checkCursors(history, disks(all, all)))
   }
 
   test.each([
@@ -185,5 +186,20 @@ describe('cursors', () => {
   ] as const)('%s', (_, records, complaint) => {
     if (complaint === '') expect(read(...records)).toBe('')
     else expect(read(...records)).toMatch(complaint)
+  })
+
+  test('a writer of whom something was wiped out everywhere may be waited for, by a reader who is told', () => {
+    const world = disks(all, all)
+    const wipedOut = batchesOf(run(3), ['r4'])
+    const ofElm = world.get(elm) as SimDisk
+    for (const batch of wipedOut) ofElm.apply([batch], [])
+    ofElm.loseTail(wipedOut.length, 0)
+    const history = acked()
+    const gaps: Reading['gaps'] = []
+    const records = [0, 1].map((offset) => ({ place: { feed: key(1), offset }, value: `r${offset + 1}`, at: elm }))
+    history.readings.push({ name: '#1', topic: 'orders', from: 'earliest', sinceMs: 0, records, gaps })
+    expect(details(checkCursors(history, world))).toMatch('never got r3')
+    gaps.push({ type: 'late', feed: `oak.${run(2).epoch}`, from: 2, to: 3, at: 'elm' })
+    expect(checkCursors(history, world)).toEqual([])
   })
 })

@@ -4,26 +4,36 @@ import { placeText } from '../history.ts'
 import type { FeedKey } from '#protocol/log/feed'
 import type { History, Reading } from '../history.ts'
 import type { SimDisk } from '../sim-disk.ts'
-import type { Anomaly } from './anomaly.ts'
+import type { Anomaly, Disks } from './anomaly.ts'
 
 /**
  * P4 and P5 for readers that keep their cursor and take it from peer to peer: the records of each feed come in order,
- * each once, without holes; no feed begins before its predecessor was read up to the link; in the end a reader has read
- * everything there is, or everything published since it came, and the values are those of the log. `disk` is any one after convergence;
- * `damaged` says that records may have been read which no disk has any more.
+ * each once, without holes; no feed begins before its predecessor was read up to the link; the values are those of the
+ * log; and in the end a reader has read everything there is, or everything published since it came. A cursor may list
+ * what damage has wiped out everywhere: then its reader waits for that writer for ever, and has to be told so.
  */
-export function checkCursors(history: History, disk: SimDisk, damaged: boolean): readonly Anomaly[] {
-  return history.readings.flatMap((reading) =>
-    [
-      ...orderFaults(reading, disk),
-      ...gapFaults(reading),
-      ...contentFaults(reading, wantedBy(reading, history, disk), damaged),
-    ].map((fault) => ({
+export function checkCursors(history: History, disks: Disks): readonly Anomaly[] {
+  const [disk] = disks.values()
+  if (disk === undefined) return []
+  const wipedOut = writersWipedOut(disks, disk)
+  return history.readings.flatMap((reading) => {
+    const wanted = wantedBy(reading, history, disk)
+    const faults = [...orderFaults(reading, disk), ...gapFaults(reading), ...contentFaults(reading, wanted, wipedOut)]
+    return faults.map((fault) => ({
       checker: 'cursors',
       detail: `reader ${reading.name} of ${reading.topic} from ${reading.from}: ${fault}`,
-    })),
-  )
+    }))
+  })
 }
+
+/** Writers of records that were once on some disk, and are on none in the end. `disk` is any, after convergence. */
+const writersWipedOut = (disks: Disks, disk: SimDisk): ReadonlySet<string | undefined> =>
+  new Set(
+    [...disks.values()]
+      .flatMap(({ lost }) => lost)
+      .filter(({ feed, to }) => disk.nextOffset(feed) < to)
+      .map(({ feed }) => feed.split('/')[1]),
+  )
 
 function* orderFaults({ records, from }: Reading, disk: SimDisk): Generator<string> {
   const next = new Map<FeedKey, number>()
@@ -92,18 +102,20 @@ function wantedBy({ topic, from, sinceMs }: Reading, history: History, disk: Sim
   return wanted
 }
 
-function* contentFaults(reading: Reading, wanted: Map<string, Wanted>, damaged: boolean): Generator<string> {
-  const lostWriters = new Set<string | undefined>()
+function* contentFaults(
+  reading: Reading,
+  wanted: Map<string, Wanted>,
+  wipedOut: ReadonlySet<string | undefined>,
+): Generator<string> {
   for (const { place, value } of reading.records) {
     const key = `${place.feed} ${place.offset}`
     const stored = wanted.get(key)?.value
-    if (stored === undefined && damaged) lostWriters.add(place.feed.split('/')[1])
-    else if (stored !== value) yield `got ${value} at ${placeText(place)}, where ${stored} is`
+    const isWipedOut = stored === undefined && wipedOut.has(place.feed.split('/')[1])
+    if (stored !== value && !isWipedOut) yield `got ${value} at ${placeText(place)}, where ${stored} is`
     wanted.delete(key)
   }
-  // A cursor that lists a feed which damage has wiped out everywhere makes its reader wait for that writer for ever.
   const missed = [...wanted.values()].filter(
-    (one) => one.isOwed && !(lostWriters.has(one.writer) && wasToldToWait(reading, one)),
+    (one) => one.isOwed && !(wipedOut.has(one.writer) && wasToldToWait(reading, one)),
   )
   if (missed.length === 0) return
   const names = missed.slice(0, 5).map(({ value }) => value)
