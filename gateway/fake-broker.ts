@@ -76,6 +76,11 @@ export class FakeBroker implements Broker {
     return () => this.#meshListeners.delete(listener)
   }
 
+  /** Who is told of topics and of the mesh. */
+  get listenerCount(): number {
+    return this.#topicListeners.size + this.#meshListeners.size
+  }
+
   meshChanges(reachable: readonly string[], known: readonly string[]): void {
     this.reachable = { reachable, known }
     for (const listener of this.#meshListeners) listener()

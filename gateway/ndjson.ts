@@ -21,6 +21,7 @@ export const ndjsonRecords: StreamFormat = {
     else if (lines.length > 0) lines.push(eventJson('cursor', { cursor }))
     return lines.map((line) => `${line}\n`).join('')
   },
+  mesh: ({ event, ...data }) => `${eventJson(event, data)}\n`,
   idle: (cursor) => `${eventJson('cursor', { cursor })}\n`,
   bye: (farewell) => `${eventJson('bye', farewell)}\n`,
   problem: (problem) => `${eventJson('problem', { problem })}\n`,

@@ -1,6 +1,7 @@
-import type { ReadChunk, Reader, ReadGap } from './broker.ts'
+import type { Broker, ReadChunk, Reader, ReadGap } from './broker.ts'
 import { returnMs } from './farewell.ts'
 import type { LiveReads } from './live-reads.ts'
+import { type MeshNews, MeshWatch } from './mesh-news.ts'
 import { pacedText } from './paced-text.ts'
 import type { Problem } from './problem.ts'
 
@@ -9,6 +10,7 @@ export interface StreamFormat {
   /** The first that is said, if anything. */
   opened(retryMs: number): string
   told(news: StreamNews): string
+  mesh(news: MeshNews): string
   /** Said when nothing else was for a while. */
   idle(cursor: string): string
   bye(farewell: Farewell): string
@@ -37,6 +39,7 @@ export interface RecordStreamDeps {
   readonly reader: Reader
   readonly format: StreamFormat
   readonly liveReads: LiveReads
+  readonly mesh: Pick<Broker, 'reachability' | 'onMeshChange'>
   /** True once the peer accepts no more work. */
   readonly draining: () => boolean
   readonly alternatives: () => readonly string[]
@@ -64,7 +67,10 @@ class RecordStream {
   readonly #config: RecordStreamConfig
   readonly #leave: () => void
   readonly #heartbeat: NodeJS.Timeout
-  /** Aborted by heartbeat, drain and end, to have a word with a reader that waits. */
+  readonly #meshWatch = new MeshWatch()
+  #meshNews: MeshNews | undefined
+  readonly #forgetMesh: () => void
+  /** Aborted by heartbeat, news of the mesh, drain and end, to have a word with a reader that waits. */
   #wait = new AbortController()
   #ended = false
 
@@ -73,13 +79,22 @@ class RecordStream {
     this.#config = config
     this.#leave = deps.liveReads.begin(() => this.#wait.abort())
     this.#heartbeat = setTimeout(() => this.#wait.abort(), config.heartbeatMs)
+    this.#forgetMesh = config.follow ? deps.mesh.onMeshChange(() => this.#onMesh()) : () => {}
+    if (config.follow) this.#onMesh()
   }
 
   end(): void {
     this.#ended = true
     clearTimeout(this.#heartbeat)
     this.#leave()
+    this.#forgetMesh()
     this.#wait.abort()
+  }
+
+  #onMesh(): void {
+    // Of several that could not be told yet, the last one counts.
+    this.#meshNews = this.#meshWatch.change(this.#deps.mesh.reachability()) ?? this.#meshNews
+    if (this.#meshNews !== undefined) this.#wait.abort()
   }
 
   async *texts(): AsyncGenerator<string, void> {
@@ -100,12 +115,18 @@ class RecordStream {
       const { gaps = [], records, cursor, upToDate } = await reader.next(this.#config.streamRecordsPerRead)
       const news = { gaps, records, cursor, caughtUp: upToDate && !caughtUp }
       caughtUp ||= upToDate
-      const text = format.told(news)
+      const text = format.told(news) + this.#takeMeshNews()
       if (text !== '') yield text
       if (caughtUp && !this.#config.follow) return
       if (text === '') yield* this.#idle()
     }
     yield format.bye({ reason: 'draining', alternatives: this.#deps.alternatives(), retryMs: returnMs() })
+  }
+
+  #takeMeshNews(): string {
+    const news = this.#meshNews
+    this.#meshNews = undefined
+    return news === undefined ? '' : this.#deps.format.mesh(news)
   }
 
   async *#idle(): AsyncGenerator<string, void> {
@@ -114,6 +135,6 @@ class RecordStream {
     await reader.more(this.#wait.signal)
     if (!this.#wait.signal.aborted || this.#ended) return
     this.#wait = new AbortController()
-    if (!draining()) yield format.idle(reader.cursor)
+    if (!draining() && this.#meshNews === undefined) yield format.idle(reader.cursor)
   }
 }

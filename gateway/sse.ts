@@ -4,7 +4,7 @@ import type { StreamFormat } from './record-stream.ts'
 
 /**
  * Server-sent events (HTML standard §9.2): one per record, unnamed, its `id` the cursor after it · `caught-up` once ·
- * `gap` where records are missing (P5) · `bye` and the end when the peer drains · `problem` and the end when reading
+ * `gap` where records are missing (P5) · `partition` and `healed` · `bye` and the end when the peer drains · `problem` and the end when reading
  * fails. A comment when idle.
  */
 export const serverSentEvents: StreamFormat = {
@@ -15,6 +15,7 @@ export const serverSentEvents: StreamFormat = {
     const end = caughtUp ? eventText({ event: 'caught-up', id: cursor, data: { cursor } }) : ''
     return missing + records.map(recordEvent).join('') + end
   },
+  mesh: ({ event, ...data }) => eventText({ event, data }),
   idle: () => ':\n\n',
   bye: (farewell) => eventText({ event: 'bye', data: farewell, retry: farewell.retryMs }),
   problem: (problem) => eventText({ event: 'problem', data: problem }),

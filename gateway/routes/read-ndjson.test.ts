@@ -100,6 +100,16 @@ test('with follow it goes on, says its cursor again when idle, and says bye when
   expect(liveReads.count).toBe(0)
 })
 
+test('who follows is told of a partition; a dump is about records alone', async () => {
+  const { broker, get } = gateway({ values: ['pears'] })
+  broker.meshChanges(['oak'], ['elm', 'oak'])
+  const partition = { event: 'partition', reachable: ['oak'], known: ['elm', 'oak'] }
+  const lines = linesOf(await get('?follow=true'))
+  expect([await nextOf(lines), await nextOf(lines), await nextOf(lines)]).toContainEqual(partition)
+  expect(await allOf(await get(''))).not.toContainEqual(partition)
+  expect(await nextOf(linesOf(await get('')))).toMatchObject({ value: 'pears' })
+})
+
 test('a gap stands before the records after it', async () => {
   const { broker, get } = gateway({ values: ['figs'] })
   const lost = { type: 'lost', feed: 'elm-id.00', from: 3, to: 9 } as const

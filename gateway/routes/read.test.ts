@@ -278,6 +278,21 @@ test('a stream tells gaps before the records after them, and the cursor with tho
   expect(await take(events, 1)).toMatchObject([{ id: 'after-2' }])
 })
 
+test('a stream tells of a partition, to who comes meanwhile too, and that it is healed', async () => {
+  const { broker, get } = gateway({ values: ['pears'] })
+  const events = eventsOf(await get('', sse))
+  await take(events, 2)
+  const next = take(events, 1)
+  await waiting(broker)
+  broker.meshChanges(['oak'], ['elm', 'oak'])
+  const partition = { event: 'partition', data: { reachable: ['oak'], known: ['elm', 'oak'] } }
+  expect(await next).toEqual([partition])
+  expect(await take(eventsOf(await get('', sse)), 3)).toContainEqual(partition)
+  const whole = ['elm', 'oak']
+  broker.meshChanges(whole, whole)
+  expect(await take(events, 1)).toEqual([{ event: 'healed', data: {} }])
+})
+
 test('when the peer drains a stream says bye, where to go on and when, and ends', async () => {
   const { broker, get, liveReads } = gateway({ values: ['pears'] })
   const events = eventsOf(await get('', sse))
@@ -320,7 +335,7 @@ test('a client that goes frees its place at once', async () => {
   await waiting(broker)
   expect(liveReads.count).toBe(1)
   await reader.cancel()
-  expect([liveReads.count, broker.waitingReaders]).toEqual([0, 0])
+  expect([liveReads.count, broker.waitingReaders, broker.listenerCount]).toEqual([0, 0, 0])
 })
 
 test('nothing is read from the log before the client has taken what was read', async () => {

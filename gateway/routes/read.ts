@@ -58,7 +58,8 @@ async function streamOf(deps: RouteDeps, { topic, from, follow, format }: Stream
   const reader = await broker.open(topic, from)
   const alternatives = (): string[] => otherGateways(broker)
   const problemOf = problems.of.bind(problems)
-  return recordStream({ reader, format, liveReads, draining, alternatives, problemOf }, { ...config, follow })
+  const shared = { liveReads, mesh: broker, draining, alternatives, problemOf }
+  return recordStream({ ...shared, reader, format }, { ...config, follow })
 }
 
 async function answerPage(c: Context, deps: RouteDeps): Promise<Response> {

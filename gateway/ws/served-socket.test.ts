@@ -337,7 +337,7 @@ async function refusalOf(port: number, headers: Record<string, string> = {}, tar
   const lines = Object.entries({ ...handshake, ...headers }).flatMap(([name, value]) => value && `${name}: ${value}`)
   socket.write(`${[`${method} ${target} HTTP/1.1`, ...lines.filter(Boolean)].join('\r\n')}\r\n\r\n`)
   let text = ''
-  while (!text.includes('\r\n\r\n') || !text.endsWith('}')) text += String((await once(socket, 'data'))[0])
+  while (!text.includes('\r\n\r\n') || !text.trimEnd().endsWith('}')) text += String((await once(socket, 'data'))[0])
   const [head = '', body = ''] = text.split('\r\n\r\n')
   return { ...(JSON.parse(body) as { code: string; detail: string }), status: Number(head.split(' ')[1]) }
 }
@@ -454,6 +454,7 @@ test('a client that goes away ends its reads', async () => {
   client.send(subscribe())
   await client.until('caught-up')
   expect(broker.waitingReaders).toBe(1)
+  expect(broker.listenerCount).toBe(2)
   client.socket.terminate()
-  while (broker.waitingReaders > 0) await healthy()
+  while (broker.waitingReaders > 0 || broker.listenerCount > 0) await healthy()
 })

@@ -3,6 +3,7 @@ import type { Machine } from '#protocol/machine'
 import type { TopicName } from '#protocol/topic-name'
 import { closeCodes, type PeerFrame, type SocketLimits } from '#protocol/wire/socket-frames'
 import type { PublishRequest, PublishResult, Reachability, ReadChunk, ReadFrom } from '../broker.ts'
+import { type MeshNews, MeshWatch } from '../mesh-news.ts'
 import { invalid } from '../problem.ts'
 import type { BadFrame, ClientInput, PublishInput, SubscribeInput } from './client-frame.ts'
 import { type ReaderNumber, Subscription } from './subscription.ts'
@@ -76,7 +77,7 @@ export class Session implements Machine<SessionInput, SessionOrder> {
   #lastReader: ReaderNumber = 0
   #reading: ReaderNumber | undefined
   #behind = false
-  #mesh: Reachability = { reachable: [], known: [] }
+  readonly #mesh = new MeshWatch()
   #phase: 'open' | 'draining' | 'closed' = 'open'
   #orders: SessionOrder[] = []
 
@@ -96,7 +97,7 @@ export class Session implements Machine<SessionInput, SessionOrder> {
   #receive(input: SessionInput): void {
     switch (input.type) {
       case 'connected':
-        this.#mesh = input.mesh
+        this.#mesh.change(input.mesh)
         return this.#welcome(input.servers)
       case 'silent':
         return this.#phase === 'open' ? this.#welcome(input.servers) : undefined
@@ -204,7 +205,7 @@ export class Session implements Machine<SessionInput, SessionOrder> {
     const cursor = subscription.takeBeginning()
     if (cursor === undefined) return
     this.#send({ type: 'subscribed', sub: subscription.sub, cursor })
-    if (isSplit(this.#mesh)) this.#tellMesh(subscription)
+    this.#tellMesh(subscription, this.#mesh.partition)
     this.#tellIfCaughtUp(subscription)
   }
 
@@ -307,17 +308,12 @@ export class Session implements Machine<SessionInput, SessionOrder> {
   }
 
   #onMesh(mesh: Reachability): void {
-    const before = this.#mesh
-    this.#mesh = mesh
-    if (!isSplit(before) && !isSplit(mesh)) return
-    if (isSplit(mesh) && sameNames(before.reachable, mesh.reachable) && sameNames(before.known, mesh.known)) return
-    for (const subscription of this.#subscriptions.values()) if (subscription.isLive) this.#tellMesh(subscription)
+    const news = this.#mesh.change(mesh)
+    for (const subscription of this.#subscriptions.values()) if (subscription.isLive) this.#tellMesh(subscription, news)
   }
 
-  #tellMesh({ sub }: Subscription): void {
-    const { reachable, known } = this.#mesh
-    if (isSplit(this.#mesh)) this.#send({ type: 'event', sub, event: 'partition', reachable, known })
-    else this.#send({ type: 'event', sub, event: 'healed' })
+  #tellMesh({ sub }: Subscription, news: MeshNews | undefined): void {
+    if (news !== undefined) this.#send({ type: 'event', sub, ...news })
   }
 
   #onDraining(servers: readonly string[], retryMs: number): void {
@@ -357,8 +353,3 @@ function publishedOf({ ids, cursor, ack }: PublishResult) {
   const status = ack.reached ? 201 : 202
   return { results: ids.map((id) => ({ status, id })), cursor, ack }
 }
-
-const isSplit = ({ reachable, known }: Reachability): boolean => reachable.length < known.length
-
-const sameNames = (a: readonly string[], b: readonly string[]): boolean =>
-  a.length === b.length && a.every((name, index) => name === b[index])
