@@ -65,6 +65,7 @@ export class PeerBroker implements Broker {
   #driver: PeerDriver | undefined
   #lab: Lab | undefined
   readonly #shared = new SharedRecords()
+  #reachability: Reachability | undefined
   #draining = false
   readonly #booted = Promise.withResolvers<PeerDriver>()
 
@@ -75,6 +76,7 @@ export class PeerBroker implements Broker {
 
   attach(driver: PeerDriver, self: SelfView, lab: Lab | undefined): void {
     this.#driver = driver
+    driver.onMesh.add(() => (this.#reachability = undefined))
     this.#self = self
     this.#lab = lab
     this.#booted.resolve(driver)
@@ -294,10 +296,9 @@ export class PeerBroker implements Broker {
     return this.gossip().members
   }
 
+  /** Found once for all who were told of a change. */
   reachability(): Reachability {
-    const known = this.members().filter(({ state }) => state !== 'left')
-    const namesOf = (members: readonly MemberView[]): string[] => members.map(({ name }) => name).toSorted()
-    return { reachable: namesOf(known.filter(({ state }) => state !== 'dead')), known: namesOf(known) }
+    return (this.#reachability ??= reachabilityOf(this.members()))
   }
 
   onMeshChange(listener: () => void): () => void {
@@ -354,6 +355,13 @@ const counted = (reader: Reader, onRead: (records: number) => void): Reader => (
   },
   more: (signal) => reader.more(signal),
 })
+
+function reachabilityOf(members: readonly MemberView[]): Reachability {
+  const known = members.filter(({ state }) => state !== 'left')
+  const reachable = known.filter(({ state }) => state !== 'dead')
+  const namesOf = (some: readonly MemberView[]): string[] => some.map(({ name }) => name).toSorted()
+  return { reachable: namesOf(reachable), known: namesOf(known) }
+}
 
 const feedText = (feed: FeedId): string => `${feed.writer}.${feed.epoch}`
 const recordIdText = (feed: FeedId, offset: number): string => `${feedText(feed)}.${offset}`
