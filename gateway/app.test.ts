@@ -271,3 +271,27 @@ test('the README lists each code that HTTP can answer with, and says of it what 
     .map(([code, { status, retryable, title }]) => `| ${status} | \`${code}\` | ${retryable ? 'yes' : ''} | ${title} |`)
   expect(readme.split('\n').filter((line) => /^\| \d{3} \|/.test(line))).toEqual(rows)
 })
+
+test('GET / lists the routes, each of which the README explains', async () => {
+  const { ask } = gateway()
+  const { status, body } = await ask('GET /')
+  const { routes, ...about } = body as { routes: string[] }
+  expect(status).toBe(200)
+  expect(about).toEqual({ name: 'grapevine', version: expect.any(String), peer: 'oak', docs: 'gateway/README.md' })
+  const readme = readFileSync(new URL('README.md', import.meta.url), 'utf8')
+  const paths = routes.map((route) => route.split(' ')[1]?.replace('{member}', '{id or name}') ?? '')
+  expect(paths.filter((path) => !readme.includes(path))).toEqual([])
+  expect(routes).toContain('POST /v1/topics/{topic}/records')
+})
+
+test('answers and problems end their line, and a stray parameter is named as it came', async () => {
+  const app = createGateway({ broker: new FakeBroker(), config: gatewayDefaults })
+  for (const path of ['/', '/v1/topics', '/v1/topics?akc=all']) {
+    expect(await (await app.request(path)).text()).toMatch(/^\{.*\}\n$/)
+  }
+  const stray = await app.request('/v1/topics?akc=all')
+  expect(await stray.json()).toMatchObject({
+    field: 'akc',
+    detail: expect.stringContaining('"akc" is not a parameter'),
+  })
+})

@@ -9,6 +9,7 @@ import { LiveReads } from './live-reads.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { Problems, type ReportError } from './problem.ts'
 import { healthRoutes } from './routes/health.ts'
+import { indexOf } from './routes/index.ts'
 import { labRoutes } from './routes/lab.ts'
 import { meshRoutes } from './routes/mesh.ts'
 import { metricsRoutes } from './routes/metrics.ts'
@@ -51,6 +52,7 @@ export function createGateway({ broker, config, reportError = console.error, met
   }
   if (deps.sockets !== undefined) app.route('/', socketRoutes({ ...shared, sockets: deps.sockets }, reportError))
   if (metrics !== undefined) app.route('/', metricsRoutes(metrics))
+  app.get('/', indexOf(broker.self, app.routes))
   app.onError((error) => problems.response(error))
   app.notFound((c) => {
     const allow = methodsOf(app, c.req.path)

@@ -41,10 +41,7 @@ export function queryOf<Name extends string>(c: Context, names: readonly Name[])
   if (!c.req.raw.url.includes('?')) return found as Partial<Record<Name, string>>
   for (const [name, values] of Object.entries(c.req.queries())) {
     if (!(names as readonly string[]).includes(name)) {
-      throw invalid(
-        quoted(name),
-        `is not a parameter here; there ${names.length > 0 ? `are: ${names.join(', ')}` : 'is none'}`,
-      )
+      throw stray(name, `is not a parameter here; there ${names.length > 0 ? `are: ${names.join(', ')}` : 'is none'}`)
     }
     if (values.length > 1) throw invalid(name, 'was given more than once')
     found[name] = values[0] ?? ''
@@ -79,5 +76,11 @@ export function flagOf(name: string, text = 'false'): boolean {
   return text === 'true'
 }
 
+/** The client named a field that is not known here: quoted for people, and for programs as it came. */
+export const stray = (field: string, problem: string): MeshError =>
+  new MeshError('BAD_REQUEST', `${quoted(field)} ${problem}.`, { facts: { field: short(field) } })
+
 /** What a client sent, short enough for an error message. */
-export const quoted = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
+export const quoted = (text: string): string => JSON.stringify(short(text))
+
+const short = (text: string): string => (text.length > 80 ? `${text.slice(0, 80)}…` : text)

@@ -47,7 +47,7 @@ export class Problems {
   response(thrown: unknown, headers: Readonly<Record<string, string>> = {}): Response {
     const problem = this.of(thrown)
     const retryAfter = problem.status === 503 ? { 'retry-after': '1' } : {}
-    return new Response(JSON.stringify(problem), {
+    return new Response(`${JSON.stringify(problem)}\n`, {
       status: problem.status,
       headers: { 'content-type': 'application/problem+json', ...retryAfter, ...headers },
     })

@@ -57,7 +57,7 @@ export const errorCatalogue = {
     'No such member',
     'Names and peer ids are listed by "grapevine members" and at /v1/mesh/members.',
   ),
-  ROUTE_NOT_FOUND: kind(404, 'No such resource', 'The API is listed in the README and in docs.'),
+  ROUTE_NOT_FOUND: kind(404, 'No such resource', 'GET / lists what there is; gateway/README.md explains it.'),
   METHOD_NOT_ALLOWED: kind(405, 'That method does not exist for this resource', 'See the Allow header.'),
   AUTH_DISABLED: kind(400, 'This peer takes no tokens', 'Go on without; this version knows no tokens.'),
   UPGRADE_REQUIRED: kind(

@@ -1,9 +1,13 @@
 /** Clients stop reading a head at 8 or 16 KiB; the body has the cursor in any case. */
 const cursorHeaderLengthMax = 4_096
 
+/** Ends its line, for those who read it at a terminal. */
+export const json = (value: object, status = 200): Response =>
+  new Response(`${JSON.stringify(value)}\n`, { status, headers: { 'content-type': 'application/json' } })
+
 /** A plain object of headers and a string: the only kind of Response that the server writes without building another. */
-export function jsonAnswer(json: string, status: number, cursor: string): Response {
+export function jsonAnswer(text: string, status: number, cursor: string): Response {
   const headers: Record<string, string> = { 'content-type': 'application/json' }
   if (cursor.length <= cursorHeaderLengthMax) headers['grapevine-cursor'] = cursor
-  return new Response(json, { status, headers })
+  return new Response(`${text}\n`, { status, headers })
 }

@@ -4,6 +4,7 @@ import type { Lab } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { queryOf } from '../parameters.ts'
 import { bodyOf, labPartitionBody } from '../schemas.ts'
+import { json } from './json-answer.ts'
 
 /** Cuts this peer off from others, for those who want to see what a split does. */
 export function labRoutes({ broker, bodies }: RouteDeps): Hono {
@@ -15,20 +16,20 @@ export function labRoutes({ broker, bodies }: RouteDeps): Hono {
 
   routes.get('/v1/lab/partition', (c) => {
     queryOf(c, [])
-    return c.json({ dropped: lab().dropped() })
+    return json({ dropped: lab().dropped() })
   })
 
   routes.put('/v1/lab/partition', async (c) => {
     queryOf(c, [])
     const ours = lab()
     const { drop } = await bodyOf(c, bodies, labPartitionBody)
-    return c.json({ dropped: ours.drop(drop) })
+    return json({ dropped: ours.drop(drop) })
   })
 
   routes.delete('/v1/lab/partition', (c) => {
     queryOf(c, [])
     lab().heal()
-    return c.json({ dropped: lab().dropped() })
+    return json({ dropped: lab().dropped() })
   })
 
   return routes

@@ -3,13 +3,14 @@ import { MeshError } from '#protocol/errors'
 import type { MemberView } from '#protocol/views'
 import type { RouteDeps } from '../deps.ts'
 import { queryOf, quoted } from '../parameters.ts'
+import { json } from './json-answer.ts'
 
 export function meshRoutes({ broker }: RouteDeps): Hono {
   const routes = new Hono().basePath('/v1/mesh')
   const show = (path: string, view: () => object): void => {
     routes.get(path, (c) => {
       queryOf(c, [])
-      return c.json(view())
+      return json(view())
     })
   }
   show('/self', () => broker.self)
@@ -19,7 +20,7 @@ export function meshRoutes({ broker }: RouteDeps): Hono {
 
   routes.get('/members/:member', (c) => {
     queryOf(c, [])
-    return c.json(memberOf(broker.members(), c.req.param('member')))
+    return json(memberOf(broker.members(), c.req.param('member')))
   })
 
   return routes

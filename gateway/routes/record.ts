@@ -5,6 +5,7 @@ import type { RouteDeps } from '../deps.ts'
 import { isContentType, unknownMediaType } from '../media-type.ts'
 import { queryOf, recordIdOf, topicOf } from '../parameters.ts'
 import { recordJson } from '../record-json.ts'
+import { json } from './json-answer.ts'
 
 export function recordRoutes({ broker }: RouteDeps): Hono {
   const routes = new Hono()
@@ -18,7 +19,7 @@ export function recordRoutes({ broker }: RouteDeps): Hono {
 
   routes.get('/v1/topics/:topic/records/:id/replication', (c) => {
     queryOf(c, [])
-    return c.json(broker.replication(topicOf(c), recordIdOf(c)) ?? notHeld(c))
+    return json(broker.replication(topicOf(c), recordIdOf(c)) ?? notHeld(c))
   })
 
   return routes

@@ -5,13 +5,14 @@ import type { Broker, TopicSummary } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { queryOf, quoted, topicOf } from '../parameters.ts'
 import { bodyOf, topicBody } from '../schemas.ts'
+import { json } from './json-answer.ts'
 
 export function topicRoutes({ broker, bodies }: RouteDeps): Hono {
   const routes = new Hono()
 
   routes.get('/v1/topics', (c) => {
     const { match } = queryOf(c, ['match'])
-    return c.json({ topics: broker.topics(match === undefined ? undefined : patternOf(match)) })
+    return json({ topics: broker.topics(match === undefined ? undefined : patternOf(match)) })
   })
 
   routes.put('/v1/topics/:topic', async (c) => {
@@ -19,18 +20,18 @@ export function topicRoutes({ broker, bodies }: RouteDeps): Hono {
     queryOf(c, [])
     await bodyOf(c, bodies, topicBody)
     const { created } = await broker.createTopic(topic)
-    return c.json(summaryOf(broker, topic), created ? 201 : 200)
+    return json(summaryOf(broker, topic), created ? 201 : 200)
   })
 
   routes.get('/v1/topics/:topic', (c) => {
     queryOf(c, [])
-    return c.json(summaryOf(broker, topicOf(c)))
+    return json(summaryOf(broker, topicOf(c)))
   })
 
   routes.get('/v1/topics/:topic/status', (c) => {
     const topic = topicOf(c)
     queryOf(c, [])
-    return c.json(broker.topicStatus(topic) ?? fail(topic))
+    return json(broker.topicStatus(topic) ?? fail(topic))
   })
 
   return routes

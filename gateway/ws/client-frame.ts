@@ -10,7 +10,7 @@ import {
   type TopicPattern,
 } from '#protocol/topic-name'
 import { parseJson } from '../json-text.ts'
-import { quoted, waitMsOf } from '../parameters.ts'
+import { quoted, stray, waitMsOf } from '../parameters.ts'
 import { invalid } from '../problem.ts'
 import { recordOf } from '../publish-body.ts'
 
@@ -102,8 +102,8 @@ function inputOf(frame: JsonObject): ClientInput {
 
 /** A misspelled field is refused rather than ignored: `akc` must not become a publish with less than was asked for (P2). */
 function onlyFields(frame: JsonObject, names: readonly string[]): void {
-  const stray = Object.keys(frame).find((name) => name !== 'type' && !names.includes(name))
-  if (stray !== undefined) throw invalid(quoted(stray), `is not a field of this frame; there are: ${names.join(', ')}`)
+  const field = Object.keys(frame).find((name) => name !== 'type' && !names.includes(name))
+  if (field !== undefined) throw stray(field, `is not a field of this frame; there are: ${names.join(', ')}`)
 }
 
 // Subscribing -----------------------------------------------------------------------------------------------------------
