@@ -322,11 +322,11 @@ async function exchange({ port }: GatewayServer, request: string): Promise<strin
 
 const close = 'host: oak\r\nconnection: close'
 
-const handshakeOf = (protocols: string): string =>
+const handshakeOf = (protocols = 'grapevine.v1.json'): string =>
   [
     'GET /v1/ws HTTP/1.1',
     'host: oak',
-    'connection: upgrade',
+    'connection: upgrade, close',
     'upgrade: websocket',
     'sec-websocket-version: 13',
     'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
@@ -342,6 +342,7 @@ test.each([
   ['a host that is none', 'GET / HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n', 400, 'BAD_REQUEST'],
   ['no host', 'GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n', 400, 'BAD_REQUEST'],
   ['an expectation', `GET /healthz HTTP/1.1\r\n${close}\r\nexpect: pears\r\n\r\n`, 400, 'BAD_REQUEST'],
+  ['a handshake for a host that is none', handshakeOf().replace('host: oak', 'host: oa\\'), 400, 'BAD_REQUEST'],
   ['a subprotocol that is offered twice', handshakeOf('grapevine.v1.json, grapevine.v1.json'), 400, 'BAD_REQUEST'],
   ['CONNECT', `CONNECT oak:7400 HTTP/1.1\r\n${close}\r\n\r\n`, 400, 'BAD_REQUEST'],
   ['an asterisk', `OPTIONS * HTTP/1.1\r\n${close}\r\n\r\n`, 400, 'BAD_REQUEST'],

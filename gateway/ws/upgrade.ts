@@ -33,7 +33,8 @@ function handshakeFault({ method, url = '/', headers }: Handshake): MeshError | 
   if (!/(^|[\s,])upgrade($|[\s,])/i.test(connection) || upgrade.toLowerCase() !== 'websocket') {
     return new MeshError('UPGRADE_REQUIRED')
   }
-  if (url !== socketPath || !URL.canParse(url, `http://${host}`)) return invalid('the target', `must be ${socketPath}`)
+  if (url !== socketPath) return invalid('the target', `must be ${socketPath}`)
+  if (!isHost(host)) return invalid('host', 'is not valid (RFC 9112 §3.2)')
   if (headers['sec-websocket-version'] !== '13') return invalid('sec-websocket-version', 'must be 13 (RFC 6455)')
   if (!/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) {
     return invalid('sec-websocket-key', 'must be 16 bytes in base64 (RFC 6455)')
@@ -41,6 +42,9 @@ function handshakeFault({ method, url = '/', headers }: Handshake): MeshError | 
   if (offered(headers).includes(socketProtocol)) return undefined
   return invalid('sec-websocket-protocol', `must offer ${socketProtocol}`)
 }
+
+const isHost = (text: string): boolean =>
+  URL.canParse(`http://${text}`) && new URL(`http://${text}`).hostname === text.replace(/:\d+$/, '').toLowerCase()
 
 const offered = (headers: Handshake['headers']): string[] =>
   (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
