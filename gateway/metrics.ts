@@ -20,7 +20,7 @@ export interface GatewayLoad {
   readonly liveReads: Readonly<Record<LiveReadKind, number>>
   /** Sockets of clients. */
   readonly connections: number
-  /** Bytes of bodies that are arriving. */
+  /** Bytes of bodies and of frames that are arriving. */
   readonly arrivingBytes: number
 }
 

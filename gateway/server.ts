@@ -92,7 +92,7 @@ export async function startGateway({
     host: config.host,
     port,
     url: `http://${host}:${port}`,
-    load: () => loadOf(server, liveReads, bodies),
+    load: () => loadOf({ server, liveReads, sockets }, bodies),
     stop: () => (stopped ??= stop({ server, liveReads, sockets }, config.drainMs)),
   }
 }
@@ -139,10 +139,11 @@ function tellAnswered(metrics: GatewayMetrics, { method = '' }: IncomingMessage,
   metrics.answered(method, outgoing.headersSent ? outgoing.statusCode : 'aborted')
 }
 
-async function loadOf(server: Server, liveReads: LiveReads, { arrivingBytes }: Bodies): Promise<GatewayLoad> {
+async function loadOf({ server, liveReads, sockets }: Serving, bodies: Bodies): Promise<GatewayLoad> {
   const connections = await new Promise<number>((resolve) => {
     server.getConnections((error, count) => resolve(error === null ? count : 0))
   })
+  const arrivingBytes = bodies.arrivingBytes + sockets.arrivingBytes
   return { liveReads: liveReads.counts(), connections, arrivingBytes }
 }
 
@@ -164,13 +165,13 @@ function listenError(error: NodeJS.ErrnoException, address: string): MeshError {
 /** Node closes the connections that are idle when it is told to close; those that become idle later must be asked for. */
 const idleCheckMs = 50
 
-interface Stopping {
+interface Serving {
   readonly server: Server
   readonly liveReads: LiveReads
   readonly sockets: Sockets
 }
 
-async function stop({ server, liveReads, sockets }: Stopping, drainMs: number): Promise<void> {
+async function stop({ server, liveReads, sockets }: Serving, drainMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => void server.close(() => resolve()))
   liveReads.drain()
   sockets.drain()

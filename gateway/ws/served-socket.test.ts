@@ -142,6 +142,17 @@ test('a cursor of one socket goes on at another', async () => {
   expect(second.values).toEqual(['plums'])
 })
 
+test('bytes of a frame that is not whole yet are counted, and forgotten with it', async () => {
+  const { url, gateway } = await start()
+  const client = await Client.open(url)
+  client.socket.send('{"type":', { fin: false })
+  client.socket.send(' '.repeat(100_000), { fin: false })
+  await expect.poll(async () => (await gateway.load()).arrivingBytes).toBeGreaterThan(100_000)
+  client.socket.send('"pears"}', { fin: true })
+  await client.until('error')
+  expect((await gateway.load()).arrivingBytes).toBe(0)
+})
+
 test('a topic that appears is read by who asked for its pattern', async () => {
   const { url, broker } = await start()
   const client = await Client.open(url)
@@ -221,7 +232,7 @@ test('a client that asks without end and reads no answer is not listened to', as
 })
 
 test('a client that answers no ping is cut, and one that does is told that we are here', async () => {
-  const { url } = await start({ heartbeatMs: 20 })
+  const { url } = await start({ heartbeatMs: 50 })
   const silent = new WebSocket(url, socketProtocol, { autoPong: false })
   ends.push(() => silent.terminate())
   const client = await Client.open(url)

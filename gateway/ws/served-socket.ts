@@ -170,7 +170,7 @@ export class ServedSocket implements LiveSocket {
   }
 
   #beat(): void {
-    if (++this.#silentBeats > silentBeatsMax) return this.cut()
+    if (++this.#silentBeats >= silentBeatsMax) return this.cut()
     this.#socket.ping()
     // Clients see no pings: a welcome shows them that we are here, and who else is.
     if (!this.#saidSomething) this.#tell({ type: 'silent', servers: otherGateways(this.#deps.broker) })
