@@ -174,9 +174,13 @@ export function producerRangesOf(bytes: Uint8Array, header: BatchHeader): readon
   return ranges
 }
 
+/** The bytes of its records: those of their record sets, one behind the other. */
+export const recordsBytesOf = (bytes: Uint8Array, header: BatchHeader): Uint8Array =>
+  bytes.subarray(header.recordsAt, header.lengthBytes)
+
 /** The records of a batch, as views of its bytes, or what is wrong with them. */
 export function recordsOf(bytes: Uint8Array, header: BatchHeader): readonly LogRecord[] | RecordFault {
-  return decodeRecords(bytes.subarray(header.recordsAt, header.lengthBytes), header.count)
+  return decodeRecords(recordsBytesOf(bytes, header), header.count)
 }
 
 const magicGV = 0x4756

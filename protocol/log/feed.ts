@@ -28,6 +28,12 @@ export interface Head {
   readonly hash: Hash
 }
 
+/** Offsets `from <= offset < to`. Where it names stored records, both ends lie on batch boundaries. */
+export interface OffsetRange {
+  readonly from: number
+  readonly to: number
+}
+
 /** The feed that the same writer wrote before its last boot, and where it went on from it. */
 export interface Predecessor {
   readonly epoch: Epoch

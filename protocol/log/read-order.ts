@@ -7,12 +7,16 @@ export interface FeedToRead {
   readonly key: VectorKey
   /** To the feed that the same writer wrote before. */
   readonly link: Link | undefined
+  /** That one was forgotten, once retention had emptied it. */
+  readonly rooted: boolean
   /** The nextOffset up to which its records were delivered or passed over. */
   readonly position: number
   /** How far it goes here, on disk. */
   readonly nextOffset: number
   /** Time of the batch at `position`, once that was looked at. */
   readonly nextHlc: Hlc | undefined
+  /** Time of its opening, once that was looked at: see rule 3. */
+  readonly opened: Hlc | undefined
 }
 
 /**
@@ -20,11 +24,14 @@ export interface FeedToRead {
  * that are here, but no feed before its predecessor was read up to the link.
  *
  * 1. A feed that the reader's vector covers goes on there: its predecessors were read when it was begun.
- * 2. Any other waits until its predecessor was read, or passed over, up to the link; and that one for its own.
+ * 2. Any other waits until its predecessor was read, or passed over, up to the link; and that one for its own. One that was
+ *    forgotten is not waited for.
  * 3. It also waits while the vector covers a feed of the same writer that is not known here: that one may go on from it,
  *    and so imply it, which only its opening can tell (P5: a peer that does not have everything yet waits; its reader
  *    says so). So does a feed that the vector only implies: after damage two feeds may go on from one, and the unknown
- *    one imply more. (Simulator, seed 635.)
+ *    one imply more. (Simulator, seed 635.) Offsets go on from feed to feed, so one that is not covered beyond the beginning
+ *    of another does not imply it: a cursor may list what was forgotten long ago. Neither does what this one goes on from, nor what was gone on from before this one was opened: of a
+ *    writer that has lost its disk, all that it had read may be forgotten but for the last feed. (Simulator, seed 136.)
  * 4. Records of a predecessor beyond the link are ordinary records: they wait for nothing, and nothing for them.
  */
 export interface ReadView<Feed extends FeedToRead> {
@@ -38,10 +45,10 @@ export interface ReadView<Feed extends FeedToRead> {
 /** The feeds with records beyond the reader's position that may be read now. */
 export function readableFeeds<Feed extends FeedToRead>(view: ReadView<Feed>): Feed[] {
   const readable: Feed[] = []
-  let unclear: ReadonlySet<WriterHash> | undefined
+  let unknown: UnknownFeeds<Feed> | undefined
   for (const feed of view.feeds.values()) {
     if (feed.position >= feed.nextOffset) continue
-    if (view.lists(feed.key) || mayGoOn(feed, view, (unclear ??= writersOfUnknownFeeds(view)))) readable.push(feed)
+    if (view.lists(feed.key) || mayGoOn(feed, view, (unknown ??= unknownFeeds(view)))) readable.push(feed)
   }
   return readable
 }
@@ -64,29 +71,112 @@ export function startsBySince(feed: FeedToRead, { feeds, positions }: ReadView<F
     if (positions.has(at.key)) return false
     if (at.link === undefined) return true
     if (positions.has(at.link.predecessor)) return false
+    if (at.rooted) return forgottenBefore(at, { feeds, positions }) === undefined
     at = feeds.get(at.link.predecessor)
   }
   return true
 }
 
-function writersOfUnknownFeeds({ feeds, positions }: ReadView<FeedToRead>): ReadonlySet<WriterHash> {
-  const writers = new Set<WriterHash>()
-  for (const key of positions.keys()) if (!feeds.has(key)) writers.add(writerOfKey(key))
-  return writers
+/**
+ * Where the vector ends before a feed whose predecessor was forgotten: the furthest feed of the same writer that cannot go on
+ * from this one. What is between, retention has let go of. What is known here of that one is still read. Undefined when
+ * it has none.
+ */
+export function forgottenBefore(
+  { key, link, rooted }: FeedToRead,
+  { feeds, positions }: Pick<ReadView<FeedToRead>, 'feeds' | 'positions'>,
+): { readonly feed: VectorKey; readonly nextOffset: number } | undefined {
+  if (!rooted || link === undefined) return undefined
+  let last: { feed: VectorKey; nextOffset: number } | undefined
+  for (const [feed, position] of positions) {
+    if (feed === key || writerOfKey(feed) !== writerOfKey(key)) continue
+    const nextOffset = Math.max(position, Math.min(feeds.get(feed)?.nextOffset ?? 0, link.nextOffset))
+    const isBefore = feed === link.predecessor || nextOffset <= link.nextOffset
+    if (isBefore && nextOffset > (last?.nextOffset ?? -1)) last = { feed, nextOffset }
+  }
+  return last
 }
 
-function mayGoOn(
-  feed: FeedToRead,
-  { feeds, positions }: ReadView<FeedToRead>,
-  unclear: ReadonlySet<WriterHash>,
+/** Feeds that are held up by rule 3, and those whose openings may tell that they need not be, of which the time is not known. */
+export function unclearFeeds<Feed extends FeedToRead>(view: ReadView<Feed>): Feed[] {
+  const unknown = unknownFeeds(view)
+  const unclear = new Set<Feed>()
+  for (const feed of view.feeds.values()) {
+    if (unknown.size === 0) break
+    if (feed.position >= feed.nextOffset || view.lists(feed.key)) continue
+    const after = impliers(feed, view.feeds, unknown).map((one) => one.after)
+    // One without any holds it up whatever the others say.
+    if (after.length > 0 && after.every((feeds) => feeds.length > 0))
+      for (const one of [feed, ...after.flat()]) if (one.opened === undefined) unclear.add(one)
+  }
+  return [...unclear]
+}
+
+interface UnknownFeed<Feed> {
+  readonly key: VectorKey
+  readonly nextOffset: number
+  /** Those known here that go on from it. */
+  readonly after: readonly Feed[]
+}
+
+type UnknownFeeds<Feed> = ReadonlyMap<WriterHash, readonly UnknownFeed<Feed>[]>
+
+/** By writer, the entries of the vector for feeds that are not known here. */
+function unknownFeeds<Feed extends FeedToRead>({ feeds, positions }: ReadView<Feed>): UnknownFeeds<Feed> {
+  const unknown = [...positions].filter(([key]) => !feeds.has(key))
+  if (unknown.length === 0) return new Map()
+  const after = Map.groupBy(feeds.values(), ({ link }) => link?.predecessor)
+  const all = unknown.map(([key, nextOffset]) => ({ key, nextOffset, after: after.get(key) ?? [] }))
+  return Map.groupBy(all, ({ key }) => writerOfKey(key))
+}
+
+/** True when the vector covers a feed that is not known here, and that may go on from this one (rule 3). */
+export const mayBeImplied = (feed: FeedToRead, view: ReadView<FeedToRead>): boolean =>
+  isImplied(feed, view.feeds, unknownFeeds(view))
+
+const isImplied = <Feed extends FeedToRead>(
+  feed: Feed,
+  feeds: ReadonlyMap<VectorKey, Feed>,
+  unknown: UnknownFeeds<Feed>,
+): boolean =>
+  impliers(feed, feeds, unknown).some(({ after }) => !after.some(({ opened }) => isLater(feed.opened, opened)))
+
+/** Feeds go on from feeds of the same writer, never from further back than these begin, and never in a ring. */
+function impliers<Feed extends FeedToRead>(
+  feed: Feed,
+  feeds: ReadonlyMap<VectorKey, Feed>,
+  unknown: UnknownFeeds<Feed>,
+): readonly UnknownFeed<Feed>[] {
+  const base = feed.link?.nextOffset ?? 0
+  const further = unknown.get(writerOfKey(feed.key))?.filter(({ nextOffset }) => nextOffset > base) ?? []
+  return further.length === 0 ? further : further.filter(({ key }) => key !== unknownBefore(feed, feeds))
+}
+
+const isLater = (a: Hlc | undefined, b: Hlc | undefined): boolean =>
+  a !== undefined && b !== undefined && compareHlc(a, b) > 0
+
+/** The first feed before this one that is not known here. */
+function unknownBefore(feed: FeedToRead, feeds: ReadonlyMap<VectorKey, FeedToRead>): VectorKey | undefined {
+  let at: FeedToRead | undefined = feed
+  for (let steps = 0; steps <= feeds.size; steps++) {
+    const before: VectorKey | undefined = at.link?.predecessor
+    at = before && feeds.get(before)
+    if (at === undefined) return before
+  }
+  return undefined
+}
+
+function mayGoOn<Feed extends FeedToRead>(
+  feed: Feed,
+  { feeds, positions }: ReadView<Feed>,
+  unknown: UnknownFeeds<Feed>,
 ): boolean {
-  // Feeds go on from feeds of the same writer.
-  if (unclear.has(writerOfKey(feed.key))) return false
+  if (isImplied(feed, feeds, unknown)) return false
   let at = feed
   for (let steps = 0; steps <= feeds.size; steps++) {
     if (positions.has(at.key)) return true
     // Below offset 0 there is nothing to wait for.
-    if (at.link === undefined || at.link.nextOffset === 0) return true
+    if (at.link === undefined || at.link.nextOffset === 0 || at.rooted) return true
     const predecessor = feeds.get(at.link.predecessor)
     if (predecessor === undefined || predecessor.position < at.link.nextOffset) return false
     at = predecessor

@@ -1,3 +1,4 @@
+import { assert } from '#protocol/assert'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import { textOf, utf8 } from '#protocol/text'
@@ -102,6 +103,59 @@ export function decodeRecords(bytes: Uint8Array, count: number): readonly LogRec
     records.push(record)
   }
   return reader.at === bytes.length ? records : 'bytesLeftOver'
+}
+
+/** Records of a set, by their indexes in it. */
+export interface Piece {
+  readonly firstIndex: number
+  readonly count: number
+}
+
+/** Each record of `bytes` as a view, undefined if they are not `count` whole ones. What is in the records is not looked at. */
+export function splitRecords({ bytes, count }: Pick<RecordSet, 'bytes' | 'count'>): readonly Uint8Array[] | undefined {
+  const reader = new ByteReader(bytes)
+  const records: Uint8Array[] = []
+  while (records.length < count && reader.fault === undefined) {
+    const start = reader.at
+    const length = reader.u32()
+    if (length < 4) return undefined
+    reader.take(length - 4)
+    records.push(bytes.subarray(start, start + length))
+  }
+  return reader.fault === undefined && reader.at === bytes.length ? records : undefined
+}
+
+/** A set of these records of another one, in order. */
+export function recordSetOf(set: RecordSet, pieces: readonly Piece[]): RecordSet {
+  const all = splitRecords(set)
+  assert(all !== undefined, 'a set is made of whole records')
+  const records = pieces.flatMap(({ firstIndex, count }) => all.slice(firstIndex, firstIndex + count))
+  const length = records.reduce((sum, record) => sum + record.length, 0)
+  return {
+    bytes: concat(records, length),
+    count: records.length,
+    producerRanges: rangesOfPieces(pieces, set.producerRanges),
+  }
+}
+
+/** Of producer ranges what lies in these pieces, counted as if they stood one behind the other. */
+export function rangesOfPieces<R extends Pick<ProducerRange, 'firstSeq' | 'firstIndex' | 'count'>>(
+  pieces: readonly Piece[],
+  ranges: readonly R[],
+): readonly R[] {
+  let before = 0
+  return pieces.flatMap((piece) => {
+    const moved = before - piece.firstIndex
+    before += piece.count
+    return ranges.flatMap((range) => {
+      const from = Math.max(range.firstIndex, piece.firstIndex)
+      const to = Math.min(range.firstIndex + range.count, piece.firstIndex + piece.count)
+      if (from >= to) return []
+      return [
+        { ...range, firstSeq: range.firstSeq + from - range.firstIndex, firstIndex: from + moved, count: to - from },
+      ]
+    })
+  })
 }
 
 const flagKey = 1

@@ -1,11 +1,14 @@
 // Goal: vectors merge like sets of records, and an entry stands for all that its writer wrote before it.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Epoch, Hash, PeerId } from '#protocol/ids'
+import type { Epoch, Hash, PeerId, TopicId } from '#protocol/ids'
+import { encodeCursor } from './cursor.ts'
 import type { Opening } from './feed.ts'
+import { hlcZero } from './hybrid-clock.ts'
 import { pureDigests } from './pure-digests.ts'
 import { advanceVector, compareVectors, coversVector, type Lineage, lineageOf, mergeVectors } from './version-vector.ts'
 import { normalizeVector, positionOf, positionsOf, type VectorKey, type VersionVector } from './version-vector.ts'
+import { epochOfKey, vectorKeyOf, type WriterHash, writerOfKey } from './version-vector.ts'
 
 const key = (name: string) => name as VectorKey
 const vector = (entries: Record<string, number>): VersionVector =>
@@ -33,6 +36,26 @@ test('what lies beyond a link is not implied: its entry stays', () => {
 test('implied entries are dropped, unknown ones stay', () => {
   const all = vector({ oak1: 10, oak2: 15, oak3: 20, unknown: 4 })
   expect(plain(normalizeVector(all, oakRuns))).toEqual({ oak3: 20, unknown: 4 })
+})
+
+test('of 10,000 finished runs of three writers a cursor lists three, in at most 4 KiB', () => {
+  const writers = ['a', 'b', 'c'].map((name) => name.repeat(16) as WriterHash)
+  const runs = Array.from({ length: 10_000 }, (_, run) => {
+    const writer = writers[run % 3] as WriterHash
+    const epochAt = (index: number) => index.toString(16).padStart(16, '0') as Epoch
+    return { feed: vectorKeyOf(writer, epochAt(run)), before: vectorKeyOf(writer, epochAt(run - 3)), end: run + 1, run }
+  })
+  const links = runs.filter(({ run }) => run >= 3)
+  const lineage: Lineage = new Map(
+    links.map(({ feed, before, end }) => [feed, { predecessor: before, nextOffset: end - 3 }]),
+  )
+  const kept = normalizeVector(new Map(runs.map(({ feed, end }) => [feed, end])), lineage)
+  expect([...kept.values()]).toEqual([9_998, 9_999, 10_000])
+  const entries = [...kept].map(([feed, nextOffset]) => {
+    return { writer: writerOfKey(feed), epoch: epochOfKey(feed) as Epoch, nextOffset, hashPrefix: '00000000' }
+  })
+  const topicId = '0'.repeat(32) as TopicId
+  expect(encodeCursor({ topicId, sinceHlc: hlcZero, entries }, pureDigests).length).toBeLessThanOrEqual(4_096)
 })
 
 test('two runs may go on from the same one, as after a restored backup: the further link counts', () => {

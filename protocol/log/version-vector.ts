@@ -20,6 +20,8 @@ export const writerHashOf = (peer: PeerId, digests: Digests): WriterHash =>
 
 export const vectorKeyOf = (writer: WriterHash, epoch: Epoch): VectorKey => `${writer}/${epoch}` as VectorKey
 
+export const epochOfKey = (key: VectorKey): string => key.slice(17)
+
 export const writerOfKey = (key: VectorKey): WriterHash => key.slice(0, 16) as WriterHash
 
 /** Where a feed goes on from the feed that its writer wrote before. */

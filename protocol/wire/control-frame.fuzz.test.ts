@@ -36,6 +36,7 @@ const update: fc.Arbitrary<MemberUpdate> = fc.record(
     by: peer,
     reason: name,
     facts,
+    status: fc.record({ type: fc.constantFrom('member', 'leaving', 'forgotten'), generation: count }),
   },
   { requiredKeys: ['peer', 'state', 'incarnation', 'by', 'reason'] },
 )
@@ -48,6 +49,8 @@ const digest: fc.Arbitrary<FeedDigest> = fc.record({
   hash: hexId(32) as fc.Arbitrary<Hash>,
 })
 
+const replaced = fc.array(fc.integer({ min: 0, max: 255 }), { maxLength: 256 })
+
 const controlMessages: fc.Arbitrary<ControlMessage> = fc.oneof(
   fc.record({ type: fc.constantFrom('ping', 'ack', 'nack'), ref: count, updates }),
   fc.record({ type: fc.constant('pingRequest'), ref: count, target: peer, updates }),
@@ -59,7 +62,26 @@ const controlMessages: fc.Arbitrary<ControlMessage> = fc.oneof(
     reply: fc.boolean(),
     more: fc.boolean(),
   }),
-  fc.record({ type: fc.constant('digest'), epoch, feeds: fc.array(digest), initial: fc.boolean(), more: fc.boolean() }),
+  fc.record({ type: fc.constant('summary'), epoch, root: hexId(8) }),
+  fc.record({ type: fc.constant('summaryDiffers'), buckets: hexId(8 * 256) }),
+  fc.record(
+    {
+      type: fc.constant('digest'),
+      feeds: fc.array(digest),
+      gone: fc.array(feed),
+      listing: fc.record({ replaced, more: fc.boolean() }),
+    },
+    { requiredKeys: ['type', 'feeds'] },
+  ),
+  fc.record({
+    type: fc.constant('handoff'),
+    ref: count,
+    feed,
+    nextOffset: count,
+    hash: hexId(32) as fc.Arbitrary<Hash>,
+  }),
+  fc.record({ type: fc.constant('handoffConfirmed'), ref: count }),
+  fc.record({ type: fc.constantFrom('flush', 'flushed'), ref: wantRef }),
   fc.record({
     type: fc.constant('want'),
     ref: wantRef,
@@ -67,8 +89,12 @@ const controlMessages: fc.Arbitrary<ControlMessage> = fc.oneof(
     position: fc.oneof(fc.constant(-1), count),
     bytesMax: count,
   }),
-  fc.record({ type: fc.constant('digestMore') }),
+  fc.record({ type: fc.constantFrom('pushPullMore', 'digestMore', 'followMore') }),
+  fc.record({ type: fc.constant('follow'), topics: fc.array(topicId), on: fc.boolean() }),
+  fc.record({ type: fc.constant('followed'), topics: fc.array(topicId), more: fc.boolean() }),
   fc.record({ type: fc.constant('wantMissing'), ref: wantRef }),
+  fc.record({ type: fc.constant('clock'), wallMs: count }),
+  fc.record({ type: fc.constant('disk'), full: fc.boolean() }),
   fc.record({ type: fc.constant('credit'), bytes: count }),
 )
 

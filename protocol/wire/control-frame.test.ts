@@ -15,6 +15,8 @@ const ordersOfOak: FeedId = {
   epoch: '00000000000000a1' as Epoch,
 }
 const chainHash = 'ab'.repeat(32) as Hash
+const floorHash = 'cd'.repeat(32) as Hash
+const trimmed = { feed: ordersOfOak, floor: 2, floorHash, keptFrom: 3, nextOffset: 9, hash: chainHash }
 
 const decodedJson = (value: unknown): unknown => decodeControl(utf8(JSON.stringify(value)))
 
@@ -49,14 +51,52 @@ describe('vectors', () => {
     [
       {
         type: 'digest',
-        epoch: ordersOfOak.epoch,
         feeds: [{ feed: ordersOfOak, floor: 0, keptFrom: 0, nextOffset: 9, hash: chainHash }],
-        initial: true,
-        more: false,
+        listing: { replaced: [7, 255], more: true },
       },
-      `{"type":"digest","epoch":"00000000000000a1","feeds":[["000102030405060708090a0b0c0d0e0f","${oak}","00000000000000a1",` +
-        `0,0,9,"${chainHash}"]],"initial":true,"more":false}`,
+      `{"type":"digest","feeds":[["000102030405060708090a0b0c0d0e0f","${oak}","00000000000000a1",` +
+        `0,0,9,"${chainHash}"]],"listing":{"replaced":[7,255],"more":true}}`,
     ],
+    [
+      { type: 'summary', epoch: ordersOfOak.epoch, root: '0123456789abcdef' },
+      '{"type":"summary","epoch":"00000000000000a1","root":"0123456789abcdef"}',
+    ],
+    [
+      { type: 'want', ref: 13, feed: ordersOfOak, position: 3, end: 8, bytesMax: 262_144 },
+      '{"type":"want","ref":13,"feed":["000102030405060708090a0b0c0d0e0f",' +
+        `"${oak}","00000000000000a1"],"position":3,"end":8,"bytesMax":262144}`,
+    ],
+    [
+      {
+        type: 'digest',
+        feeds: [{ ...trimmed, holes: [{ from: 5, to: 7 }], rooted: true }, trimmed],
+      },
+      `{"type":"digest","feeds":[["000102030405060708090a0b0c0d0e0f","${oak}","00000000000000a1",` +
+        `2,3,9,"${chainHash}",{"floorHash":"${floorHash}","holes":[[5,7]],"rooted":true}],` +
+        `["000102030405060708090a0b0c0d0e0f","${oak}","00000000000000a1",2,3,9,"${chainHash}",{"floorHash":"${floorHash}"}]]}`,
+    ],
+    [
+      { type: 'follow', topics: [ordersOfOak.topicId], on: true },
+      '{"type":"follow","topics":["000102030405060708090a0b0c0d0e0f"],"on":true}',
+    ],
+    [
+      { type: 'followed', topics: [ordersOfOak.topicId], more: false },
+      '{"type":"followed","topics":["000102030405060708090a0b0c0d0e0f"],"more":false}',
+    ],
+    [{ type: 'disk', full: true }, '{"type":"disk","full":true}'],
+    [
+      { type: 'digest', feeds: [], gone: [ordersOfOak] },
+      `{"type":"digest","feeds":[],"gone":[["000102030405060708090a0b0c0d0e0f","${oak}","00000000000000a1"]]}`,
+    ],
+    [
+      { type: 'handoff', ref: 3, feed: ordersOfOak, nextOffset: 9, hash: chainHash },
+      `{"type":"handoff","ref":3,"feed":["000102030405060708090a0b0c0d0e0f","${oak}","00000000000000a1"],` +
+        `"nextOffset":9,"hash":"${chainHash}"}`,
+    ],
+    [{ type: 'handoffConfirmed', ref: 3 }, '{"type":"handoffConfirmed","ref":3}'],
+    [{ type: 'flush', ref: 4 }, '{"type":"flush","ref":4}'],
+    [{ type: 'flushed', ref: 4 }, '{"type":"flushed","ref":4}'],
+    [{ type: 'clock', wallMs: 1_767_225_600_000 }, '{"type":"clock","wallMs":1767225600000}'],
     [{ type: 'credit', bytes: 4096 }, '{"type":"credit","bytes":4096}'],
   ]
 
@@ -73,12 +113,33 @@ describe('sizes', () => {
     const frameOf = (count: number) =>
       encodeControl({
         type: 'digest',
-        epoch: ordersOfOak.epoch,
         feeds: Array.from({ length: count }, () => entry),
-        initial: true,
-        more: true,
       })
     expect((frameOf(101).length - frameOf(1).length) / 100).toBeLessThan(200)
+  })
+
+  test('a digest of the most feeds with the most holes fits into a control frame', () => {
+    const most = Number.MAX_SAFE_INTEGER
+    const holes = Array.from(
+      { length: limits.digestHolesPerMessageMax / limits.digestFeedsPerMessageMax },
+      (_, index) => {
+        return { from: most - 100 + 3 * index, to: most - 99 + 3 * index }
+      },
+    )
+    const feed = { ...ordersOfOak, writer: 'a'.repeat(128) as PeerId }
+    const entry = {
+      feed,
+      floor: most,
+      floorHash,
+      keptFrom: most,
+      holes,
+      nextOffset: most,
+      hash: chainHash,
+      rooted: true,
+    } as const
+    const feeds = Array.from({ length: limits.digestFeedsPerMessageMax }, () => entry)
+    const message: ControlMessage = { type: 'digest', feeds }
+    expect(decodeControl(encodeControl(message))).toEqual(message)
   })
 
   test('the longest list of the largest members fits into a control frame', () => {
@@ -125,8 +186,21 @@ describe('what a remote peer may get wrong', () => {
     ['a want that would answer a push', wantWith({ ref: 0 }), 'badField', '.ref'],
     ['a want whose ref is no u32', wantWith({ ref: 2 ** 32 }), 'badField', '.ref'],
     ['a position below nothing', wantWith({ position: -2 }), 'badField', '.position'],
-    ['a feed without an epoch', wantWith({ feed: [ordersOfOak.topicId, oak] }), 'badField', '.feed'],
+    ['a feed without an epoch', wantWith({ feed: [ordersOfOak.topicId, oak] }), 'badField', '.feed[2]'],
     ['a topic id in capitals', wantWith({ feed: ['0A'.repeat(16), oak, ordersOfOak.epoch] }), 'badField', '.feed[0]'],
+    [
+      'holes that overlap',
+      digestWith({
+        holes: [
+          [1, 4],
+          [3, 5],
+        ],
+      }),
+      'badField',
+      '.feeds[0][7].holes',
+    ],
+    ['a hole of nothing', digestWith({ holes: [[4, 4]] }), 'badField', '.feeds[0][7].holes'],
+    ['a feed that is not rooted, at length', digestWith({ rooted: false }), 'badField', '.feeds[0][7].rooted'],
     ['a state that SWIM has not', gossipWith({ state: 'tired' }), 'badField', '.updates[0].state'],
     ['a peer id with a slash', gossipWith({ peer: 'oak/elm' }), 'badField', '.updates[0].peer'],
     ['facts without a counter', gossipWith({ facts: { name: 'ash' } }), 'badField', '.updates[0].facts.addresses'],
@@ -179,6 +253,11 @@ describe('what a remote peer may get wrong', () => {
 function wantWith(change: object): object {
   const feed = [ordersOfOak.topicId, ordersOfOak.writer, ordersOfOak.epoch]
   return { type: 'want', ref: 1, feed, position: 0, bytesMax: 1, ...change }
+}
+
+function digestWith(more: object): object {
+  const entry = [ordersOfOak.topicId, ordersOfOak.writer, ordersOfOak.epoch, 0, 0, 9, chainHash, more]
+  return { type: 'digest', feeds: [entry] }
 }
 
 function gossipWith(change: object): object {

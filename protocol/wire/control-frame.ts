@@ -1,13 +1,16 @@
 import { assert } from '#protocol/assert'
 import { limits } from '#protocol/limits'
 import { textOf, utf8 } from '#protocol/text'
-import type { FeedId } from '#protocol/log/feed'
-import type { MemberFacts, MemberUpdate, MembershipMessage } from '#protocol/membership/messages'
+import type { Hash } from '#protocol/ids'
+import type { FeedId, OffsetRange } from '#protocol/log/feed'
+import type { OffsetRanges } from '#protocol/log/offset-ranges'
+import type { MemberFacts, MemberUpdate, MembershipMessage, RegistryStatus } from '#protocol/membership/messages'
 import type { FeedDigest, ReplicationMessage } from '#protocol/replication/messages'
+import { bucketCount } from '#protocol/replication/set-hash'
 import { faultOf } from './fault.ts'
 import type { WireFault } from './fault.ts'
 import { Bad, epoch, flag, hash, list, mapped, matching, object, oneOf, optional } from './validate.ts'
-import { peerId, prose, text, topicId, tuple, whole } from './validate.ts'
+import { peerId, prose, satisfying, text, topicId, tuple, whole, yes } from './validate.ts'
 import type { Check } from './validate.ts'
 
 /** What travels on the control stream of a link: one JSON object per frame (ADR 0005; every field in README.md). */
@@ -44,16 +47,23 @@ function parseJson(json: string): unknown {
   }
 }
 
-type WireDigest = readonly [...WireFeed, floor: number, keptFrom: number, nextOffset: number, hash: FeedDigest['hash']]
+type WireDigest = readonly [...WireFeed, ...WireHead, more: WireMore | undefined]
+type WireHead = readonly [floor: number, keptFrom: number, nextOffset: number, hash: Hash]
 type WireFeed = readonly [FeedId['topicId'], FeedId['writer'], FeedId['epoch']]
+type WireMore = Pick<FeedDigest, 'floorHash' | 'holes' | 'rooted'>
 
 function wireForm(message: ControlMessage): object {
   switch (message.type) {
     case 'digest':
       assert(message.feeds.length <= limits.digestFeedsPerMessageMax, 'a large digest is split')
-      return { ...message, feeds: message.feeds.map(wireDigest) }
+      return { ...message, feeds: message.feeds.map(wireDigest), gone: message.gone?.map(wireFeed) }
     case 'want':
+    case 'handoff':
       return { ...message, feed: wireFeed(message.feed) }
+    case 'follow':
+    case 'followed':
+      assert(message.topics.length <= limits.followTopicsPerMessageMax, 'many topics are followed by several messages')
+      return message
     case 'pushPull':
       assert(message.members.length <= limits.membersPerMessageMax, 'a large push-pull is split')
       return message
@@ -64,8 +74,17 @@ function wireForm(message: ControlMessage): object {
     case 'gossip':
       assert(message.updates.length <= limits.updatesPerMessageMax, 'updates are chosen within the bound')
       return message
+    case 'pushPullMore':
+    case 'summary':
+    case 'summaryDiffers':
     case 'digestMore':
+    case 'followMore':
     case 'wantMissing':
+    case 'disk':
+    case 'flush':
+    case 'flushed':
+    case 'handoffConfirmed':
+    case 'clock':
     case 'credit':
       return message
   }
@@ -73,14 +92,21 @@ function wireForm(message: ControlMessage): object {
 
 const wireFeed = (feed: FeedId): WireFeed => [feed.topicId, feed.writer, feed.epoch]
 
-/** A digest lists hundreds of feeds, so its entries go without names: about 190 bytes each. */
-const wireDigest = (digest: FeedDigest): WireDigest => [
-  ...wireFeed(digest.feed),
-  digest.floor,
-  digest.keptFrom,
-  digest.nextOffset,
-  digest.hash,
-]
+/** A digest lists hundreds of feeds, so its entries go without names: about 190 bytes each. What is rare has some. */
+function wireDigest({
+  feed,
+  floor,
+  keptFrom,
+  nextOffset,
+  hash,
+  floorHash,
+  holes,
+  rooted,
+}: FeedDigest): readonly unknown[] {
+  const head = [...wireFeed(feed), floor, keptFrom, nextOffset, hash]
+  if (floorHash === undefined && holes === undefined && rooted === undefined) return head
+  return [...head, { floorHash, holes: holes?.map(({ from, to }) => [from, to]), rooted }]
+}
 
 const typed = object({ type: text(32) })
 const count = whole(0)
@@ -91,12 +117,31 @@ const feed = mapped(tuple<WireFeed>(topicId, peerId, epoch), ([topic, writer, bo
   return { topicId: topic, writer, epoch: boot }
 })
 
+const range = mapped(tuple<readonly [number, number]>(count, count), ([from, to]): OffsetRange => ({ from, to }))
+
+/** In order and apart from each other: what is not makes a frame as bad as a wrong type. */
+const holes = satisfying(list(range, limits.feedHolesMax), (ranges) =>
+  ranges.every(({ from, to }, index) => from < to && from > (ranges[index - 1]?.to ?? -1)),
+)
+
+const more = object<WireMore>({
+  floorHash: optional(hash) as Check<Hash>,
+  holes: optional(holes) as Check<OffsetRanges>,
+  rooted: optional(yes) as Check<true>,
+})
+
 const digest = mapped(
-  tuple<WireDigest>(topicId, peerId, epoch, count, count, count, hash),
-  ([topic, writer, boot, floor, keptFrom, nextOffset, chain]): FeedDigest => {
-    return { feed: { topicId: topic, writer, epoch: boot }, floor, keptFrom, nextOffset, hash: chain }
+  tuple<WireDigest>(topicId, peerId, epoch, count, count, count, hash, optional(more)),
+  ([topic, writer, boot, floor, keptFrom, nextOffset, chain, rare]): FeedDigest => {
+    return { feed: { topicId: topic, writer, epoch: boot }, floor, keptFrom, nextOffset, hash: chain, ...rare }
   },
 )
+
+/** 8 bytes in hex for each bucket; for a root one. */
+const hashOfSet = (buckets: number): Check<string> => matching(new RegExp(`^[0-9a-f]{${16 * buckets}}$`), 16 * buckets)
+
+type Listing = NonNullable<Extract<ReplicationMessage, { type: 'digest' }>['listing']>
+const listing = object<Listing>({ replaced: list(whole(0, bucketCount - 1), bucketCount), more: flag })
 
 /** `host:port`, an IPv6 host in brackets. */
 const address = matching(
@@ -114,16 +159,22 @@ const facts = object<MemberFacts>({
   counter: count,
 })
 
+const status = object<RegistryStatus>({ type: oneOf('member', 'leaving', 'forgotten'), generation: count })
+
 const update = object<MemberUpdate>({
   peer: peerId,
   state: oneOf('alive', 'suspect', 'dead', 'left'),
   incarnation: count,
   by: peerId,
   reason: prose(limits.reasonLengthMax),
+  confirmedBy: optional(list(peerId, limits.confirmationsPerUpdateMax)) as Check<MemberUpdate['confirmedBy'] & {}>,
   facts: optional(facts) as Check<MemberFacts>,
+  status: optional(status) as Check<RegistryStatus>,
 })
 
 const updates = list(update, limits.updatesPerMessageMax)
+
+const followTopics = list(topicId, limits.followTopicsPerMessageMax)
 
 type CheckOf<Type> = Check<Extract<ControlMessage, { type: Type }>>
 const checkOf: { readonly [Type in ControlMessage['type']]: CheckOf<Type> } = {
@@ -139,16 +190,34 @@ const checkOf: { readonly [Type in ControlMessage['type']]: CheckOf<Type> } = {
     reply: flag,
     more: flag,
   }),
+  pushPullMore: object({ type: oneOf('pushPullMore') }),
+  summary: object({ type: oneOf('summary'), epoch, root: hashOfSet(1) }),
+  summaryDiffers: object({ type: oneOf('summaryDiffers'), buckets: hashOfSet(bucketCount) }),
   digest: object({
     type: oneOf('digest'),
-    epoch,
     feeds: list(digest, limits.digestFeedsPerMessageMax),
-    initial: flag,
-    more: flag,
+    gone: optional(list(feed, limits.digestFeedsPerMessageMax)) as Check<readonly FeedId[]>,
+    listing: optional(listing) as Check<Listing>,
   }),
-  want: object({ type: oneOf('want'), ref: wantRef, feed, position: whole(-1), bytesMax: count }),
+  want: object({
+    type: oneOf('want'),
+    ref: wantRef,
+    feed,
+    position: whole(-1),
+    end: optional(count) as Check<number>,
+    bytesMax: count,
+  }),
+  flush: object({ type: oneOf('flush'), ref: wantRef }),
+  flushed: object({ type: oneOf('flushed'), ref: wantRef }),
   digestMore: object({ type: oneOf('digestMore') }),
+  follow: object({ type: oneOf('follow'), topics: followTopics, on: flag }),
+  followed: object({ type: oneOf('followed'), topics: followTopics, more: flag }),
+  followMore: object({ type: oneOf('followMore') }),
   wantMissing: object({ type: oneOf('wantMissing'), ref: wantRef }),
+  disk: object({ type: oneOf('disk'), full: flag }),
+  handoff: object({ type: oneOf('handoff'), ref: count, feed, nextOffset: count, hash }),
+  handoffConfirmed: object({ type: oneOf('handoffConfirmed'), ref: count }),
+  clock: object({ type: oneOf('clock'), wallMs: count }),
   credit: object({ type: oneOf('credit'), bytes: count }),
 }
 

@@ -51,6 +51,9 @@ export interface PublishFrame {
   readonly ack?: string
   /** Such as `2s`. */
   readonly wait?: string
+  /** By which a retry is recognized: the number of the first record, the others follow; or a key of this frame. */
+  readonly producer?: { readonly id: string; readonly epoch?: number; readonly seq: number }
+  readonly idempotencyKey?: string
 }
 
 /** `Rec` and `Gap` are the records and gaps of the gateway's JSON. */
@@ -82,14 +85,18 @@ export interface SocketLimits {
   readonly publishesInFlight: number
 }
 
-export type EventFrame<Gap = object> = { readonly type: 'event'; readonly sub: string } & (
-  | { readonly event: 'caught-up' }
-  /** `cursor` where no records follow that bring it. */
-  | { readonly event: 'gap'; readonly topic: string; readonly gap: Gap; readonly cursor?: string }
-  /** Names of members: those of `known` that are believed to live. */
-  | { readonly event: 'partition'; readonly reachable: readonly string[]; readonly known: readonly string[] }
-  | { readonly event: 'healed' }
-)
+export type EventFrame<Gap = object> = { readonly type: 'event'; readonly sub: string } &
+  /** `isolated`: of some topic nobody who keeps it can be reached. It comes again without, once that has changed. */
+  (
+    | { readonly event: 'caught-up'; readonly isolated?: boolean }
+    /** `cursor` where no records follow that bring it. */
+    | { readonly event: 'gap'; readonly topic: string; readonly gap: Gap; readonly cursor?: string }
+    /** Names of members: those of `known` that are believed to live. */
+    | { readonly event: 'partition'; readonly reachable: readonly string[]; readonly known: readonly string[] }
+    | { readonly event: 'healed' }
+    /** One that is made under its name again is another topic, and read from its earliest record. */
+    | { readonly event: 'deleted'; readonly topic: string }
+  )
 
 export interface PublishedFrame {
   readonly type: 'published'

@@ -38,6 +38,8 @@ export const epoch = parsing(parseEpoch)
 export const hash = parsing(parseHash)
 
 export const flag = accepting((value): value is boolean => typeof value === 'boolean')
+/** For a flag that is left out when it is not set. */
+export const yes = accepting((value): value is true => value === true)
 
 /** A whole number in `[min, max]`; at most 2^53 − 1, so that every offset is exact. −0 becomes 0. */
 export const whole =
@@ -106,11 +108,11 @@ export const object =
     return result as T
   }
 
-/** An array with exactly these fields in this order: an object without the names. */
+/** An array with these fields in this order: an object without the names. Optional ones may be missing at the end. */
 export const tuple =
   <T extends readonly unknown[]>(...fields: { readonly [Index in keyof T]: Check<T[Index]> }): Check<T> =>
   (value) => {
-    if (!Array.isArray(value) || value.length < fields.length) return here
+    if (!Array.isArray(value)) return here
     const result: unknown[] = []
     for (const [index, check] of fields.entries()) {
       const field = check(value[index])
@@ -118,6 +120,14 @@ export const tuple =
       result.push(field)
     }
     return result as unknown as T
+  }
+
+/** A value that passes the check, and this one of its kind too. */
+export const satisfying =
+  <T>(check: Check<T>, accepts: (value: T) => boolean): Check<T> =>
+  (value) => {
+    const checked = check(value)
+    return checked instanceof Bad || accepts(checked) ? checked : here
   }
 
 export const mapped =
