@@ -4,13 +4,14 @@ import { limits } from '#protocol/limits'
 import type { Millis } from '#protocol/machine'
 import type { MembershipConfig } from './config.ts'
 import { Dissemination, retransmitLimit } from './dissemination.ts'
+import { type Double, DoubleWatch } from './double.ts'
 import { History } from './history.ts'
 import { MemberTable } from './member.ts'
 import type { Member, MemberChange, Supersedes } from './member.ts'
-import type { MemberFacts, MemberState, MemberUpdate } from './messages.ts'
+import type { MemberFacts, MemberState, MemberUpdate, RegistryStatus } from './messages.ts'
 import { Registry, sameFacts } from './registry.ts'
 import type { RegistryEntry } from './registry.ts'
-import { suspicionTimeoutMs } from './suspicion.ts'
+import { confirmationsMax, confirmedTimeoutMs } from './suspicion.ts'
 
 export interface BeliefsOptions {
   readonly self: PeerId
@@ -24,7 +25,13 @@ export interface BeliefsOptions {
 /** What one update has taught us. */
 export interface Lesson {
   readonly newFacts: boolean
+  /** What it is now, if that is another one. */
+  readonly newStatus?: RegistryStatus | undefined
   readonly change: MemberChange | undefined
+  /** Somebody held us for suspect or dead. */
+  readonly accused?: boolean
+  /** Somebody else lives under our identity. */
+  readonly double?: Double | undefined
 }
 
 const nothingNew: Lesson = { newFacts: false, change: undefined }
@@ -39,6 +46,7 @@ export class Beliefs {
   readonly members: MemberTable
   readonly dissemination: Dissemination
   readonly history = new History()
+  readonly doubles = new DoubleWatch()
   readonly #config: MembershipConfig
   #registryChanged = false
   #rejected = 0
@@ -53,14 +61,14 @@ export class Beliefs {
       sendsMax: () => retransmitLimit({ retransmitMult: config.retransmitMult, members: this.registry.size }),
     })
     this.#stateOurFacts(facts)
-    this.registry.setStatus(self, merged ? 'member' : 'joining')
+    this.registry.setJoining(self, !merged)
   }
 
   /** Incarnation 0 is below all that anybody says of itself, so what we believe at the start yields to every rumor. */
   start(nowMs: Millis): void {
     this.#stateOurselves({ state: 'alive', incarnation: 1, reason: 'started' }, nowMs)
     const reason = 'not heard of since this peer started'
-    for (const peer of this.registry.peers()) {
+    for (const peer of this.registry.known()) {
       if (peer === this.self) continue
       this.members.set({ peer, incarnation: 0, status: { type: 'dead' }, sinceMs: nowMs, by: this.self, reason })
     }
@@ -68,7 +76,7 @@ export class Beliefs {
 
   /** Our registry is that of a mesh, also after a restart. */
   becomeMember(): void {
-    this.registry.setStatus(this.self, 'member')
+    this.registry.setJoining(this.self, false)
     this.#registryChanged = true
   }
 
@@ -78,6 +86,7 @@ export class Beliefs {
   }
 
   isExpected(peer: PeerId): boolean {
+    if (!this.registry.belongs(peer)) return false
     const state = this.stateOf(peer)
     return state === 'alive' || state === 'suspect'
   }
@@ -109,27 +118,41 @@ export class Beliefs {
     const facts = this.registry.get(peer)?.facts
     if (member === undefined || facts === undefined) return undefined
     const { incarnation, status, by, reason } = member
-    return { peer, state: status.type, incarnation, by, reason, facts }
-  }
-
-  fullState(): readonly MemberUpdate[] {
-    return this.registry.peers().flatMap((peer) => this.updateOf(peer) ?? [])
+    const confirmedBy = status.type === 'suspect' ? [...status.accusers].filter((accuser) => accuser !== by) : []
+    const more = { ...(confirmedBy.length > 0 && { confirmedBy }), facts, ...this.#statusToTell(peer) }
+    return { peer, state: status.type, incarnation, by, reason, ...more }
   }
 
   learn(update: MemberUpdate, nowMs: Millis): Lesson {
     const { peer, facts } = update
     if (!this.#isCredible(update)) return this.#refuse()
-    if (peer === this.self) return this.#answerForOurselves(update, nowMs)
+    if (peer === this.self) return { ...this.#answerForOurselves(update, nowMs), newStatus: this.#learnStatus(update) }
     const merged = facts === undefined ? 'none' : this.registry.merge(peer, facts)
     if (!this.registry.has(peer)) return this.#refuse()
     const newFacts = merged !== 'none'
     this.#registryChanged ||= newFacts
-    const deadAtMs = nowMs + suspicionTimeoutMs(this.#config, this.registry.size)
+    const newStatus = this.#learnStatus(update)
     const reason = update.reason.slice(0, limits.reasonLengthMax)
-    const change = this.members.believe({ ...update, reason }, { nowMs, deadAtMs })
+    const [config, members] = [this.#config, this.registry.size]
+    const change = this.members.believe(
+      { ...update, reason },
+      {
+        nowMs,
+        timeoutMs: (confirmations) => confirmedTimeoutMs(config, members, confirmations),
+        confirmationsMax: confirmationsMax(config, members),
+      },
+    )
     if (newFacts || change !== undefined) this.dissemination.spread(peer)
     if (change !== undefined) this.#record(change, nowMs)
-    return { newFacts, change }
+    return { newFacts, newStatus, change }
+  }
+
+  /** Somebody decides here whether the peer belongs. */
+  decide(peer: PeerId, status: RegistryStatus): boolean {
+    if (!this.registry.mergeStatus(peer, status)) return false
+    this.#registryChanged = true
+    this.dissemination.spread(peer)
+    return true
   }
 
   /**
@@ -150,6 +173,15 @@ export class Beliefs {
     return this.registry.entries()
   }
 
+  #learnStatus({ peer, status = plainMember }: MemberUpdate): RegistryStatus | undefined {
+    return this.decide(peer, status) ? status : undefined
+  }
+
+  #statusToTell(peer: PeerId): Pick<MemberUpdate, 'status'> {
+    const status = this.registry.statusOf(peer)
+    return status === undefined || (status.type === 'member' && status.generation === 0) ? {} : { status }
+  }
+
   // Ourselves ---------------------------------------------------------------------------------------------------------
 
   /** Nobody else has the last word about us: a claim that would replace ours is topped by a higher incarnation (SWIM 4.2). */
@@ -163,7 +195,9 @@ export class Beliefs {
     const reason = `${verb} with incarnation ${incarnation}`
     const member = this.#stateOurselves({ state, incarnation, reason }, nowMs)
     this.#record({ member, from: update.state }, nowMs)
-    return nothingNew
+    const isOurWord = update.by === this.self && update.state === 'alive'
+    const double = isOurWord ? this.doubles.heard(update.facts?.addresses ?? [], nowMs) : undefined
+    return { ...nothingNew, accused: update.state === 'suspect' || update.state === 'dead', double }
   }
 
   #stateOurselves(
@@ -204,9 +238,17 @@ export class Beliefs {
     this.history.record({ atMs: nowMs, peer, from, to: status.type, incarnation, by, reason })
   }
 
-  #isCredible({ peer, incarnation, facts }: MemberUpdate): boolean {
+  #isCredible({ peer, incarnation, facts, status }: MemberUpdate): boolean {
     const leap = incarnation - (this.members.get(peer)?.incarnation ?? 0)
-    return isCounter(incarnation) && leap <= incarnationLeapMax && (facts === undefined || isCounter(facts.counter))
+    const generation = status?.generation ?? 0
+    const generationLeap = generation - (this.registry.statusOf(peer)?.generation ?? 0)
+    return (
+      isCounter(incarnation) &&
+      leap <= incarnationLeapMax &&
+      (facts === undefined || isCounter(facts.counter)) &&
+      isCounter(generation) &&
+      generationLeap <= incarnationLeapMax
+    )
   }
 
   #refuse(): Lesson {
@@ -214,6 +256,8 @@ export class Beliefs {
     return nothingNew
   }
 }
+
+const plainMember: RegistryStatus = { type: 'member', generation: 0 }
 
 /** No honest member refutes as often in its life; without a bound one lie would use up the numbers below 2^53. */
 const incarnationLeapMax = 2 ** 32

@@ -11,8 +11,21 @@ export interface MembershipConfig {
   readonly probeTimeoutMs: Millis
   /** Members asked to probe on our behalf. Higher: fewer false suspicions under loss, more traffic per failure. */
   readonly indirectProbes: number
-  /** A suspect is dead after suspicionMult · max(1, log10 N) · probeIntervalMs. Higher: fewer false deaths, slower. */
+  /**
+   * A suspect is dead after suspicionMult · max(1, log10 N) · probeIntervalMs at least: when suspicionMult − 2 others have
+   * confirmed the suspicion. Higher: fewer false deaths, slower.
+   */
   readonly suspicionMult: number
+  /**
+   * While nobody else has, it takes suspicionMaxMult times as long. Higher: an accuser that is slow itself does less harm, and
+   * a death that only one can see is known later. 1: as in SWIM.
+   */
+  readonly suspicionMaxMult: number
+  /**
+   * Probe intervals and timeouts are multiplied by 1 … awarenessMax, as this peer finds itself slow. Higher: a slow observer
+   * accuses less, and notices less. 1: as in SWIM.
+   */
+  readonly awarenessMax: number
   /** Rumors are sent once per interval, while there are any. Higher: less traffic, slower dissemination. */
   readonly gossipIntervalMs: Millis
   /** Members a rumor is sent to per interval. Higher: faster, more traffic. */
@@ -39,6 +52,8 @@ const lan: MembershipConfig = {
   probeTimeoutMs: 500,
   indirectProbes: 3,
   suspicionMult: 4,
+  suspicionMaxMult: 6,
+  awarenessMax: 8,
   gossipIntervalMs: 200,
   gossipFanout: 3,
   retransmitMult: 4,

@@ -1,10 +1,8 @@
 import { expect, test } from 'vitest'
-import { limits } from '#protocol/limits'
 import { membershipProfiles } from './config.ts'
 import { retransmitLimit } from './dissemination.ts'
-import { pushPullIntervalMs, pushPullMessages } from './push-pull.ts'
-import { suspicionTimeoutMs } from './suspicion.ts'
-import { peerOf, rumor } from './test-mesh.ts'
+import { pushPullIntervalMs } from './push-pull.ts'
+import { confirmationsMax, confirmedTimeoutMs, suspicionTimeoutMs } from './suspicion.ts'
 
 // Goal: the formulas of memberlist with its LAN values. Method: tables, computed by hand.
 
@@ -19,6 +17,22 @@ test.each([
   [1_000, 12_000],
 ])('among %i members a suspect has %i ms to refute', (members, expected) => {
   expect(Math.round(suspicionTimeoutMs(lan, members))).toBe(expected)
+})
+
+test.each([
+  [2, [4_000]],
+  [3, [4_000]],
+  [4, [24_000, 11_381, 4_000, 4_000]],
+  [1_000, [72_000, 34_144, 12_000]],
+] as const)('among %i members a suspicion lasts so long with 0, 1, 2 … confirmations: %j', (members, expected) => {
+  const timeouts = expected.map((_, confirmations) => Math.round(confirmedTimeoutMs(lan, members, confirmations)))
+  expect(timeouts).toEqual(expected)
+  expect(confirmationsMax(lan, members)).toBe(members < 4 ? 0 : 2)
+})
+
+test('as in SWIM, a suspicion lasts as long whoever shares it', () => {
+  const swim = { ...lan, suspicionMaxMult: 1 }
+  expect([0, 1, 2].map((confirmations) => confirmedTimeoutMs(swim, 100, confirmations))).toEqual([8_000, 8_000, 8_000])
 })
 
 test.each([
@@ -42,20 +56,4 @@ test.each([
   [1_024, 180_000],
 ])('among %i members full state is exchanged every %i ms', (members, expected) => {
   expect(pushPullIntervalMs(lan, members)).toBe(expected)
-})
-
-test.each([
-  [0, [0]],
-  [64, [64]],
-  [65, [64, 1]],
-  [200, [64, 64, 64, 8]],
-])('a full state of %i members goes in messages of %j', (count, expected) => {
-  expect(limits.membersPerMessageMax).toBe(64)
-  const members = Array.from({ length: count }, (_, i) => rumor(peerOf(`peer${i}`), 'alive', 1, peerOf('oak')))
-  const messages = pushPullMessages(members, { standing: 'merged', reply: true }).map(
-    (message) => message.type === 'pushPull' && message,
-  )
-  expect(messages.map((message) => message && message.members.length)).toEqual(expected)
-  expect(messages.map((message) => message && message.more)).toEqual(expected.map((_, i) => i < expected.length - 1))
-  expect(messages.flatMap((message) => (message ? message.members : []))).toEqual(members)
 })

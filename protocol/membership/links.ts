@@ -2,12 +2,21 @@ import type { PeerId } from '#protocol/ids'
 import type { Millis } from '#protocol/machine'
 import type { Standing } from './messages.ts'
 
+/** A full state that goes out page by page. */
+export interface StateLeft {
+  readonly peers: readonly PeerId[]
+  /** Asks for the other side's. */
+  readonly reply: boolean
+}
+
 interface Link {
   readonly sinceMs: Millis
   /** When we last told this peer what is believed of it. */
   toldAtMs: Millis
   /** When we last sent it our full state. */
   stateSentAtMs: Millis
+  /** What is left of it. */
+  stateLeft: StateLeft | undefined
   /** What it has last told of itself, over this link. */
   standing: Standing | undefined
   ping: { readonly ref: number; readonly sentAtMs: Millis } | undefined
@@ -43,7 +52,14 @@ export class Links {
 
   up(peer: PeerId, nowMs: Millis): void {
     const never = Number.NEGATIVE_INFINITY
-    const link = { toldAtMs: nowMs, stateSentAtMs: never, standing: undefined, ping: undefined, rttMs: undefined }
+    const link = {
+      toldAtMs: nowMs,
+      stateSentAtMs: never,
+      stateLeft: undefined,
+      standing: undefined,
+      ping: undefined,
+      rttMs: undefined,
+    }
     this.#links.set(peer, { sinceMs: nowMs, unansweredSinceMs: undefined, closedFor: undefined, ...link })
   }
 

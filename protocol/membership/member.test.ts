@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { claimOf, MemberTable, supersedes } from './member.ts'
+import type { PeerId } from '#protocol/ids'
+import { claimOf, MemberTable, type SuspicionTime, supersedes } from './member.ts'
 import type { MemberState, MemberUpdate } from './messages.ts'
 import { peerOf, rumor } from './test-mesh.ts'
 
@@ -8,7 +9,13 @@ import { peerOf, rumor } from './test-mesh.ts'
 // Method: the whole table of the rule, then its laws.
 
 const states: readonly MemberState[] = ['alive', 'suspect', 'dead', 'left']
-const [oak, elm, ash] = ['oak', 'elm', 'ash'].map(peerOf) as [ReturnType<typeof peerOf>, never, never]
+const [oak, elm, ash, fir, yew] = ['oak', 'elm', 'ash', 'fir', 'yew'].map(peerOf) as [
+  PeerId,
+  PeerId,
+  PeerId,
+  PeerId,
+  PeerId,
+]
 
 test.each<[claim: MemberState, known: MemberState, earlier: boolean, same: boolean, later: boolean]>([
   // Does the claim replace what is known when its incarnation is …      earlier  the same  later?
@@ -46,10 +53,17 @@ test('of two different claims exactly one supersedes the other, and the rule is 
   )
 })
 
+/** Half the time for each of two that confirm. */
+const at = (nowMs: number): SuspicionTime => ({
+  nowMs,
+  timeoutMs: (confirmations) => 16_000 / 2 ** confirmations,
+  confirmationsMax: 2,
+})
+
 test('the order in which claims arrive, and how often, does not matter', () => {
   const believed = (updates: readonly MemberUpdate[]): unknown => {
     const table = new MemberTable(supersedes)
-    for (const update of updates) table.believe(update, { nowMs: 0, deadAtMs: 4_000 })
+    for (const update of updates) table.believe(update, at(0))
     const member = table.get(oak)
     return member && claimOf(member)
   }
@@ -69,18 +83,30 @@ test('the order in which claims arrive, and how often, does not matter', () => {
 
 test('a suspicion that is shared already gains an accuser, if that accuser is a member', () => {
   const table = new MemberTable(supersedes)
-  const time = { nowMs: 0, deadAtMs: 4_000 }
+  const time = at(0)
   table.believe(rumor(oak, 'alive', 1, oak), time)
   table.believe(rumor(ash, 'alive', 1, ash), time)
   expect(table.believe(rumor(oak, 'suspect', 1, elm), time)).toMatchObject({ from: 'alive' })
-  expect(table.believe(rumor(oak, 'suspect', 1, ash), time)).toBeUndefined()
   expect(table.believe(rumor(oak, 'suspect', 1, peerOf('nobody')), time)).toBeUndefined()
-  expect(table.get(oak)?.status).toEqual({ type: 'suspect', accusers: new Set([elm, ash]), deadAtMs: 4_000 })
+  expect(table.believe(rumor(oak, 'suspect', 1, ash), at(1_000))).toMatchObject({ from: 'suspect' })
+  expect(table.believe(rumor(oak, 'suspect', 1, ash), time)).toBeUndefined()
+  const accusers = new Set([elm, ash])
+  expect(table.get(oak)?.status).toEqual({ type: 'suspect', accusers, fromMs: 0, deadAtMs: 8_000 })
+})
+
+test('accusers come with the word of others too, each once, the suspect aside, and no more than matter', () => {
+  const table = new MemberTable(supersedes)
+  for (const peer of [oak, ash, fir, yew]) table.believe(rumor(peer, 'alive', 1, peer), at(0))
+  const confirmed = { ...rumor(oak, 'suspect', 1, ash), confirmedBy: [oak, ash, peerOf('nobody'), fir, yew] }
+  table.believe(confirmed, at(0))
+  const accusers = new Set([ash, fir, yew])
+  expect(table.get(oak)?.status).toEqual({ type: 'suspect', accusers, fromMs: 0, deadAtMs: 4_000 })
+  expect(table.believe(rumor(oak, 'suspect', 1, elm), at(0))).toBeUndefined()
 })
 
 test('a member keeps its time in a state when only its incarnation rises', () => {
   const table = new MemberTable(supersedes)
-  table.believe(rumor(oak, 'alive', 1, oak), { nowMs: 100, deadAtMs: 0 })
-  table.believe(rumor(oak, 'alive', 2, oak), { nowMs: 900, deadAtMs: 0 })
+  table.believe(rumor(oak, 'alive', 1, oak), at(100))
+  table.believe(rumor(oak, 'alive', 2, oak), at(900))
   expect(table.get(oak)).toMatchObject({ incarnation: 2, sinceMs: 100 })
 })

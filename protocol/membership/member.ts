@@ -2,9 +2,15 @@ import type { PeerId } from '#protocol/ids'
 import type { Millis } from '#protocol/machine'
 import type { MemberState, MemberUpdate } from './messages.ts'
 
-export type MemberStatus =
-  | { readonly type: 'alive' | 'dead' | 'left' }
-  | { readonly type: 'suspect'; readonly accusers: ReadonlySet<PeerId>; readonly deadAtMs: Millis }
+export type MemberStatus = { readonly type: 'alive' | 'dead' | 'left' } | Suspicion
+
+/** Accusers in the order in which we heard of them. */
+export interface Suspicion {
+  readonly type: 'suspect'
+  readonly accusers: ReadonlySet<PeerId>
+  readonly fromMs: Millis
+  readonly deadAtMs: Millis
+}
 
 /** A peer as we see it. `by` and `reason` say whose word that is and why. */
 export interface Member {
@@ -36,10 +42,18 @@ export type Supersedes = typeof supersedes
 
 export const claimOf = (member: Member): Claim => ({ state: member.status.type, incarnation: member.incarnation })
 
-/** What we now believe, and the state we believed before. */
+/** What we now believe, and the state we believed before: the same, if somebody confirmed a suspicion. */
 export interface MemberChange {
   readonly member: Member
   readonly from: MemberState | 'unknown'
+}
+
+/** When it is, and how long a suspect has to refute that so many accuse beside the first. */
+export interface SuspicionTime {
+  readonly nowMs: Millis
+  readonly timeoutMs: (confirmations: number) => Millis
+  /** More confirmations than these change nothing. */
+  readonly confirmationsMax: number
 }
 
 /** What we believe of each member, ourselves included. */
@@ -68,30 +82,39 @@ export class MemberTable {
     return known === undefined || this.#supersedes(update, claimOf(known))
   }
 
-  /** Believes `update` if it supersedes what we know; a suspicion that we share already gains an accuser. */
-  believe(update: MemberUpdate, time: { readonly nowMs: Millis; readonly deadAtMs: Millis }): MemberChange | undefined {
+  /** Believes `update` if it supersedes what we know; a suspicion that we share already gains accusers. */
+  believe(update: MemberUpdate, time: SuspicionTime): MemberChange | undefined {
     const known = this.#members.get(update.peer)
-    if (!this.wouldChange(update)) {
-      if (known !== undefined) this.#addAccuser(known, update)
-      return undefined
-    }
+    if (known !== undefined && !this.wouldChange(update)) return this.#confirm(known, update, time)
     const from = known?.status.type ?? 'unknown'
     const { peer, incarnation, by, reason } = update
     const sinceMs = known !== undefined && from === update.state ? known.sinceMs : time.nowMs
     const status: MemberStatus =
-      update.state === 'suspect'
-        ? { type: 'suspect', accusers: new Set([by]), deadAtMs: time.deadAtMs }
-        : { type: update.state }
+      update.state === 'suspect' ? this.#suspicion(new Set([by]), update, time.nowMs, time) : { type: update.state }
     const member = { peer, incarnation, status, sinceMs, by, reason }
     this.#members.set(peer, member)
     return { member, from }
   }
 
-  #addAccuser(known: Member, update: MemberUpdate): void {
-    if (known.status.type !== 'suspect' || update.state !== 'suspect') return
-    // Only members may accuse: that bounds the set.
-    if (update.incarnation !== known.incarnation || !this.#members.has(update.by)) return
-    const accusers = new Set([...known.status.accusers, update.by])
-    this.#members.set(known.peer, { ...known, status: { ...known.status, accusers } })
+  #confirm(known: Member, update: MemberUpdate, time: SuspicionTime): MemberChange | undefined {
+    const { status } = known
+    if (status.type !== 'suspect' || update.state !== 'suspect' || update.incarnation !== known.incarnation)
+      return undefined
+    const before = status.accusers
+    const after = this.#suspicion(before, update, status.fromMs, time)
+    if (after.accusers.size === before.size) return undefined
+    const member = { ...known, status: after }
+    this.#members.set(known.peer, member)
+    return { member, from: 'suspect' }
+  }
+
+  /** Only members may accuse, and only as many as matter are kept. */
+  #suspicion(before: ReadonlySet<PeerId>, update: MemberUpdate, fromMs: Millis, time: SuspicionTime): Suspicion {
+    const accusers = new Set(before)
+    for (const peer of [update.by, ...(update.confirmedBy ?? [])]) {
+      if (accusers.size > time.confirmationsMax) break
+      if (this.#members.has(peer) && peer !== update.peer) accusers.add(peer)
+    }
+    return { type: 'suspect', accusers, fromMs, deadAtMs: fromMs + time.timeoutMs(accusers.size - 1) }
   }
 }

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { PeerId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
 import { factsOf, peerOf, rumor, TestMesh } from './test-mesh.ts'
 
 // Goal: the promises of SWIM at five members. Method: whole machines on virtual time, joined by links of one millisecond.
@@ -154,6 +155,28 @@ test('who missed every rumor learns from a full state', () => {
   mesh.run(1_000)
   expect([elm, ash].map((peer) => mesh.state(peer, peerOf('fir')))).toEqual([undefined, undefined])
   mesh.runUntil(() => mesh.allSee([elm, ash], [peerOf('fir')], 'left'), 90_000)
+})
+
+test('a large full state goes page by page, each when the one before it has been read', () => {
+  const mesh = new TestMesh()
+  const oak = mesh.start('oak')
+  const elm = mesh.start('elm', ['oak'])
+  mesh.run(5_000)
+  const others = Array.from({ length: 150 }, (_, i) => peerOf(`peer${i}`))
+  const { updatesPerMessageMax: size } = limits
+  for (let at = 0; at < others.length; at += size) {
+    const updates = others.slice(at, at + size).map((peer) => rumor(peer, 'left', 1, elm))
+    mesh.inject(elm, oak, { type: 'gossip', updates })
+  }
+  const fir = mesh.start('fir', ['oak'])
+  mesh.sent.length = 0
+  mesh.runUntil(() => mesh.allSee([fir], others, 'left'), 1_000)
+  const paging = mesh.sent.flatMap(({ from, to, message }) => {
+    if (from === oak && to === fir && message.type === 'pushPull') return message.members.length
+    return from === fir && to === oak && message.type === 'pushPullMore' ? 'read' : []
+  })
+  // Of oak, elm and the 150 others.
+  expect(paging).toEqual([64, 'read', 64, 'read', 24])
 })
 
 test('a full state with an old opinion of death kills nobody: the member is suspected, and refutes', () => {

@@ -2,15 +2,17 @@ import type { PeerId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import type { Machine, Millis, Random } from '#protocol/machine'
 import { shuffled } from '#protocol/random'
+import { Awareness } from './awareness.ts'
 import { Beliefs } from './beliefs.ts'
 import type { Lesson } from './beliefs.ts'
 import type { MembershipConfig } from './config.ts'
 import { Links } from './links.ts'
 import { supersedes } from './member.ts'
 import type { MemberChange, Supersedes } from './member.ts'
-import type { MemberFacts, MembershipMessage, Standing } from './messages.ts'
+import type { MemberFacts, MembershipMessage, MemberUpdate, RegistryStatus, Standing } from './messages.ts'
 import { Probes } from './probe.ts'
-import { pushPullIntervalMs, pushPullMessages } from './push-pull.ts'
+import { pushPullIntervalMs } from './push-pull.ts'
+import { type RegistryEdit, statusAfter } from './registry-edit.ts'
 import type { RegistryEntry } from './registry.ts'
 import { Rejoin } from './rejoin.ts'
 import type { RejoinDeps } from './rejoin.ts'
@@ -19,7 +21,7 @@ import type { MembershipSnapshot } from './snapshot.ts'
 import { nextStanding } from './standing.ts'
 import { secondsText, suspicionTimeoutMs } from './suspicion.ts'
 import { Turn } from './turn.ts'
-import type { MembershipEffect, MembershipInput, MembershipTimer } from './turn.ts'
+import type { MembershipEffect, MembershipInput, MembershipTimer, StatusWhy } from './turn.ts'
 
 export type { DialTarget, MembershipEffect, MembershipInput, MembershipTimer } from './turn.ts'
 
@@ -38,6 +40,25 @@ export interface MembershipOptions {
   readonly createRejoin?: (deps: RejoinDeps) => Rejoin
 }
 
+interface StatusChange {
+  readonly peer: PeerId
+  readonly status: RegistryStatus
+  readonly why: StatusWhy
+}
+
+export interface RegistryView {
+  /** Rises whenever an entry changes. */
+  readonly revision: number
+  readonly version: string
+  readonly merged: boolean
+  /** Who belongs. */
+  readonly peers: readonly PeerId[]
+  /** Those of them that are on their way out. */
+  readonly leaving: readonly PeerId[]
+  /** Who does not belong any more. */
+  readonly forgotten: readonly PeerId[]
+}
+
 /**
  * The SWIM machine: who is alive, who belongs, and whom to dial. It holds the switch and connects the parts; each part has
  * its file. The rules, and what they guard, are in the README.
@@ -47,11 +68,14 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   readonly #options: MembershipOptions
   readonly #beliefs: Beliefs
   readonly #links = new Links()
+  readonly #awareness: Awareness
   readonly #rejoin: Rejoin
   readonly #probes: Probes
   readonly #mergedAtMs = new Map<PeerId, Millis>()
   #standing: Standing
   #gossipTimerSet = false
+  /** When we were last late, as far as that counts. */
+  #lateAtMs = Number.NEGATIVE_INFINITY
   #leaving = false
 
   constructor(options: MembershipOptions) {
@@ -62,6 +86,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     const merged = seeds.length === 0 || wasMerged(registry, self)
     this.#standing = merged ? 'merged' : 'seeking'
     const rule = options.supersedes ?? supersedes
+    this.#awareness = new Awareness(config.awarenessMax)
     this.#beliefs = new Beliefs({ self, facts, config, registry, merged, supersedes: rule })
     const shared = { config, random, links: this.#links }
     const createRejoin = options.createRejoin ?? ((deps: RejoinDeps) => new Rejoin(deps))
@@ -70,10 +95,12 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
       ...shared,
       rejoin: this.#rejoin,
       dissemination: this.#beliefs.dissemination,
+      awareness: this.#awareness,
+      accusationOf: (target) => this.#accusationOf(target),
       candidates: () => this.#probeCandidates(),
       helpersFor: (target) => this.#helpersFor(target),
       probeFailed: (target, reason, turn) => this.#onProbeFailed(target, reason, turn),
-      reachedByHelper: (target, turn) => this.#onReachedByHelper(target, turn),
+      reachedByHelper: (target, turn) => this.#watchSilence(target, turn),
     })
   }
 
@@ -104,6 +131,12 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
       case 'leaveRequested':
         this.#onLeaveRequested(turn)
         break
+      case 'registryEdited':
+        this.#onEdited(input.ref, input.edit, turn)
+        break
+      case 'handedOver':
+        this.#onHandedOver(turn)
+        break
     }
     if (this.#standing !== 'merged') this.#advance(turn)
     const entries = this.#beliefs.takeRegistryChange()
@@ -115,9 +148,21 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
    * Who belongs, as replication needs it. `merged` = the registry is not only ourselves and a hope: we began the mesh alone
    * or with all our seeds, were in it before, or have merged the full state of somebody who is.
    */
-  registryView(): { readonly version: string; readonly merged: boolean; readonly peers: readonly PeerId[] } {
+  registryView(): RegistryView {
     const { registry } = this.#beliefs
-    return { version: registry.version, merged: this.#standing === 'merged', peers: registry.peers() }
+    const { revision, version } = registry
+    const [leaving, forgotten] = [registry.ofStatus('leaving'), registry.ofStatus('forgotten')]
+    return { revision, version, merged: this.#standing === 'merged', peers: registry.peers(), leaving, forgotten }
+  }
+
+  /** Whether the peer belongs; undefined if it was never heard of. Our own is there from the start. */
+  statusOf(peer: PeerId): RegistryStatus | undefined {
+    return this.#beliefs.registry.statusOf(peer)
+  }
+
+  /** Where a member stands; empty for one that does not say. */
+  zoneOf(peer: PeerId): string {
+    return this.#beliefs.registry.get(peer)?.facts.zone ?? ''
   }
 
   /** The name of a member, or its id while we know no better. */
@@ -127,7 +172,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
 
   snapshot(nowMs: Millis): MembershipSnapshot {
     const parts = { beliefs: this.#beliefs, links: this.#links, probes: this.#probes, rejoin: this.#rejoin }
-    return snapshotOf({ ...parts, mergedAtMs: this.#mergedAtMs, merged: this.#standing === 'merged' }, nowMs)
+    const awareness = this.#awareness.score
+    return snapshotOf({ ...parts, awareness, mergedAtMs: this.#mergedAtMs, merged: this.#standing === 'merged' }, nowMs)
   }
 
   // Inputs ------------------------------------------------------------------------------------------------------------
@@ -171,6 +217,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   #onMessage(from: PeerId, message: MembershipMessage, turn: Turn): void {
     if (!this.#links.has(from)) return
     this.#onTraffic(from, turn)
+    if (message.type === 'pushPullMore') return this.#sendPage(from, turn)
     const updates = message.type === 'pushPull' ? message.members : message.updates
     const updatesMax = message.type === 'pushPull' ? limits.membersPerMessageMax : limits.updatesPerMessageMax
     if (updates.length > updatesMax) return this.#beliefs.reject()
@@ -207,8 +254,9 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     for (const update of message.members) {
       this.#apply(update.peer, this.#beliefs.learnFromFullState(update, turn.nowMs), turn)
     }
+    if (message.more) return turn.send(from, { type: 'pushPullMore' })
     const link = this.#links.get(from)
-    if (message.more || link === undefined) return
+    if (link === undefined) return
     link.standing = message.standing
     if (this.#beliefs.registry.has(from)) {
       this.#mergedAtMs.set(from, turn.nowMs)
@@ -236,11 +284,41 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     for (const peer of this.#links.peers()) this.#tell(peer, this.self, turn)
   }
 
+  // Who belongs -------------------------------------------------------------------------------------------------------
+
+  #onEdited(ref: number, edit: RegistryEdit, turn: Turn): void {
+    const { registry } = this.#beliefs
+    const after = statusAfter(edit, { registry, stateOf: (peer) => this.#beliefs.stateOf(peer) })
+    if ('code' in after) return turn.order({ type: 'registryRefused', ref, ...after })
+    this.#decide(edit.peer, after, 'decided here', turn)
+    turn.order({ type: 'registrySettled', ref, status: after })
+  }
+
+  #onHandedOver(turn: Turn): void {
+    const status = this.statusOf(this.self)
+    if (status?.type === 'leaving') this.#decide(this.self, { ...status, type: 'forgotten' }, 'handedOver', turn)
+  }
+
+  #decide(peer: PeerId, status: RegistryStatus, why: StatusWhy, turn: Turn): void {
+    if (!this.#beliefs.decide(peer, status)) return
+    this.#onStatusChanged({ peer, status, why }, turn)
+    this.#wakeGossip(turn)
+  }
+
+  #onStatusChanged(change: StatusChange, turn: Turn): void {
+    const { peer, status } = change
+    turn.order({ type: 'statusChanged', ...change })
+    if (peer === this.self) return
+    if (status.type === 'forgotten') this.#rejoin.forgotten(peer)
+    else if (this.#links.has(peer)) this.#rejoin.linkUp(peer, turn)
+    else this.#onMemberMissing(peer, turn)
+  }
+
   // Timers ------------------------------------------------------------------------------------------------------------
 
   #onTimer(timer: MembershipTimer, turn: Turn): void {
     const isLate = turn.nowMs - timer.dueMs > this.#options.config.timerLateMs
-    if (isLate) this.#probes.discardAll()
+    if (isLate) this.#onLate(turn)
     switch (timer.type) {
       case 'probeRound':
         return this.#onProbeRound(isLate, turn)
@@ -265,15 +343,24 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     }
   }
 
+  /** Our event loop was blocked: whatever we wait for may be waiting for us. One pause makes many timers late. */
+  #onLate(turn: Turn): void {
+    this.#probes.discardAll()
+    if (turn.nowMs - this.#lateAtMs < this.#options.config.probeIntervalMs) return
+    this.#lateAtMs = turn.nowMs
+    this.#awareness.worse()
+  }
+
   #onProbeRound(isLate: boolean, turn: Turn): void {
     if (this.#leaving) return
     if (!isLate) this.#probes.next(turn)
-    turn.setTimer({ type: 'probeRound' }, this.#options.config.probeIntervalMs)
+    turn.setTimer({ type: 'probeRound' }, this.#awareness.scaled(this.#options.config.probeIntervalMs))
   }
 
   #onProbeFailed(peer: PeerId, reason: string, turn: Turn): void {
     const member = this.#beliefs.members.get(peer)
     if (member === undefined) return
+    this.#watchSilence(peer, turn)
     const { status, incarnation } = member
     if (status.type === 'alive' || status.type === 'suspect') {
       const update = { peer, state: 'suspect', incarnation, by: this.self, reason } as const
@@ -283,8 +370,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     }
   }
 
-  // It is not suspected, so nobody would ever close a link to it that is dead.
-  #onReachedByHelper(peer: PeerId, turn: Turn): void {
+  /** Whatever becomes of the member, a link that stays silent is given up, and dialed anew: TCP would wait for much longer. */
+  #watchSilence(peer: PeerId, turn: Turn): void {
     const sinceMs = this.#links.get(peer)?.unansweredSinceMs
     if (sinceMs === undefined) return
     turn.setTimer({ type: 'linkSilent', peer }, Math.max(0, sinceMs + this.#suspicionTimeoutMs - turn.nowMs))
@@ -308,6 +395,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   ): void {
     const member = this.#beliefs.members.get(peer)
     if (member?.status.type !== 'suspect' || member.incarnation !== incarnation) return
+    const leftMs = member.status.deadAtMs - turn.nowMs
+    if (leftMs > 0) return turn.setTimer({ type: 'suspicionExpired', peer, incarnation }, leftMs)
     const { probeIntervalMs } = this.#options.config
     if (isLate) {
       // A refutation may be waiting in our own sockets.
@@ -340,16 +429,21 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
 
   #apply(peer: PeerId, lesson: Lesson, turn: Turn): void {
     this.#wakeGossip(turn)
+    if (lesson.accused === true) this.#awareness.worse()
+    if (lesson.double !== undefined) turn.order({ type: 'doubleNoticed', addresses: lesson.double.addresses })
     if (lesson.change !== undefined) this.#onMemberChanged(lesson.change, turn)
     if (lesson.newFacts && !this.#links.has(peer)) this.#onMemberMissing(peer, turn)
+    if (lesson.newStatus !== undefined) this.#onStatusChanged({ peer, status: lesson.newStatus, why: 'heard' }, turn)
   }
 
   #onMemberChanged({ member, from }: MemberChange, turn: Turn): void {
     const { peer, incarnation, by, reason, status } = member
     if (status.type === 'suspect') {
-      turn.setTimer({ type: 'suspicionExpired', peer, incarnation }, status.deadAtMs - turn.nowMs)
+      turn.setTimer({ type: 'suspicionExpired', peer, incarnation }, Math.max(0, status.deadAtMs - turn.nowMs))
     }
     if (from === status.type) return
+    // The suspect is told first (Lifeguard 3.3).
+    if (status.type === 'suspect' && this.#links.has(peer)) this.#tell(peer, peer, turn)
     turn.order({ type: 'memberChanged', peer, from, to: status.type, incarnation, by, reason })
     // A silent socket would keep us from dialing.
     if (status.type === 'dead' && this.#links.has(peer)) turn.order({ type: 'closeLink', peer, reason })
@@ -363,11 +457,13 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   #probeCandidates(): readonly PeerId[] {
     const isDue = (peer: PeerId): boolean =>
       peer !== this.self && (this.#beliefs.isExpected(peer) || this.#links.has(peer))
-    return this.#beliefs.registry.peers().filter(isDue)
+    return this.#beliefs.registry.known().filter(isDue)
   }
 
   #helpersFor(target: PeerId): readonly PeerId[] {
-    return this.#links.peers().filter((peer) => peer !== target && this.#beliefs.stateOf(peer) === 'alive')
+    const { registry } = this.#beliefs
+    const isFit = (peer: PeerId): boolean => registry.belongs(peer) && this.#beliefs.stateOf(peer) === 'alive'
+    return this.#links.peers().filter((peer) => peer !== target && isFit(peer))
   }
 
   get #suspicionTimeoutMs(): Millis {
@@ -398,19 +494,36 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
 
   #sendState(to: PeerId, { reply }: { readonly reply: boolean }, turn: Turn): void {
     const link = this.#links.get(to)
-    if (link !== undefined) link.stateSentAtMs = turn.nowMs
-    const say = { standing: this.#standing, reply }
-    for (const message of pushPullMessages(this.#beliefs.fullState(), say)) turn.send(to, message)
+    if (link === undefined) return
+    link.stateSentAtMs = turn.nowMs
+    link.stateLeft = { peers: this.#beliefs.registry.known(), reply }
+    this.#sendPage(to, turn)
+  }
+
+  #sendPage(to: PeerId, turn: Turn): void {
+    const link = this.#links.get(to)
+    if (link?.stateLeft === undefined) return
+    const { peers, reply } = link.stateLeft
+    const members = peers.slice(0, limits.membersPerMessageMax).flatMap((peer) => this.#beliefs.updateOf(peer) ?? [])
+    const left = peers.slice(limits.membersPerMessageMax)
+    const more = left.length > 0
+    link.stateLeft = more ? { peers: left, reply } : undefined
+    turn.send(to, { type: 'pushPull', members, standing: this.#standing, reply, more })
   }
 
   /** Who is accused hears it from whoever hears from it, so that it can refute even if every rumor missed it. */
   #tellAccused(peer: PeerId, turn: Turn): void {
-    const state = this.#beliefs.stateOf(peer)
     const link = this.#links.get(peer)
-    if (link === undefined || (state !== 'suspect' && state !== 'dead')) return
+    const accusation = this.#accusationOf(peer)
+    if (link === undefined || accusation === undefined) return
     if (turn.nowMs - link.toldAtMs < this.#options.config.probeIntervalMs) return
     link.toldAtMs = turn.nowMs
-    this.#tell(peer, peer, turn)
+    turn.send(peer, { type: 'gossip', updates: [accusation] })
+  }
+
+  #accusationOf(peer: PeerId): MemberUpdate | undefined {
+    const state = this.#beliefs.stateOf(peer)
+    return state === 'suspect' || state === 'dead' ? this.#beliefs.updateOf(peer) : undefined
   }
 
   #tell(to: PeerId, about: PeerId, turn: Turn): void {

@@ -15,6 +15,16 @@ export interface MemberFacts {
   readonly counter: number
 }
 
+/**
+ * Whether a peer belongs. `leaving`: it belongs, is given no topic to keep any more, and hands over what it holds.
+ * `forgotten`: it does not belong. The higher generation is the later word, and within one the graver; whoever is admitted
+ * again begins the next.
+ */
+export interface RegistryStatus {
+  readonly type: 'member' | 'leaving' | 'forgotten'
+  readonly generation: number
+}
+
 /** One rumor. `by` is who says so (the accuser of a suspect), `reason` why; facts travel with what the subject says. */
 export interface MemberUpdate {
   readonly peer: PeerId
@@ -22,7 +32,11 @@ export interface MemberUpdate {
   readonly incarnation: number
   readonly by: PeerId
   readonly reason: string
+  /** Of a suspect: who else accuses it, of their own observation. */
+  readonly confirmedBy?: readonly PeerId[]
   readonly facts?: MemberFacts
+  /** Left out of a member that has never been anything else. */
+  readonly status?: RegistryStatus
 }
 
 /**
@@ -44,7 +58,10 @@ export type MembershipMessage =
   /** The indirect prober's word that it is there but the target did not answer it. */
   | { readonly type: 'nack'; readonly ref: number; readonly updates: readonly MemberUpdate[] }
   | { readonly type: 'gossip'; readonly updates: readonly MemberUpdate[] }
-  /** Full state. `reply` asks for the other side's; large tables come in several messages, `more` on all but the last. */
+  /**
+   * Full state. `reply` asks for the other side's; large tables come in pages, `more` on all but the last of them. Each page
+   * is sent when the one before it has been read: all of them at once would be more than a link holds.
+   */
   | {
       readonly type: 'pushPull'
       readonly members: readonly MemberUpdate[]
@@ -52,3 +69,5 @@ export type MembershipMessage =
       readonly reply: boolean
       readonly more: boolean
     }
+  /** The page of a push-pull with `more` has been read: the next one may come. */
+  | { readonly type: 'pushPullMore' }

@@ -241,7 +241,7 @@ test('what membership believes can be read: probes, rumors, full exchanges and t
   mesh.kill(ash)
   mesh.runUntil(() => mesh.state(oak, ash) === 'suspect', 1_000)
   const { events, rumors, pushPulls, dials, links, self } = mesh.machine(oak).snapshot(mesh.nowMs)
-  expect(self).toEqual({ id: oak, name: 'oak', incarnation: 1 })
+  expect(self).toEqual({ id: oak, name: 'oak', incarnation: 1, awareness: 0 })
   expect(rumors).toContainEqual({ peer: ash, name: 'ash', state: 'suspect', incarnation: 1, sendsLeft: 4 })
   expect(pushPulls.map(({ peer }) => peer)).toEqual(expect.arrayContaining([elm, ash]))
   expect(links).toMatchObject([{ peer: elm, name: 'elm' }])

@@ -1,10 +1,13 @@
 import { shuffled } from '#protocol/random'
 import type { PeerId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
 import type { Millis, Random } from '#protocol/machine'
+import type { Awareness } from './awareness.ts'
 import type { MembershipConfig } from './config.ts'
 import type { Dissemination } from './dissemination.ts'
 import type { Links } from './links.ts'
 import type { Rejoin } from './rejoin.ts'
+import type { MemberUpdate } from './messages.ts'
 import type { Turn } from './turn.ts'
 
 /** A question of ours to `target`: first by ourselves, then through `helpers`. */
@@ -32,6 +35,9 @@ export interface ProbesDeps {
   readonly links: Links
   readonly rejoin: Rejoin
   readonly dissemination: Dissemination
+  readonly awareness: Awareness
+  /** What `target` is to be told first: that it is accused. */
+  readonly accusationOf: (target: PeerId) => MemberUpdate | undefined
   /** Whose turn comes once per round. */
   readonly candidates: () => readonly PeerId[]
   /** Who could ask `target` for us: alive and linked. */
@@ -71,7 +77,7 @@ export class Probes {
 
   begin(target: PeerId, turn: Turn, evidence?: string): void {
     if (this.#open.has(target)) return
-    const { config } = this.#deps
+    const { config, awareness } = this.#deps
     const probe: Probe = {
       target,
       ref: ++this.#ref,
@@ -82,15 +88,15 @@ export class Probes {
       evidence,
     }
     this.#open.set(target, probe)
-    turn.setTimer({ type: 'probeOverdue', ref: probe.ref }, config.probeIntervalMs)
+    turn.setTimer({ type: 'probeOverdue', ref: probe.ref }, awareness.scaled(config.probeIntervalMs))
     if (this.#ask(target, probe.ref, turn)) {
-      turn.setTimer({ type: 'directProbeOverdue', ref: probe.ref }, config.probeTimeoutMs)
+      turn.setTimer({ type: 'directProbeOverdue', ref: probe.ref }, awareness.scaled(config.probeTimeoutMs))
     } else this.#goIndirect(probe, turn)
   }
 
   /** Any frame, or a new link, is proof of life. It answers what we ask of `peer`, for ourselves and for others. */
   heard(peer: PeerId, turn: Turn): void {
-    this.#open.delete(peer)
+    if (this.#open.delete(peer)) this.#deps.awareness.better()
     for (const relay of this.#takeRelays(peer)) this.#answer(relay, 'ack', turn)
   }
 
@@ -128,6 +134,7 @@ export class Probes {
     const probe = this.#byRef(ref)
     if (!probe?.helpers.has(from)) return
     this.#open.delete(probe.target)
+    this.#deps.awareness.better()
     this.#deps.reachedByHelper(probe.target, turn)
   }
 
@@ -143,9 +150,12 @@ export class Probes {
     if (probe?.phase === 'direct') this.#goIndirect(probe, turn)
   }
 
+  /** Helpers that are well would have said no by now: who is silent is so because of us, maybe (Lifeguard 3.1). */
   overdue(ref: number, turn: Turn): void {
     const probe = this.#byRef(ref)
-    if (probe !== undefined) this.#fail(probe, turn)
+    if (probe === undefined) return
+    this.#deps.awareness.worse(probe.helpers.size === 0 ? 1 : probe.helpers.size - probe.nacks.size)
+    this.#fail(probe, turn)
   }
 
   relayOverdue(ref: number, turn: Turn): void {
@@ -167,10 +177,13 @@ export class Probes {
 
   /** False if there is no way to ask. */
   #ask(target: PeerId, ref: number, turn: Turn): boolean {
-    const { links, rejoin, dissemination } = this.#deps
+    const { links, rejoin, dissemination, accusationOf } = this.#deps
     if (!links.has(target)) return rejoin.reach(target, turn) === 'dialing'
     links.pinged(target, ref, turn.nowMs)
-    turn.send(target, { type: 'ping', ref, updates: dissemination.take() })
+    const accusation = accusationOf(target)
+    const others = dissemination.take().filter(({ peer }) => accusation === undefined || peer !== target)
+    const updates = accusation === undefined ? others : [accusation, ...others].slice(0, limits.updatesPerMessageMax)
+    turn.send(target, { type: 'ping', ref, updates })
     return true
   }
 

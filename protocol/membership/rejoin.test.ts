@@ -173,6 +173,18 @@ describe('seeds', () => {
     mesh.runUntil(() => mesh.allSee([oak], [elm, fir], 'alive'), 10_000)
   })
 
+  test('are asked again when their dial fails later than we have waited for it (simulator, seed 2321)', () => {
+    const mesh = new TestMesh()
+    const [elm, ash] = [mesh.start('elm'), mesh.start('ash')]
+    let isCut = true
+    mesh.isCut = (_, to) => isCut && to === ash
+    mesh.dialTimeoutMs = membershipProfiles.lan.dialTimeoutMs + 5_000
+    const oak = mesh.start('oak', ['elm', 'ash'])
+    mesh.run(mesh.dialTimeoutMs + 1_000)
+    isCut = false
+    mesh.runUntil(() => mesh.allSee([oak], [elm, ash], 'alive'), 60_000)
+  })
+
   test('are left alone when a new link takes the place of the only one', () => {
     const mesh = new TestMesh()
     const [oak, elm] = mesh.startAll('elm', 'oak').toReversed() as [PeerId, PeerId]

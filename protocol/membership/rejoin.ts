@@ -19,6 +19,8 @@ interface Dial {
   lastError: string | undefined
   /** Who was at the other end of a seed. Another brings us a member, which is then dialed as such. */
   answeredBy: 'ourselves' | 'another' | undefined
+  /** That another answered is guessed: the dial has told no failure in time. */
+  isGuess: boolean
 }
 
 export interface RejoinDeps {
@@ -63,9 +65,10 @@ export class Rejoin {
   /**
    * A registered member has no link (any more), or other facts than before. It is dialed at once, except after a link or
    * a dial so short ago that dialing again could become a tight loop, and except a member that left, which is not
-   * expected to answer soon.
+   * expected to answer soon. Who is forgotten comes by itself, if it has something to hand over.
    */
   memberMissing(peer: PeerId, turn: Turn, options: { readonly left?: boolean } = {}): void {
+    if (!this.#deps.registry.belongs(peer)) return
     const dial = this.#dialOf({ type: 'member', peer }, turn)
     if (dial.phase === 'dialing' || (dial.phase === 'waiting' && this.#isTooSoon(dial, turn))) return
     if (dial.phase === 'linked') dial.flaps = this.#wasShort(dial.startedMs, turn) ? dial.flaps + 1 : 0
@@ -82,7 +85,7 @@ export class Rejoin {
 
   linkUp(peer: PeerId, turn: Turn): void {
     this.#lastLinkUpMs = turn.nowMs
-    if (!this.#deps.registry.has(peer)) return
+    if (!this.#deps.registry.belongs(peer)) return
     const dial = this.#dialOf({ type: 'member', peer }, turn)
     dial.phase = 'linked'
     dial.startedMs = turn.nowMs
@@ -95,10 +98,16 @@ export class Rejoin {
    * links do not last, or it has no address.
    */
   reach(peer: PeerId, turn: Turn): 'dialing' | 'unreachable' {
+    if (!this.#deps.registry.belongs(peer)) return 'unreachable'
     const dial = this.#dialOf({ type: 'member', peer }, turn)
     if (dial.phase === 'dialing') return 'dialing'
     if (this.#isTooSoon(dial, turn)) return 'unreachable'
     return this.#start(dial, turn) ? 'dialing' : 'unreachable'
+  }
+
+  /** It is not dialed any more; a timer of it finds nothing. */
+  forgotten(peer: PeerId): void {
+    this.#dials.delete(peer)
   }
 
   /** Every seed has answered at some time, or is ourselves. */
@@ -123,7 +132,8 @@ export class Rejoin {
 
   dialFailed(target: Dialed, reason: string, turn: Turn): void {
     const dial = this.#dials.get(keyOf(target))
-    if (dial?.phase !== 'dialing') return
+    if (dial?.phase !== 'dialing' && dial?.isGuess !== true) return
+    if (dial.isGuess) Object.assign(dial, { answeredBy: undefined, isGuess: false })
     dial.lastError = reason
     const { config, links } = this.#deps
     // While we are in a mesh, a missing seed is no emergency: it is asked as rarely as a push-pull happens.
@@ -136,7 +146,9 @@ export class Rejoin {
     const dial = this.#dials.get(keyOf(target))
     if (dial === undefined || dial.phase === 'linked' || dial.dueMs !== dueMs) return false
     if (dial.target.type === 'seed' && this.#isAnswered(dial)) {
+      const isGuess = dial.answeredBy !== 'another'
       this.#answered(dial)
+      dial.isGuess = isGuess
       return false
     }
     if (dial.phase === 'waiting') {
@@ -181,6 +193,7 @@ export class Rejoin {
 
   #answered(dial: Dial): void {
     dial.answeredBy = 'another'
+    dial.isGuess = false
     dial.phase = 'linked'
     dial.attempts = 0
     dial.lastError = undefined
@@ -191,7 +204,7 @@ export class Rejoin {
     let dial = this.#dials.get(key)
     if (dial === undefined) {
       const { nowMs } = turn
-      const never = { attempts: 0, flaps: 0, lastError: undefined, answeredBy: undefined }
+      const never = { attempts: 0, flaps: 0, lastError: undefined, answeredBy: undefined, isGuess: false }
       dial = { target, phase: 'waiting', dueMs: nowMs, startedMs: nowMs, ...never }
       this.#dials.set(key, dial)
     }

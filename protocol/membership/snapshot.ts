@@ -14,6 +14,7 @@ export interface SnapshotParts {
   readonly rejoin: Rejoin
   readonly mergedAtMs: ReadonlyMap<PeerId, Millis>
   readonly merged: boolean
+  readonly awareness: number
 }
 
 type MissingLink = Pick<LinkView, 'sinceMs' | 'nextDialInMs' | 'dialAttempts' | 'lastError'>
@@ -34,13 +35,16 @@ export interface MembershipSnapshot extends GossipView {
 
 /** Everything membership believes (P8) as plain values; times are relative to `nowMs`, rounded for people (`protocol/views.ts`). */
 export function snapshotOf(parts: SnapshotParts, nowMs: Millis): MembershipSnapshot {
-  const { beliefs, links, probes, mergedAtMs, merged } = parts
+  const { beliefs, links, probes, mergedAtMs, merged, awareness } = parts
   const { self, registry, dissemination, history, rejected, incarnation } = beliefs
   const nameOf = (peer: PeerId): string => registry.nameOf(peer)
   const named = (peer: PeerId) => ({ peer, name: nameOf(peer) })
+  const isListed = (peer: PeerId): boolean => peer === self || registry.belongs(peer)
+  const views = [...beliefs.members.values()].map((member) => memberView(parts, member, nowMs))
   return {
-    self: { id: self, name: nameOf(self), incarnation },
-    members: [...beliefs.members.values()].map((member) => memberView(parts, member, nowMs)),
+    self: { id: self, name: nameOf(self), incarnation, awareness, ...doubleView(beliefs, nowMs) },
+    members: views.filter(({ id }) => isListed(id as PeerId)),
+    forgotten: views.filter(({ id }) => !isListed(id as PeerId)),
     rumors: dissemination.snapshot().flatMap(({ peer, sendsLeft }) => {
       const update = beliefs.updateOf(peer)
       if (update === undefined) return []
@@ -64,6 +68,10 @@ export function snapshotOf(parts: SnapshotParts, nowMs: Millis): MembershipSnaps
   }
 }
 
+function doubleView({ doubles: { last } }: Beliefs, nowMs: Millis): Pick<GossipView['self'], 'double'> {
+  return last === undefined ? {} : { double: { agoMs: wholeMs(nowMs - last.atMs), addresses: last.addresses } }
+}
+
 function memberView({ beliefs, links }: SnapshotParts, member: Member, nowMs: Millis): MemberView {
   const { self, registry } = beliefs
   const { peer, status, incarnation, reason } = member
@@ -74,6 +82,7 @@ function memberView({ beliefs, links }: SnapshotParts, member: Member, nowMs: Mi
     name: registry.nameOf(peer),
     self: peer === self,
     state: status.type,
+    status: registry.statusOf(peer)?.type ?? 'member',
     incarnation,
     sinceMs: wholeMs(nowMs - member.sinceMs),
     reason,

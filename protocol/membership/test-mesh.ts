@@ -22,6 +22,8 @@ export class TestMesh {
   /** Pairs that are cut: frames vanish and dials time out, while links stay up. */
   isCut: (a: PeerId, b: PeerId) => boolean = () => false
   loseDialAnswers = false
+  /** What a dial to where it is cut takes to fail. */
+  dialTimeoutMs: Millis = 2_000
   readonly #config: MembershipConfig
   readonly #options: Partial<MembershipOptions>
   readonly #hosts = new Map<PeerId, Host>()
@@ -185,9 +187,15 @@ export class TestMesh {
     this.#deliver(item.to, item.input)
   }
 
-  #deliver(to: PeerId, input: MembershipInput): void {
-    const { machine } = this.#host(to)
-    for (const effect of machine?.handle(input, this.nowMs) ?? []) this.#perform(to, effect)
+  /** Something happens to a peer now. */
+  tell(to: PeerId, input: MembershipInput): readonly MembershipEffect[] {
+    return this.#deliver(to, input)
+  }
+
+  #deliver(to: PeerId, input: MembershipInput): readonly MembershipEffect[] {
+    const effects = this.#host(to).machine?.handle(input, this.nowMs) ?? []
+    for (const effect of effects) this.#perform(to, effect)
+    return effects
   }
 
   #perform(at: PeerId, effect: MembershipEffect): void {
@@ -208,6 +216,11 @@ export class TestMesh {
         this.writes.push(at)
         this.#host(at).registry = effect.entries
         return
+      case 'registrySettled':
+      case 'registryRefused':
+      case 'statusChanged':
+      case 'doubleNoticed':
+        return
       case 'memberChanged':
         this.changes.push({ ...effect, at, atMs: this.nowMs })
     }
@@ -223,7 +236,7 @@ export class TestMesh {
     if (to === from) return fail(1, 'that is ourselves', to)
     // A link that is on its way up is the end of this dial too.
     if (this.isLinked(from, to)) return this.#knows(from, to) ? fail(1, 'there is a link already', to) : undefined
-    if (this.isCut(from, to)) return fail(2_000, 'timed out')
+    if (this.isCut(from, to)) return fail(this.dialTimeoutMs, 'timed out')
     const isListening = this.#hosts.get(to)?.machine !== undefined
     if (!isListening) return fail(1, 'connection refused')
     this.#links.set(linkName(from, to), ++this.#order)

@@ -1,6 +1,7 @@
 import type { PeerId } from '#protocol/ids'
 import type { Millis } from '#protocol/machine'
-import type { MemberState, MembershipMessage } from './messages.ts'
+import type { MemberState, MembershipMessage, RegistryStatus } from './messages.ts'
+import type { RegistryEdit, RegistryRefusal } from './registry-edit.ts'
 import type { RegistryEntry } from './registry.ts'
 
 /** Whom to dial: a seed (`host:port`, peer id unknown) or a member at every address ever learned of it, newest first. */
@@ -34,6 +35,10 @@ export type MembershipInput =
     }
   | { readonly type: 'timerFired'; readonly timer: MembershipTimer }
   | { readonly type: 'leaveRequested' }
+  /** An operator decides whether a peer belongs; answered with `registrySettled` or `registryRefused`. */
+  | { readonly type: 'registryEdited'; readonly ref: number; readonly edit: RegistryEdit }
+  /** Others hold all that we hold: if we are leaving, we are done. */
+  | { readonly type: 'handedOver' }
 
 export type MembershipEffect =
   /** Only to peers with a link. */
@@ -42,6 +47,13 @@ export type MembershipEffect =
   | { readonly type: 'closeLink'; readonly peer: PeerId; readonly reason: string }
   | { readonly type: 'setTimer'; readonly timer: MembershipTimer; readonly afterMs: Millis }
   | { readonly type: 'persistRegistry'; readonly entries: readonly RegistryEntry[] }
+  /** What it is now, changed or not. Whatever has changed is told by a `persistRegistry` of the same turn. */
+  | { readonly type: 'registrySettled'; readonly ref: number; readonly status: RegistryStatus }
+  | ({ readonly type: 'registryRefused'; readonly ref: number } & RegistryRefusal)
+  /** A fact: whether a peer, ourselves maybe, belongs has changed. */
+  | { readonly type: 'statusChanged'; readonly peer: PeerId; readonly status: RegistryStatus; readonly why: StatusWhy }
+  /** A fact: another process with our identity lives, at these addresses as it says. Told once per minute at most. */
+  | { readonly type: 'doubleNoticed'; readonly addresses: readonly string[] }
   /** A fact: what we believe of a member changed. `unknown` = it has just joined our registry. */
   | {
       readonly type: 'memberChanged'
@@ -52,6 +64,9 @@ export type MembershipEffect =
       readonly by: PeerId
       readonly reason: string
     }
+
+/** `handedOver`: it is ourselves, and our decommission is over. */
+export type StatusWhy = 'decided here' | 'heard' | 'handedOver'
 
 /** Every timer carries when it was due, so that one that fires late tells of a blocked event loop. */
 export type MembershipTimer = { readonly dueMs: Millis } & TimerCause

@@ -1,0 +1,97 @@
+import { beforeEach, expect, test } from 'vitest'
+import type { PeerId } from '#protocol/ids'
+import { TestMesh } from './test-mesh.ts'
+
+// Goal: Lifeguard (arXiv:1707.00788): a slow observer does little harm. Method: five whole machines on virtual time.
+
+let mesh: TestMesh
+let all: PeerId[]
+let oak: PeerId, elm: PeerId, ash: PeerId, fir: PeerId, yew: PeerId
+
+beforeEach(() => {
+  mesh = new TestMesh()
+  all = mesh.startAll('oak', 'elm', 'ash', 'fir', 'yew')
+  ;[oak, elm, ash, fir, yew] = all as [PeerId, PeerId, PeerId, PeerId, PeerId]
+  mesh.run(10_000)
+})
+
+const awareness = (peer: PeerId): number => mesh.machine(peer).snapshot(mesh.nowMs).self.awareness
+const accuse = (at: PeerId, by: PeerId, confirmedBy: readonly PeerId[] = []): void =>
+  mesh.inject(by, at, {
+    type: 'gossip',
+    updates: [{ peer: yew, state: 'suspect', incarnation: 1, by, confirmedBy, reason: 'no answer' }],
+  })
+
+test('one accuser leaves a suspect a long time to refute, others who confirm leave it less', () => {
+  mesh.isCut = () => true
+  accuse(elm, oak)
+  expect(mesh.view(elm, yew)).toMatchObject({ suspectedBy: ['oak'], deadInMs: 24_000 })
+  accuse(elm, oak)
+  expect(mesh.view(elm, yew)).toMatchObject({ suspectedBy: ['oak'], deadInMs: 24_000 })
+  accuse(elm, ash)
+  expect(mesh.view(elm, yew)).toMatchObject({ suspectedBy: ['oak', 'ash'], deadInMs: 11_381 })
+  accuse(elm, fir)
+  expect(mesh.view(elm, yew)).toMatchObject({ suspectedBy: ['oak', 'ash', 'fir'], deadInMs: 4_000 })
+  mesh.run(3_990)
+  expect(mesh.state(elm, yew)).toBe('suspect')
+  mesh.run(20)
+  expect(mesh.state(elm, yew)).toBe('dead')
+})
+
+test('who confirms is told on, so that those who hear of it by others know as well', () => {
+  mesh.isCut = (a, b) => [a, b].includes(yew)
+  accuse(elm, oak, [ash, fir])
+  expect(mesh.view(elm, yew)).toMatchObject({ suspectedBy: ['oak', 'ash', 'fir'], deadInMs: 4_000 })
+  mesh.runUntil(() => (mesh.view(fir, yew)?.suspectedBy?.length ?? 0) === 3, 1_000)
+})
+
+test('a member that nobody but one accuses is not dead soon', () => {
+  accuse(elm, oak)
+  mesh.isCut = (a, b) => [a, b].includes(elm)
+  mesh.run(20_000)
+  expect(mesh.allSee([oak, ash, fir], [yew], 'alive')).toBe(true)
+})
+
+test('the suspect is told first, and by every ping', () => {
+  mesh.isCut = (a, b) => [a, b].includes(yew)
+  mesh.sent.length = 0
+  const isAbout = (updates: readonly { readonly peer: PeerId; readonly state: string }[]): boolean =>
+    updates.some(({ peer, state }) => peer === yew && state === 'suspect')
+  mesh.runUntil(() => all.some((peer) => peer !== yew && mesh.state(peer, yew) === 'suspect'), 5_000)
+  const told = mesh.sent.filter(({ message }) => 'updates' in message && isAbout(message.updates))
+  expect(told[0]?.to).toBe(yew)
+  mesh.sent.length = 0
+  mesh.run(3_000)
+  const pings = mesh.sent.filter(({ to, message }) => to === yew && message.type === 'ping')
+  expect(pings.length).toBeGreaterThan(0)
+  for (const { message } of pings) expect('updates' in message && isAbout(message.updates)).toBe(true)
+})
+
+test('a peer that is late, or has to refute, takes its time from then on, until its probes are answered again', () => {
+  expect(awareness(oak)).toBe(0)
+  mesh.pause(oak, 900)
+  mesh.runUntil(() => awareness(oak) === 1, 3_000)
+  mesh.run(10_000)
+  expect(awareness(oak)).toBe(0)
+  accuse(yew, elm)
+  expect(awareness(yew)).toBe(1)
+})
+
+test('answers that fail to come, of the members asked for help as well, are held against oneself', () => {
+  mesh.isCut = (a, b) => [a, b].includes(oak)
+  mesh.run(3_000)
+  const isolated = awareness(oak)
+  expect(isolated).toBeGreaterThanOrEqual(3)
+  // Whose helpers say no is not slow: the others have lost one member, and can tell.
+  expect(Math.max(...[elm, ash, fir, yew].map(awareness))).toBe(0)
+})
+
+test('a member that is gone is not held against who notices', () => {
+  const pair = new TestMesh()
+  const [a, b] = pair.startAll('oak', 'elm') as [PeerId, PeerId]
+  pair.run(5_000)
+  pair.kill(b)
+  pair.run(10_000)
+  expect(pair.state(a, b)).toBe('dead')
+  expect(pair.machine(a).snapshot(pair.nowMs).self.awareness).toBe(0)
+})
