@@ -2,9 +2,11 @@
 import { expect, test } from 'vitest'
 import type { Epoch, Hash, PeerId, TopicId } from '#protocol/ids'
 import type { FeedId } from '#protocol/log/feed'
+import { replicationDefaults } from './config.ts'
 import { copiesOfTopics } from './copies.ts'
 import { Replication } from './replication.ts'
 import { topicHeads } from './status.ts'
+import { openedFeed } from './test-oak.ts'
 
 const [oak, elm, ash] = ['oak', 'elm', 'ash'] as PeerId[] as [PeerId, PeerId, PeerId]
 const orders = '11'.repeat(16) as TopicId
@@ -15,14 +17,15 @@ const headAt = (nextOffset: number) => ({ nextOffset, hash: nextOffset.toString(
 
 type Held = readonly (readonly [FeedId, nextOffset: number, floor?: number])[]
 
-function oakHolding(held: Held, home: readonly PeerId[] = [oak, elm, ash]) {
+function oakHolding(held: Held, { count = 3, replicas = Number.POSITIVE_INFINITY } = {}) {
   const feeds = held.map(([feed, nextOffset, floor = 0]) => {
     const predecessor = { epoch: '0000000000000000' as Epoch, ...headAt(floor) }
     const opening = { topic: 'orders', generation: 0, writer: feed.writer, epoch, ...(floor > 0 && { predecessor }) }
-    return { feed, opening, head: headAt(nextOffset), keptFrom: floor, hlcMs: 1 }
+    return openedFeed(feed, nextOffset, { opening })
   })
-  const replication = new Replication({ self: oak, epoch, feeds })
-  replication.handle({ type: 'homeChanged', home, registryVersion: '3', merged: true }, 0)
+  const replication = new Replication({ self: oak, epoch, feeds, config: { ...replicationDefaults, replicas } })
+  const members = [oak, elm, ash].slice(0, count).map((peer) => ({ peer, zone: '' }))
+  replication.handle({ type: 'registryChanged', version: '3', merged: true, members }, 0)
   const hears = (peer: PeerId, told: Held): void => {
     replication.handle({ type: 'linkUp', peer, link: peer === elm ? 1 : 2 }, 0)
     const digests = told.map(([feed, nextOffset, floor = 0]) => ({
@@ -31,7 +34,7 @@ function oakHolding(held: Held, home: readonly PeerId[] = [oak, elm, ash]) {
       keptFrom: floor,
       ...headAt(nextOffset),
     }))
-    const message = { type: 'digest' as const, epoch, feeds: digests, initial: true, more: false }
+    const message = { type: 'digest' as const, feeds: digests, listing: { replaced: [], more: false } }
     replication.handle({ type: 'messageReceived', from: peer, message }, 0)
   }
   return { replication, hears }
@@ -69,7 +72,7 @@ test('when all hold the same, nothing is missing; what was before a floor is mis
 })
 
 test('a peer alone has one copy of everything, and is not short of any', () => {
-  const { replication } = oakHolding([[feedOf(orders, oak), 4]], [oak])
+  const { replication } = oakHolding([[feedOf(orders, oak), 4]], { count: 1 })
   expect(copiesOfTopics(replication, oak).get(orders)).toMatchObject({ records: 4, underReplicated: 0, single: 4 })
 })
 
@@ -87,6 +90,6 @@ test('topics do not mix, one that only others hold is seen, and lag is that of t
   expect(all.get(photos)).toMatchObject({ records: 6, underReplicated: 6, single: 6 })
   for (const [topicId, { lag }] of all) {
     const { replicas } = topicHeads(replication, oak, topicId)
-    expect([...lag]).toEqual(replicas.map((replica) => [replica.peer, replica.lag]))
+    expect(lag).toEqual(new Map(replicas.map((replica) => [replica.peer, replica.lag])))
   }
 })

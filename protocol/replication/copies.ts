@@ -1,5 +1,6 @@
 import type { PeerId, TopicId } from '#protocol/ids'
 import type { FeedKey } from '#protocol/log/feed'
+import { lengthOf, noRanges } from '#protocol/log/offset-ranges'
 import { digestOf } from './local-feeds.ts'
 import type { FeedDigest } from './messages.ts'
 import type { Replication } from './replication.ts'
@@ -8,9 +9,9 @@ import type { Replication } from './replication.ts'
 export interface TopicCopies {
   /** That anybody holds, as far as this peer knows. */
   readonly records: number
-  /** Records that each registered member misses, against the furthest head known of each feed. */
+  /** Records that each keeper, stand-ins too, misses against the furthest head known of each feed. */
   readonly lag: ReadonlyMap<PeerId, number>
-  /** Records that at least one registered member misses. */
+  /** Records that at least one home member misses. */
   readonly underReplicated: number
   /** Records that only one registered member holds: they are lost with its disk. */
   readonly single: number
@@ -18,11 +19,11 @@ export interface TopicCopies {
 
 /** All topics in one pass over all heads: `topicHeads` for each would look at every head once per topic. */
 export function copiesOfTopics(replication: Replication, self: PeerId): ReadonlyMap<TopicId, TopicCopies> {
-  const replicas = [self, ...replication.home.peers.filter((peer) => peer !== self)]
+  const members = [...replication.homes.registered]
   const feeds = new Map<FeedKey, FeedEnds>()
-  replicas.forEach((peer, index) => {
+  members.forEach((peer, index) => {
     const heads = peer === self ? ownHeads(replication) : replication.neighbors.get(peer)?.heads
-    for (const [key, head] of heads ?? []) endsOf(feeds, key, head, replicas.length)[index] = head.nextOffset
+    for (const [key, head] of heads ?? []) addHead(feedEnds(feeds, key, head, members.length), index, head)
   })
   const topics = new Map<TopicId, FeedEnds[]>()
   for (const feed of feeds.values()) {
@@ -30,13 +31,24 @@ export function copiesOfTopics(replication: Replication, self: PeerId): Readonly
     if (siblings === undefined) topics.set(feed.topicId, [feed])
     else siblings.push(feed)
   }
-  return new Map([...topics].map(([topicId, siblings]) => [topicId, copiesOf(siblings, replicas)]))
+  const indexOf = new Map(members.map((peer, index) => [peer, index]))
+  return new Map(
+    [...topics].map(([topicId, siblings]) => {
+      const { peers, standIns } = replication.homes.of(topicId)
+      const placesOf = (some: readonly PeerId[]) => some.map((peer) => [peer, indexOf.get(peer) as number] as const)
+      return [topicId, copiesOf(siblings, placesOf(peers), placesOf(standIns))]
+    }),
+  )
 }
 
-/** Where one feed ends at each replica, in the order of the replicas; at its floor where it is not held at all. */
+/**
+ * Where one feed ends at each registered member, in the order of these; at its floor where it is not held at all. A hole counts
+ * as missing at the end: exactly which records those are does not matter to a sum.
+ */
 interface FeedEnds {
   readonly topicId: TopicId
-  readonly floor: number
+  /** The highest that is known. */
+  floor: number
   readonly ends: number[]
 }
 
@@ -47,34 +59,46 @@ function* ownHeads({ local }: Replication): Generator<readonly [FeedKey, FeedDig
   }
 }
 
-function endsOf(feeds: Map<FeedKey, FeedEnds>, key: FeedKey, { feed, floor }: FeedDigest, replicas: number): number[] {
+function feedEnds(feeds: Map<FeedKey, FeedEnds>, key: FeedKey, { feed, floor }: FeedDigest, members: number): FeedEnds {
   const known = feeds.get(key)
-  if (known !== undefined) return known.ends
-  const ends = Array.from<number>({ length: replicas }).fill(floor)
-  feeds.set(key, { topicId: feed.topicId, floor, ends })
-  return ends
+  if (known !== undefined) return known
+  const made = { topicId: feed.topicId, floor, ends: Array.from<number>({ length: members }).fill(0) }
+  feeds.set(key, made)
+  return made
 }
 
-function copiesOf(feeds: readonly FeedEnds[], replicas: readonly PeerId[]): TopicCopies {
-  const lag = replicas.map(() => 0)
+function addHead(feed: FeedEnds, index: number, { floor, nextOffset, holes = noRanges }: FeedDigest): void {
+  feed.floor = Math.max(feed.floor, floor)
+  feed.ends[index] = nextOffset - lengthOf(holes)
+}
+
+type Places = readonly (readonly [PeerId, index: number])[]
+
+function copiesOf(feeds: readonly FeedEnds[], home: Places, standIns: Places): TopicCopies {
+  const lag = new Map([...home, ...standIns].map(([peer]) => [peer, 0]))
   let [records, underReplicated, single] = [0, 0, 0]
   for (const { floor, ends } of feeds) {
-    const { furthest, second, nearest } = extremesOf(ends, floor)
+    const [furthest, second] = twoFurthest(ends, floor)
+    const lackedAt = ([peer, index]: Places[number]): number => {
+      const lacked = furthest - Math.max(floor, ends[index] as number)
+      lag.set(peer, (lag.get(peer) as number) + lacked)
+      return lacked
+    }
+    const missing = Math.max(0, ...home.map(lackedAt))
+    for (const standIn of standIns) lackedAt(standIn)
     records += furthest - floor
-    underReplicated += furthest - nearest
+    underReplicated += missing
     single += furthest - second
-    for (let i = 0; i < ends.length; i++) lag[i] = (lag[i] as number) + furthest - (ends[i] as number)
   }
-  return { records, lag: new Map(replicas.map((peer, i) => [peer, lag[i] as number])), underReplicated, single }
+  return { records, lag, underReplicated, single }
 }
 
-/** The two furthest ends, the second at the floor when there is one replica only, and the nearest. */
-function extremesOf(ends: readonly number[], floor: number) {
-  let [furthest, second, nearest] = [floor, floor, Number.POSITIVE_INFINITY]
+/** The second is at the floor when there is one member only. */
+function twoFurthest(ends: readonly number[], floor: number): readonly [number, number] {
+  let [furthest, second] = [floor, floor]
   for (const end of ends) {
     if (end > furthest) [furthest, second] = [end, furthest]
     else if (end > second) second = end
-    if (end < nearest) nearest = end
   }
-  return { furthest, second, nearest }
+  return [furthest, second]
 }

@@ -25,6 +25,10 @@ export class Outbox {
 export class Anomalies {
   /** Frames that do not continue what we have. */
   unfitFrames = 0
+  /** Answers to reads that do not go on from where was asked, or not to the head that was told. */
+  unfitAnswers = 0
+  /** Topics that a neighbor follows beyond `limits.followedTopicsMax`. */
+  followsRefused = 0
   /** Neighbors that say to hold another history of a feed of ours. */
   foreignChains = 0
   creditOverruns = 0

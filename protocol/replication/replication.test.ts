@@ -1,115 +1,28 @@
-// The replication machine alone: one peer, oak, and what its neighbors say. Batches are numbers and hashes that can be
-// followed by hand: the batch that ends at offset 3 has the hash 0…03.
+// The replication machine alone: one peer, oak, and what its neighbors say.
 import { expect, test } from 'vitest'
-import type { Epoch, Hash, PeerId, TopicId } from '#protocol/ids'
-import { type FeedId, feedKeyOf, NOTHING, type Opening } from '#protocol/log/feed'
+import type { PeerId } from '#protocol/ids'
+import { feedKeyOf, NOTHING } from '#protocol/log/feed'
 import { limits } from '#protocol/limits'
-import type { BatchFacts, PendingPublish, ReplicationEffect, ReplicationInput } from './inputs.ts'
-import type { FeedDigest, ReplicationMessage } from './messages.ts'
-import { Replication } from './replication.ts'
-
-const [oak, elm, ash] = ['oak', 'elm', 'ash'] as PeerId[] as [PeerId, PeerId, PeerId]
-const epochs = { first: '0000000000000001' as Epoch, second: '0000000000000002' as Epoch }
-const orders = '11'.repeat(16) as TopicId
-const feedOf = (writer: PeerId, epoch: Epoch = epochs.first): FeedId => ({ topicId: orders, writer, epoch })
-const hashAt = (offset: number): Hash => offset.toString(16).padStart(64, '0') as Hash
-const headAt = (nextOffset: number) => ({ nextOffset, hash: hashAt(nextOffset) })
-
-const openingOf = (writer: PeerId, epoch: Epoch = epochs.first): Opening => {
-  return { topic: 'orders', generation: 0, writer, epoch }
-}
-
-const digest = (feed: FeedId, nextOffset: number): FeedDigest => ({
-  feed,
-  floor: 0,
-  keptFrom: 0,
-  ...headAt(nextOffset),
-})
-
-/** One record per batch, each 100 bytes; the batch that opens a feed ends where it starts. */
-const openingBatch = (opening: Opening): BatchFacts => {
-  const offset = opening.predecessor?.nextOffset ?? 0
-  return {
-    baseOffset: offset,
-    nextOffset: offset,
-    previousHash: hashAt(999),
-    hash: hashAt(offset),
-    sizeBytes: 100,
-    hlcMs: 1,
-    opening,
-  }
-}
-const batch = (baseOffset: number): BatchFacts => {
-  const [previousHash, hash] = [hashAt(baseOffset), hashAt(baseOffset + 1)]
-  return { baseOffset, nextOffset: baseOffset + 1, previousHash, hash, sizeBytes: 100, hlcMs: 1 }
-}
-
-class Oak {
-  readonly machine: Replication
-  nowMs = 0
-
-  constructor(feeds: ConstructorParameters<typeof Replication>[0]['feeds'] = []) {
-    this.machine = new Replication({ self: oak, epoch: epochs.first, feeds })
-    this.tell({ type: 'homeChanged', home: [oak, elm, ash], registryVersion: '3', merged: true })
-  }
-
-  tell(input: ReplicationInput): readonly ReplicationEffect[] {
-    return this.machine.handle(input, this.nowMs)
-  }
-
-  hear(from: PeerId, message: ReplicationMessage): readonly ReplicationEffect[] {
-    return this.tell({ type: 'messageReceived', from, message })
-  }
-
-  /** Links the peer, which tells that it holds these feeds. */
-  link(peer: PeerId, link: number, feeds: readonly FeedDigest[] = [], epoch = epochs.first) {
-    return [
-      ...this.tell({ type: 'linkUp', peer, link }),
-      ...this.hear(peer, { type: 'digest', epoch, feeds, initial: true, more: false }),
-    ]
-  }
-
-  /** Makes its own batch that ends at `end`, the opening batch at 0; with `durable` it is on disk too. */
-  write(end: number, durable: boolean) {
-    const feed = feedOf(oak)
-    const opening = end === 0 ? { opening: openingOf(oak) } : {}
-    const effects = [...this.tell({ type: 'batchAppended', feed, head: headAt(end), ...opening })]
-    if (durable) effects.push(...this.tell({ type: 'rangesStored', runs: [{ feed, head: headAt(end) }] }))
-    return effects
-  }
-
-  receive(from: PeerId, feed: FeedId, batches: readonly BatchFacts[], { link = 1, ref = 0 } = {}) {
-    return this.tell({ type: 'rangeReceived', from, link, received: 7, ref, feed, batches })
-  }
-
-  publish(more: Partial<PendingPublish>) {
-    const publish = {
-      ref: 1,
-      feed: feedOf(oak),
-      endOffset: 1,
-      level: { type: 'all' } as const,
-      deadlineMs: 5_000,
-      ...more,
-    }
-    return this.tell({ type: 'publishAppended', publish })
-  }
-
-  sweep(afterMs: number) {
-    this.nowMs += afterMs
-    return this.tell({ type: 'timerFired', timer: { type: 'sweep' } })
-  }
-}
-
-const ofType = <T extends ReplicationEffect['type']>(effects: readonly ReplicationEffect[], type: T) =>
-  effects.filter((effect): effect is Extract<ReplicationEffect, { type: T }> => effect.type === type)
-const messages = <T extends ReplicationMessage['type']>(effects: readonly ReplicationEffect[], type: T) =>
-  ofType(effects, 'send')
-    .map(({ to, message }) => ({ to, message }))
-    .filter(
-      (sent): sent is { to: PeerId; message: Extract<ReplicationMessage, { type: T }> } => sent.message.type === type,
-    )
-const settledOf = (effects: readonly ReplicationEffect[]) =>
-  ofType(effects, 'publishSettled').map(({ settled: { ref, reached, peers } }) => ({ ref, reached, peers }))
+import { bucketCount } from './set-hash.ts'
+import type { FeedDigest } from './messages.ts'
+import {
+  ash,
+  batch,
+  digest,
+  elm,
+  epochs,
+  feedOf,
+  hashAt,
+  headAt,
+  messages,
+  Oak,
+  oak,
+  openedFeed,
+  ofType,
+  openingBatch,
+  openingOf,
+  settledOf,
+} from './test-oak.ts'
 
 test('a batch is pushed while its own fsync runs, and told to others only when it is on disk', () => {
   const peer = new Oak()
@@ -130,10 +43,8 @@ test('nothing is pushed before the neighbor has told what it holds, and then onl
   expect(ofType(up, 'sendRange')).toEqual([])
   const message = {
     type: 'digest',
-    epoch: epochs.first,
     feeds: [digest(feedOf(oak), 2)],
-    initial: true,
-    more: false,
+    listing: { replaced: [], more: false },
   } as const
   expect(ofType(peer.hear(elm, message), 'sendRange')).toMatchObject([{ position: 2, endMax: 3 }])
 })
@@ -145,8 +56,7 @@ test('a copy counts once the neighbor has it on disk, on our chain, and is taken
   peer.link(ash, 2)
   peer.write(1, false)
   expect(settledOf(peer.publish({ level: { type: 'count', count: 2 } }))).toEqual([])
-  const told = (from: PeerId, entry: FeedDigest) =>
-    peer.hear(from, { type: 'digest', epoch: epochs.first, feeds: [entry], initial: false, more: false })
+  const told = (from: PeerId, entry: FeedDigest) => peer.hear(from, { type: 'digest', feeds: [entry] })
   // Elm has it, but it is not on our own disk yet: an answer would promise what a crash could take.
   expect(settledOf(told(elm, digest(feedOf(oak), 1)))).toEqual([])
   expect(settledOf(told(ash, { ...digest(feedOf(oak), 1), hash: hashAt(666) }))).toEqual([])
@@ -163,7 +73,7 @@ test('a level that is not met at its deadline is answered as not reached, naming
   peer.write(1, true)
   const [timer] = ofType(peer.publish({ deadlineMs: 300 }), 'setTimer')
   expect(timer).toMatchObject({ afterMs: 300, timer: { type: 'settleDue' } })
-  peer.hear(elm, { type: 'digest', epoch: epochs.first, feeds: [digest(feedOf(oak), 1)], initial: false, more: false })
+  peer.hear(elm, { type: 'digest', feeds: [digest(feedOf(oak), 1)] })
   peer.nowMs = 300
   const settled = peer.tell({ type: 'timerFired', timer: { type: 'settleDue', dueMs: 300 } })
   expect(settledOf(settled)).toEqual([{ ref: 1, reached: false, peers: [oak, elm] }])
@@ -195,7 +105,7 @@ test('a peer that drains answers what waits for copies with those that there are
 
 test('until one registry is merged, only local is ever reached', () => {
   const peer = new Oak()
-  peer.tell({ type: 'homeChanged', home: [oak], registryVersion: '1', merged: false })
+  peer.register([oak], { merged: false })
   peer.write(0, true)
   peer.write(1, true)
   expect(settledOf(peer.publish({ ref: 1, level: { type: 'local' } }))).toMatchObject([{ ref: 1, reached: true }])
@@ -279,6 +189,34 @@ test('a holder that does not answer is passed over for another; a lone one is as
   expect(messages(peer.sweep(1_000), 'want').map(({ to }) => to)).toEqual([ash])
 })
 
+test('what comes over a link of a want keeps it waiting; a want in vain makes the next one on that link wait longer', () => {
+  const peer = new Oak()
+  const lost = feedOf('yew' as PeerId)
+  peer.link(elm, 1, [digest(lost, 5)])
+  peer.sweep(9_000)
+  // It pushes its own meanwhile: the answer is queued behind that.
+  peer.receive(elm, feedOf(elm), [openingBatch(openingOf(elm))])
+  expect(messages(peer.sweep(9_000), 'want')).toEqual([])
+  const again = [...peer.sweep(1_000), ...peer.sweep(1_000)]
+  expect(messages(again, 'want').map(({ to }) => to)).toEqual([elm])
+  expect(messages([...peer.sweep(18_000), ...peer.sweep(1_000)], 'want')).toEqual([])
+  expect(messages([...peer.sweep(1_000), ...peer.sweep(1_000)], 'want').map(({ to }) => to)).toEqual([elm])
+})
+
+test('a link that brings this and that, and never what was asked for, is given up on in the end', () => {
+  const peer = new Oak()
+  const lost = feedOf('yew' as PeerId)
+  peer.link(elm, 1, [digest(lost, 5)])
+  peer.link(ash, 2, [digest(lost, 5)])
+  const asked: PeerId[] = []
+  peer.receive(elm, feedOf(elm), [openingBatch(openingOf(elm))])
+  for (let i = 0; i < 19; i++) {
+    asked.push(...messages(peer.sweep(9_000), 'want').map(({ to }) => to))
+    peer.receive(elm, feedOf(elm), [batch(i)])
+  }
+  expect(asked).toEqual([ash])
+})
+
 test('at most four feeds are caught up on at a time, two from one holder; a linked writer is left to push its own', () => {
   const peer = new Oak()
   const many = Array.from({ length: 9 }, (_, i) => digest(feedOf(`w${i}` as PeerId), 5))
@@ -304,13 +242,14 @@ test('a writer that stopped pushing is asked for one range after the other, with
 test('a new link tells its heads page by page, the next one when the last was read', () => {
   const count = 2 * limits.digestFeedsPerMessageMax + 1
   const feeds = Array.from({ length: count }, (_, i) => {
-    const writer = `w${i}` as PeerId
-    return { feed: feedOf(writer), opening: openingOf(writer), head: headAt(1), keptFrom: 0, hlcMs: 1 }
+    return openedFeed(feedOf(`w${i}` as PeerId), 1)
   })
   const peer = new Oak(feeds)
-  const pages = [messages(peer.tell({ type: 'linkUp', peer: elm, link: 1 }), 'digest')]
+  expect(messages(peer.tell({ type: 'linkUp', peer: elm, link: 1 }), 'digest')).toEqual([])
+  const nothing = '0'.repeat(16 * bucketCount)
+  const pages = [messages(peer.hear(elm, { type: 'summaryDiffers', buckets: nothing }), 'digest')]
   for (let i = 0; i < 3; i++) pages.push(messages(peer.hear(elm, { type: 'digestMore' }), 'digest'))
-  expect(pages.map((page) => page.map(({ message }) => [message.feeds.length, message.more]))).toEqual([
+  expect(pages.map((page) => page.map(({ message }) => [message.feeds.length, message.listing?.more]))).toEqual([
     [[limits.digestFeedsPerMessageMax, true]],
     [[limits.digestFeedsPerMessageMax, true]],
     [[1, false]],
@@ -321,9 +260,10 @@ test('a new link tells its heads page by page, the next one when the last was re
 test('whoever reads a page with more to come asks for the next', () => {
   const peer = new Oak()
   peer.tell({ type: 'linkUp', peer: elm, link: 1 })
-  const page = { type: 'digest', epoch: epochs.first, feeds: [digest(feedOf(elm), 0)], initial: true } as const
-  expect(messages(peer.hear(elm, { ...page, more: true }), 'digestMore')).toHaveLength(1)
-  expect(messages(peer.hear(elm, { ...page, more: false }), 'digestMore')).toEqual([])
+  const page = (more: boolean) =>
+    peer.hear(elm, { type: 'digest', feeds: [digest(feedOf(elm), 0)], listing: { replaced: [], more } })
+  expect(messages(page(true), 'digestMore')).toHaveLength(1)
+  expect(messages(page(false), 'digestMore')).toEqual([])
 })
 
 test('nobody else writes our feed of this boot: whoever sends it is cut off, before and after it is opened', () => {
@@ -351,7 +291,7 @@ test('a copy at a peer that does not belong is none', () => {
 
 test('a peer that never stops publishing still serves what it is asked for', () => {
   const feed = feedOf(elm)
-  const peer = new Oak([{ feed, opening: openingOf(elm), head: headAt(4), keptFrom: 0, hlcMs: 1 }])
+  const peer = new Oak([openedFeed(feed, 4)])
   peer.write(0, true)
   peer.link(ash, 2, [digest(feedOf(oak), 0)])
   peer.write(1, false)
@@ -383,7 +323,7 @@ test('a neighbor that names more feeds than there may be is heard up to the boun
     const feeds = Array.from({ length: limits.digestFeedsPerMessageMax }, (_, i) => {
       return digest(feedOf(`w${page}x${i}` as PeerId), 1)
     })
-    peer.hear(elm, { type: 'digest', epoch: epochs.first, feeds, initial: true, more: true })
+    peer.hear(elm, { type: 'digest', feeds, listing: { replaced: [], more: true } })
   }
   expect(peer.machine.neighbors.get(elm)?.heads.size).toBe(limits.feedsMax)
   expect(peer.machine.anomalies.feedsRefused).toBe(limits.digestFeedsPerMessageMax)
@@ -394,13 +334,13 @@ test('a neighbor whose disk went back is pushed to again from where it says that
   peer.write(0, true)
   for (const end of [1, 2, 3]) peer.write(end, true)
   peer.link(elm, 1, [digest(feedOf(oak), 3)])
-  peer.hear(elm, { type: 'digest', epoch: epochs.first, feeds: [digest(feedOf(oak), 1)], initial: false, more: false })
+  peer.hear(elm, { type: 'digest', feeds: [digest(feedOf(oak), 1)] })
   expect(ofType(peer.sweep(1_000), 'sendRange')).toMatchObject([{ position: 1, endMax: 3 }])
 })
 
 test('a want is answered from what is on disk, live pushes go first, and nothing to send is said', () => {
   const feed = feedOf(elm)
-  const peer = new Oak([{ feed, opening: openingOf(elm), head: headAt(4), keptFrom: 0, hlcMs: 1 }])
+  const peer = new Oak([openedFeed(feed, 4)])
   peer.write(0, true)
   peer.link(ash, 2, [digest(feedOf(oak), 0)])
   const want = { type: 'want', ref: 5, feed, position: 1, bytesMax: 10_000_000 } as const
@@ -412,4 +352,18 @@ test('a want is answered from what is on disk, live pushes go first, and nothing
   expect(ofType(peer.tell(sent), 'sendRange')).toMatchObject([{ ref: 0, feed: feedOf(oak) }])
   const none = peer.hear(ash, { ...want, ref: 7, position: 4 })
   expect(messages(none, 'wantMissing')).toMatchObject([{ message: { ref: 7 } }])
+})
+
+test('damage in an own feed keeps nobody from publishing: it is no copy until it is mended, but new records are durable', () => {
+  const peer = new Oak()
+  for (const end of [0, 1, 2]) peer.write(end, true)
+  peer.link(elm, 1, [digest(feedOf(oak), 2)])
+  peer.tell({ type: 'damageFound', feed: feedOf(oak), range: { from: 0, to: 1 } })
+  const settled = [
+    peer.publish({ ref: 1, endOffset: 2, level: { type: 'local' } }),
+    peer.publish({ ref: 2, endOffset: 2, level: { type: 'count', count: 2 } }),
+    peer.tell({ type: 'drainRequested' }),
+  ].map(settledOf)
+  const peers = [oak, elm]
+  expect(settled).toEqual([[{ ref: 1, reached: true, peers }], [], [{ ref: 2, reached: false, peers }]])
 })

@@ -1,8 +1,9 @@
 import type { PeerId } from '#protocol/ids'
 import { type FeedKey, feedKeyOf, NOTHING } from '#protocol/log/feed'
 import { limits } from '#protocol/limits'
+import type { Homes } from './homes.ts'
 import type { ReplicationInput } from './inputs.ts'
-import type { LocalFeed, LocalFeeds } from './local-feeds.ts'
+import { type LocalFeed, type LocalFeeds, servedEnd } from './local-feeds.ts'
 import type { Neighbor, NeighborLink, Want } from './neighbor.ts'
 import type { Outbox } from './outbox.ts'
 
@@ -12,6 +13,7 @@ const pushesInARowMax = 4
 const wantsMax = 4 * limits.catchUpsMax
 
 export interface SendingDeps {
+  readonly homes: Homes
   readonly local: LocalFeeds
   readonly neighbors: ReadonlyMap<PeerId, Neighbor>
   readonly outbox: Outbox
@@ -30,26 +32,44 @@ export class Sending {
     this.#deps = deps
   }
 
-  /** Our own feed goes further: whoever has told all it holds is pushed to. */
+  /** Our own feed goes further: whoever keeps its topic, and has told all it holds, is pushed to. */
   appended(feed: LocalFeed): void {
     this.#own.set(feed.key, feed)
     for (const neighbor of this.#deps.neighbors.values()) {
+      if (!this.#deps.homes.isKeeper(feed.feed.topicId, neighbor.peer)) continue
       neighbor.link?.unpushed.add(feed.key)
       this.next(neighbor)
     }
   }
 
   /** The neighbor has told all it holds: what it lacks of our feeds may be pushed from there. */
-  digestComplete(neighbor: Neighbor): void {
-    for (const key of this.#own.keys()) neighbor.link?.unpushed.add(key)
+  accountComplete(neighbor: Neighbor): void {
+    const { peer, link } = neighbor
+    for (const { key, feed } of this.#own.values()) {
+      if (this.#deps.homes.isKeeper(feed.topicId, peer)) link?.unpushed.add(key)
+    }
     this.next(neighbor)
   }
 
-  wanted(neighbor: Neighbor, link: NeighborLink, want: Want): void {
-    const durable = this.#deps.local.get(want.key)?.durable
-    if (durable === undefined || durable.nextOffset <= want.position || link.wants.length >= wantsMax) {
-      return this.#deps.outbox.send(neighbor.peer, { type: 'wantMissing', ref: want.ref })
+  /** Other peers keep other topics now. */
+  homesChanged(): void {
+    for (const neighbor of this.#deps.neighbors.values()) {
+      neighbor.link?.unpushed.clear()
+      if (neighbor.link?.account === 'complete') this.accountComplete(neighbor)
     }
+  }
+
+  /** The neighbor has so much of a feed of ours on its disk. */
+  heard({ link }: Neighbor, key: FeedKey, nextOffset: number): void {
+    if (link === undefined) return
+    // Durable progress can overtake the account of our own sends, when another holder served the feed.
+    if (link.pushPosition(key) <= nextOffset) link.pushed.set(key, nextOffset)
+    if (link.pushPosition(key) <= nextOffset) link.unconfirmed.delete(key)
+    else link.unconfirmed.add(key)
+  }
+
+  wanted(neighbor: Neighbor, link: NeighborLink, want: Want): void {
+    if (link.wants.length >= wantsMax || this.#served(want) === undefined) return this.#miss(neighbor, want)
     link.wants.push(want)
     this.next(neighbor)
   }
@@ -68,6 +88,7 @@ export class Sending {
       // Our own log could not be read there: the sweep will try again, so that a bad disk does not make us spin.
       const position = nextPosition ?? local.position(sending.key)
       link.pushed.set(sending.key, Math.max(link.pushPosition(sending.key), position))
+      if (link.pushPosition(sending.key) > neighbor.position(sending.key)) link.unconfirmed.add(sending.key)
     }
     this.next(neighbor)
   }
@@ -76,15 +97,28 @@ export class Sending {
     const link = neighbor.link
     if (link === undefined || link.sending !== undefined || link.creditOut < limits.dataFrameBytesMax) return
     const isWantsTurn = link.wants.length > 0 && link.pushesInARow >= pushesInARowMax
-    const feed = link.digestComplete && !isWantsTurn ? this.#nextPush(neighbor, link) : undefined
+    const mayPush = link.account === 'complete' && !link.isFull
+    const feed = mayPush && !isWantsTurn ? this.#nextPush(neighbor, link) : undefined
     if (feed !== undefined) {
       link.pushesInARow++
       return this.#send(neighbor, link, feed, undefined)
     }
     link.pushesInARow = 0
-    const want = link.wants.shift()
-    const wanted = want && this.#deps.local.get(want.key)
-    if (want !== undefined && wanted !== undefined) this.#send(neighbor, link, wanted, want)
+    for (let want = link.wants.shift(); want !== undefined; want = link.wants.shift()) {
+      const wanted = this.#served(want)
+      if (wanted !== undefined) return this.#send(neighbor, link, wanted, want)
+      this.#miss(neighbor, want)
+    }
+  }
+
+  /** The feed, if what follows the position is on disk here, and sound. */
+  #served(want: Want): LocalFeed | undefined {
+    const feed = this.#deps.local.get(want.key)
+    return feed !== undefined && wantedEnd(feed, want) > want.position ? feed : undefined
+  }
+
+  #miss(neighbor: Neighbor, { ref }: Want): void {
+    this.#deps.outbox.send(neighbor.peer, { type: 'wantMissing', ref })
   }
 
   /**
@@ -94,11 +128,13 @@ export class Sending {
   sweep(neighbor: Neighbor): void {
     const link = neighbor.link
     if (link === undefined || link.sending !== undefined || link.creditOut < limits.linkCreditBytes) return
-    for (const key of this.#own.keys()) {
-      if (link.pushPosition(key) <= neighbor.position(key)) continue
+    if (link.isFull) return
+    for (const key of link.unconfirmed) {
       link.pushed.set(key, neighbor.position(key))
-      link.unpushed.add(key)
+      const topicId = this.#own.get(key)?.feed.topicId
+      if (topicId !== undefined && this.#deps.homes.isKeeper(topicId, neighbor.peer)) link.unpushed.add(key)
     }
+    link.unconfirmed.clear()
     this.next(neighbor)
   }
 
@@ -118,22 +154,35 @@ export class Sending {
 
   #send(neighbor: Neighbor, link: NeighborLink, feed: LocalFeed, want: Want | undefined): void {
     link.sending = { want, key: feed.key }
+    const position = want?.position ?? link.pushPosition(feed.key)
     this.#deps.outbox.order({
       type: 'sendRange',
       to: neighbor.peer,
       link: link.number,
       ref: want?.ref ?? 0,
       feed: feed.feed,
-      position: want?.position ?? link.pushPosition(feed.key),
-      // A writer may push what its own fsync is still working on: its feed cannot fork (DESIGN §4).
-      endMax: (want === undefined ? feed.appended : (feed.durable ?? feed.appended)).nextOffset,
+      position,
+      endMax: want === undefined ? pushedEnd(feed, position) : wantedEnd(feed, want),
       bytesMax: Math.min(want?.bytesMax ?? limits.dataFrameBytesTarget, limits.dataFrameBytesTarget),
     })
   }
 }
 
-/** A neighbor takes a successor only when it has the predecessor up to the link; until then it asks for that one. */
-function isReady(neighbor: Neighbor, link: NeighborLink, { feed, key, opening }: LocalFeed): boolean {
-  if (opening.predecessor === undefined || link.pushPosition(key) !== NOTHING) return true
+/** A writer may push what its own fsync is still working on: its feed cannot fork (DESIGN §4). */
+const pushedEnd = (feed: LocalFeed, position: number): number => servedEnd(feed, position, feed.appended.nextOffset)
+
+const wantedEnd = (feed: LocalFeed, { position, end = Infinity }: Want): number =>
+  servedEnd(feed, position, Math.min(feed.durable?.nextOffset ?? NOTHING, end))
+
+/**
+ * A neighbor takes a successor only when it has the predecessor up to the link; until then it asks for that one. What is
+ * damaged here waits for its repair, and what lies behind a floor for the neighbor to follow there.
+ */
+function isReady(neighbor: Neighbor, link: NeighborLink, local: LocalFeed): boolean {
+  const { feed, key, opening, keptFrom, rooted } = local
+  const position = link.pushPosition(key)
+  if (pushedEnd(local, position) <= position) return false
+  if (position !== NOTHING) return position >= keptFrom
+  if (opening.predecessor === undefined || rooted) return true
   return neighbor.position(feedKeyOf({ ...feed, epoch: opening.predecessor.epoch })) >= opening.predecessor.nextOffset
 }

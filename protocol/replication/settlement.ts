@@ -1,26 +1,35 @@
 import { type AckLevel, ackLevelText, copiesNeeded } from '#protocol/ack-level'
 import type { PeerId } from '#protocol/ids'
-import { type FeedKey, feedKeyOf, NOTHING } from '#protocol/log/feed'
+import { type FeedId, type FeedKey, feedKeyOf, NOTHING } from '#protocol/log/feed'
 import { limits } from '#protocol/limits'
 import type { Millis } from '#protocol/machine'
+import type { Home } from './homes.ts'
 import type { PendingPublish, SettledPublish } from './inputs.ts'
 
-/** Who belongs to a topic: in this version every registered member. The denominator of `majority` and `all` (DESIGN §7). */
-export interface Home {
-  readonly peers: readonly PeerId[]
-  readonly registryVersion: string
-  /** False until a joining peer has merged one registry: it does not know yet whom to count. */
-  readonly merged: boolean
+/** How far a feed of ours has come, fsynced. */
+export interface Copies {
+  readonly self: PeerId
+  /** On this peer's own disk: what is new is there, whatever damage there is before it. */
+  readonly durable: number
+  /** Which part of it each registered peer, this one included, has a copy of. */
+  readonly whole: readonly Copy[]
 }
 
-/** How far each registered peer has a feed of ours on disk, with our chain; this peer first. */
-export type Copies = readonly { readonly peer: PeerId; readonly nextOffset: number }[]
+export interface Copy {
+  readonly peer: PeerId
+  /** All before it, without a hole, on our chain. */
+  readonly nextOffset: number
+  /** What lies below it was let go of there: a writer that is not at home keeps what home has not confirmed yet. */
+  readonly keptFrom: number
+}
 
-type Waiting = Map<number, PendingPublish>
+/** In the order of the offsets that they wait for. */
+type Waiting = PendingPublish[]
 
 interface FeedWaits {
-  /** By level, each in the order of offsets: what one level waits for is met from the front. */
-  readonly byLevel: Map<string, { readonly level: AckLevel; readonly waiting: Waiting }>
+  readonly feed: FeedId
+  /** What one level waits for is met from the front. */
+  readonly byLevel: Map<string, { readonly level: AckLevel; waiting: Waiting }>
   /** Out of time, and answered as soon as they are durable here. */
   readonly overdue: Waiting
 }
@@ -35,12 +44,12 @@ export class Settlement {
 
   add(publish: PendingPublish): void {
     const key = feedKeyOf(publish.feed)
-    const feed = this.#feeds.get(key) ?? { byLevel: new Map(), overdue: new Map() }
+    const feed = this.#feeds.get(key) ?? { feed: publish.feed, byLevel: new Map(), overdue: [] }
     this.#feeds.set(key, feed)
     // More would be memory that others decide on: one more is told right away how far it got. `local` waits for our disk only.
     const isCrowded = this.#count >= limits.waitingPublishesMax && publish.level.type !== 'local'
     const waiting = isCrowded ? feed.overdue : waitingAt(feed, publish.level)
-    waiting.set(publish.ref, publish)
+    insert(waiting, publish)
     this.#count++
   }
 
@@ -48,26 +57,34 @@ export class Settlement {
     return this.#count
   }
 
-  keys(): readonly FeedKey[] {
-    return [...this.#feeds.keys()]
+  isWaiting(key: FeedKey): boolean {
+    return this.#feeds.has(key)
   }
 
-  /** Takes out and returns what the copies of this feed suffice for. */
-  settle(key: FeedKey, home: Home, copies: Copies): readonly SettledPublish[] {
+  feeds(): readonly FeedId[] {
+    return [...this.#feeds.values()].map(({ feed }) => feed)
+  }
+
+  /** Takes out and returns what the copies of this feed suffice for; nothing beyond `answerable`. */
+  settle(key: FeedKey, home: Home, copies: Copies, answerable = copies.durable): readonly SettledPublish[] {
     const feed = this.#feeds.get(key)
     if (feed === undefined) return []
     const settled: SettledPublish[] = []
-    const durable = copies[0]?.nextOffset ?? NOTHING
     for (const [text, { level, waiting }] of feed.byLevel) {
-      const end = Math.min(durable, offsetReached(level, home, copies))
-      for (const publish of takeUpTo(waiting, end)) settled.push(answerOf(publish, true, home, copies))
-      if (waiting.size === 0) feed.byLevel.delete(text)
+      // What suffices for the first of them suffices for those behind it: nobody keeps less of what is newer.
+      for (let first = waiting[0]; first !== undefined; first = waiting[0]) {
+        const end = Math.min(answerable, offsetReached(level, home, keptAt(first, copies)))
+        const taken = takeUpTo(waiting, end)
+        if (taken.length === 0) break
+        for (const publish of taken) settled.push(answerOf(publish, true, home, copies))
+      }
+      if (waiting.length === 0) feed.byLevel.delete(text)
     }
-    for (const publish of takeUpTo(feed.overdue, durable)) {
-      const reached = publish.endOffset <= offsetReached(publish.level, home, copies)
+    for (const publish of takeUpTo(feed.overdue, answerable)) {
+      const reached = publish.endOffset <= offsetReached(publish.level, home, keptAt(publish, copies))
       settled.push(answerOf(publish, reached, home, copies))
     }
-    if (feed.byLevel.size === 0 && feed.overdue.size === 0) this.#feeds.delete(key)
+    if (feed.byLevel.size === 0 && feed.overdue.length === 0) this.#feeds.delete(key)
     this.#count -= settled.length
     return settled
   }
@@ -75,14 +92,21 @@ export class Settlement {
   /** Whose time is over waits for this peer's disk only. Infinity: everybody's. */
   expire(nowMs: Millis): void {
     for (const { byLevel, overdue } of this.#feeds.values()) {
-      for (const { waiting } of byLevel.values()) {
-        for (const publish of waiting.values()) {
-          if (publish.deadlineMs > nowMs) continue
-          waiting.delete(publish.ref)
-          overdue.set(publish.ref, publish)
-        }
+      for (const level of byLevel.values()) {
+        const late = level.waiting.filter(({ deadlineMs }) => deadlineMs <= nowMs)
+        if (late.length === 0) continue
+        level.waiting = level.waiting.filter(({ deadlineMs }) => deadlineMs > nowMs)
+        for (const publish of late) insert(overdue, publish)
       }
     }
+  }
+
+  /** What ends at the offset, or before it, waits for nobody else any more. True: there was some. */
+  passed(key: FeedKey, floor: number): boolean {
+    const { byLevel, overdue } = this.#feeds.get(key) ?? { byLevel: new Map<string, never>(), overdue: [] }
+    const passed = [...byLevel.values()].flatMap(({ waiting }) => takeUpTo(waiting, floor))
+    for (const publish of passed) insert(overdue, publish)
+    return passed.length > 0
   }
 
   /** When the next publish runs out of time; Infinity for none. */
@@ -91,7 +115,7 @@ export class Settlement {
     for (const { byLevel } of this.#feeds.values()) {
       for (const { level, waiting } of byLevel.values()) {
         if (level.type === 'local') continue
-        for (const { deadlineMs } of waiting.values()) earliest = Math.min(earliest, deadlineMs)
+        for (const { deadlineMs } of waiting) earliest = Math.min(earliest, deadlineMs)
       }
     }
     return earliest
@@ -102,29 +126,48 @@ function waitingAt(feed: FeedWaits, level: AckLevel): Waiting {
   const text = ackLevelText(level)
   const known = feed.byLevel.get(text)
   if (known !== undefined) return known.waiting
-  const waiting: Waiting = new Map()
+  const waiting: Waiting = []
   feed.byLevel.set(text, { level, waiting })
   return waiting
 }
 
-function* takeUpTo(waiting: Waiting, end: number): Generator<PendingPublish> {
-  for (const publish of waiting.values()) {
-    if (publish.endOffset > end) return
-    waiting.delete(publish.ref)
-    yield publish
+/** At the end, as a rule; a retry waits for an earlier offset than what came before it. */
+function insert(waiting: Waiting, publish: PendingPublish): void {
+  let at = waiting.length
+  if (at > 0 && (waiting[at - 1] as PendingPublish).endOffset > publish.endOffset) {
+    at = waiting.findIndex(({ endOffset }) => endOffset > publish.endOffset)
   }
+  waiting.splice(at, 0, publish)
 }
 
+function takeUpTo(waiting: Waiting, end: number): readonly PendingPublish[] {
+  const past = waiting.findIndex(({ endOffset }) => endOffset > end)
+  return waiting.splice(0, past < 0 ? waiting.length : past)
+}
+
+const keptAt = ({ endOffset }: PendingPublish, copies: Copies): Copies => ({
+  ...copies,
+  whole: copies.whole.filter(({ keptFrom }) => keptFrom < endOffset),
+})
+
 /** Up to which offset as many peers as the level needs have the feed: with K needed, the K-th furthest copy. */
-function offsetReached(level: AckLevel, home: Home, copies: Copies): number {
-  if (!home.merged && level.type !== 'local') return NOTHING
-  const { count, homeOnly } = copiesNeeded(level, home.peers.length)
-  const counted = homeOnly ? copies.filter(({ peer }) => home.peers.includes(peer)) : copies
-  const offsets = counted.map(({ nextOffset }) => nextOffset).toSorted((a, b) => b - a)
-  return offsets[count - 1] ?? NOTHING
+function offsetReached(level: AckLevel, home: Home, { durable, whole }: Copies): number {
+  if (level.type === 'local') return durable
+  if (!home.merged) return NOTHING
+  const reached = copiesNeeded(level, home.peers.length).map(({ count, homeOnly }) => {
+    const counted = homeOnly ? whole.filter(({ peer }) => home.peers.includes(peer)) : whole
+    const offsets = counted.map(({ nextOffset }) => nextOffset).toSorted((a, b) => b - a)
+    return offsets[count - 1] ?? NOTHING
+  })
+  return Math.min(...reached)
 }
 
 function answerOf(publish: PendingPublish, reached: boolean, home: Home, copies: Copies): SettledPublish {
-  const peers = copies.flatMap(({ peer, nextOffset }) => (nextOffset >= publish.endOffset ? [peer] : []))
-  return { ref: publish.ref, reached, peers, registryVersion: home.registryVersion, home: home.peers }
+  const { ref, level, endOffset } = publish
+  const holders = keptAt(publish, copies).whole.filter(({ nextOffset }) => nextOffset >= endOffset)
+  const others = holders.map(({ peer }) => peer).filter((peer) => peer !== copies.self)
+  // What is new is durable here, whatever damage there is before it.
+  const isHere = copies.durable >= endOffset || others.length < holders.length
+  const peers = isHere ? [copies.self, ...others] : others
+  return { ref, level, reached, peers, registryVersion: home.registryVersion, home: home.peers }
 }
