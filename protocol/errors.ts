@@ -32,7 +32,7 @@ export const errorCatalogue = {
   ACK_LEVEL_IMPOSSIBLE: kind(
     400,
     'More copies were asked for than this topic can have',
-    'Ask for at most as many copies as peers are registered.',
+    'Ask for at most one copy more than the topic has replicas, and for no more than peers are registered.',
   ),
   CURSOR_INVALID: kind(
     400,
@@ -72,7 +72,43 @@ export const errorCatalogue = {
     'Send less at a time; a stream of lines (application/x-ndjson) may take as long as it likes.',
     true,
   ),
-  TOPIC_DIFFERS: kind(409, 'The topic exists with another configuration', 'Leave the configuration out.'),
+  TOPIC_DIFFERS: kind(
+    409,
+    'The topic exists with another configuration',
+    'Leave the configuration out, or change it with PATCH.',
+  ),
+  TOPIC_DELETED: kind(
+    410,
+    'The topic was deleted',
+    'Start again, from earliest or latest: a topic that is made under this name again is another one.',
+  ),
+  RECORDS_LOST: kind(
+    410,
+    'Records that come next are not kept any more',
+    'Go on from this cursor without strict: what is gone is told as a gap, and what is left is read.',
+  ),
+  TOPIC_CHANGED: kind(412, 'The topic was changed since it was read', 'Read it again, and send its ETag as If-Match.'),
+  PRODUCER_FENCED: kind(
+    409,
+    'A later epoch of this producer has published',
+    'Another instance has taken over: stop, or begin a new epoch above that one.',
+  ),
+  PRODUCER_GAP: kind(
+    409,
+    'Records of this producer are missing before these',
+    'Send what is missing first, or begin a new Producer-Epoch.',
+    true,
+  ),
+  RETRY_DIFFERS: kind(
+    422,
+    'This key or sequence number was used for another record',
+    'A retry repeats its request exactly; for another record use another key, or the next number.',
+  ),
+  IF_MATCH_MISSING: kind(
+    428,
+    'A change must say what it is a change of',
+    'Send the ETag of the topic as If-Match, or * to change whatever it is now.',
+  ),
   RECORD_TOO_LARGE: kind(413, 'A record is too large', 'A record with key and headers is at most 1 MiB − 4 KiB.'),
   BODY_TOO_LARGE: kind(413, 'The request body is too large', 'Send fewer records per request.'),
   HEAD_TOO_LARGE: kind(
@@ -85,6 +121,12 @@ export const errorCatalogue = {
     'That Content-Type or Accept is not supported here',
     'See the detail for what this resource takes.',
   ),
+  DISK_FULL: kind(
+    507,
+    'The disk of this peer is nearly full',
+    'Publish at another peer. Reading and deleting go on here; once there is room, so does publishing, without a restart.',
+    true,
+  ),
   TOO_MANY_TOPICS: kind(
     507,
     'This peer holds as many topics as it takes',
@@ -92,6 +134,28 @@ export const errorCatalogue = {
   ),
   OVERLOADED: kind(503, 'Too much is waiting for this peer', 'Try again shortly or at another peer.', true),
   DRAINING: kind(503, 'This peer is shutting down', 'Go on at another peer.', true),
+  DECOMMISSIONED: kind(
+    503,
+    'This peer is on its way out of the mesh',
+    'Publish at another peer. Reading goes on here until it is stopped.',
+    true,
+  ),
+  FORGOTTEN: kind(
+    503,
+    'This peer does not belong to the mesh any more',
+    'Publish at another peer. If it is to belong again, "grapevine admit" it.',
+    true,
+  ),
+  MEMBER_ALIVE: kind(
+    409,
+    'A member that is alive is forgotten by force only',
+    'Decommission it, so that it hands over first what only it holds; or stop it; or say --force.',
+  ),
+  LAST_MEMBER: kind(
+    409,
+    'A mesh has at least one member',
+    'Let another peer join, or admit one again, before this one goes.',
+  ),
   UNAVAILABLE: kind(
     503,
     'No peer answered',
@@ -100,8 +164,8 @@ export const errorCatalogue = {
   ),
   OUTCOME_UNKNOWN: kind(
     0,
-    'The connection broke before the answer to a publish came',
-    'The records may be stored: read the topic before publishing them again.',
+    'No answer to a publish came in time',
+    'The records may be stored. Publish them again only with the idempotency key that they had, or after reading the topic.',
   ),
   INTERNAL: kind(500, 'The peer made a mistake', 'See the log of the peer; please report it.', true),
 
@@ -131,8 +195,8 @@ export const errorCatalogue = {
   PORT_IN_USE: kind(0, 'The port is in use', 'Stop the other process, or choose another port (0 = any free one).'),
   INSECURE_LISTEN: kind(
     0,
-    'Refusing to listen beyond loopback without admission',
-    'Listen on 127.0.0.1, or say --insecure.',
+    'Refusing to listen beyond loopback where not all that connect are checked',
+    'Listen on 127.0.0.1; or, for peers, give a --secret-file; or say --insecure, in a network that you trust.',
   ),
 } as const satisfies Record<string, ErrorKind>
 

@@ -19,11 +19,34 @@ export const limits = {
   /** One group commit: what one fsync may carry. Higher: better throughput, longer waits behind a large commit. */
   commitBatchesMax: 256,
   commitBytesMax: 1 * MiB,
+  /**
+   * Of that, what is caught up on while clients publish at this peer, one batch at least: each publish may have to wait for
+   * such an append, and then for one that it shares. Higher: fewer fsyncs after a split, slower acks meanwhile.
+   */
+  commitBacklogBytesMax: 256 * KiB,
   /** Publishes accepted and not yet fsynced, over all topics; beyond it a publish is refused as OVERLOADED. */
   pendingPublishBytesMax: 64 * MiB,
   pendingPublishesMax: 16_384,
   /** Publishes that are on disk here and wait for other copies. One more is told at once how far it got. */
   waitingPublishesMax: 16_384,
+
+  /**
+   * Producers (P6). A span is a run of sequence numbers in one feed, and takes about 300 bytes. An idempotency key is a span
+   * of its own, so this many of the newest are recognized; any other producer takes one for each feed that it wrote to.
+   */
+  producerSpansPerTopicMax: 65_536,
+  producerSpansPerProducerMax: 256,
+  /** Records of others within a span: what is searched at most to find one of its records. Higher: fewer spans, slower retries. */
+  producerSpanSlackMax: 65_536,
+  /** Of all topics of a peer; beyond it those that were not used for longest are forgotten, and read again when they are. */
+  producerSpansMax: 131_072,
+  /** What a checkpoint holds of a topic: it is one value of metadata, and may be 1 MiB. After a restart the newest of these are known. */
+  producerCheckpointSpansMax: 12_288,
+  producerCheckpointFeedsMax: 2_048,
+  /** What was stored since a checkpoint is read again at the first use after a start: the newest of it, up to this. */
+  producerTailBytesMax: 256 * MiB,
+  /** `Idempotency-Key` and `Producer-Id`, in characters. */
+  producerNameLengthMax: 255,
 
   /** Connections of a peer, spare ones included: a full mesh of 64 members twice over, and room for strangers. */
   linksMax: 512,
@@ -31,20 +54,69 @@ export const limits = {
   linkCreditBytes: 2 * MiB,
   /** A data frame carries at least one batch. */
   dataFrameBytesMax: 1 * MiB + 4 * KiB,
-  /** What a sender tries to put into one data frame when there is that much. */
-  dataFrameBytesTarget: 256 * KiB,
+  /**
+   * What a sender tries to put into one data frame when there is that much: one fsync stores it. Higher: less work per
+   * byte while catching up (a quarter of the 256 KiB frames' goes into their fsyncs), longer waits for what comes behind.
+   */
+  dataFrameBytesTarget: 960 * KiB,
   /** A control frame is one JSON message. Large digests are split into several. */
   controlFrameBytesMax: 256 * KiB,
   /** Control bytes that wait for a slow link; beyond it the link is closed and starts again from digests. */
   controlBacklogBytesMax: 1 * MiB,
   digestFeedsPerMessageMax: 256,
+  /** Of all feeds in one digest, each some 35 bytes on the wire. */
+  digestHolesPerMessageMax: 2_048,
+  /** Damaged ranges of one feed. With more, the nearest count as one, and what is sound between them is fetched again, too. */
+  feedHolesMax: 1_024,
+  /** Feeds of which a part is missed, while all who might hold it are asked. */
+  feedsMissedMax: 4_096,
   /** Feeds of all topics: writers × boots × topics. Each costs some 500 bytes here and 200 for each neighbor. */
   feedsMax: 65_536,
+  /** Boots that a peer knows the order of, at 17 bytes each: where it goes on from when crashes left feeds without successor. */
+  bootsMax: 1_024,
   /** Topics that this peer opens for its clients. */
   topicsMax: 10_000,
+  /** Copies that a topic may ask for: more than that is a broadcast, which every member of a mesh would pay for. */
+  replicasMax: 64,
+  /** Names in the topic registry, deleted ones included; each costs some 500 bytes at every peer, for ever. */
+  registeredTopicsMax: 65_536,
+  /** A record of `$topics`, in characters: a flood of new topics goes into few. A state larger than that has its own. */
+  topicRecordLengthTarget: 256 * KiB,
+  /** Runs of peers whose edits of one topic are told apart; beyond it old edits may count again, which protects more. */
+  topicRunsMax: 256,
+  /** Deleted generations of a name of which is known what was seen of them; of older ones all is kept for the grace time. */
+  tombstonesMax: 4,
+  tombstoneFeedsMax: 1_024,
+  tombstoneDeletersMax: 64,
+  /** Feeds of deleted topics of which a restart still knows how long they were kept: some 160 bytes each in one value. */
+  keptFeedsStoredMax: 4_096,
   /** Feeds that this peer is catching up on at a time, so that a heal is not a storm. */
   catchUpsMax: 4,
   catchUpsPerHolderMax: 2,
+  /** Feeds for which this peer asks at a time whether it may let go of them: each is read from disk at all of its home. */
+  handoffsAskedMax: 16,
+  /** Copies that wait here to be read for peers that would like to let go of theirs; they ask again. */
+  verificationsMax: 256,
+  /** Feeds that are forgotten in one look; each is a change of the store, and a row less in tables that are gone through. */
+  feedsForgottenAtOnceMax: 256,
+  /** Reads of a sweep, a second apart, that measure feeds of topics with a retention; what is written now needs none. */
+  retentionReadsMax: 8,
+  retentionReadBytes: 512 * KiB,
+  /** Feeds of which damage is being repaired at a time, beside these. */
+  repairsMax: 2,
+  /** Topics that are used at a peer and may be followed elsewhere: a live read more has a topic of its own at most. */
+  followedTopicsMax: 4_096,
+  followTopicsPerMessageMax: 256,
+  /** Wants of reads that go through this peer, over all holders. Higher: faster catch-up of readers, more memory. */
+  remoteReadsMax: 12,
+  /** Such reads that wait for their turn; one more fails, and its reader waits. */
+  remoteReadsWaitingMax: 16_384,
+  /** Rows of each list of the view of replication; what is beyond is counted. */
+  replicationRowsMax: 256,
+  /** Batches that were read from others, for the readers of the same records. */
+  remoteCacheBytesMax: 16 * MiB,
+  /** So many followers of a topic are told at once that it has gone on; more of them a little later, in one go. */
+  promptFollowersMax: 8,
 
   /** Members of one mesh that this version is made for; a table beyond it is refused. */
   membersMax: 4_096,
@@ -55,6 +127,8 @@ export const limits = {
   updatesPerMessageMax: 32,
   /** Members in one push-pull message: at up to ~3.7 KB each they fit into a control frame. */
   membersPerMessageMax: 64,
+  /** Accusers of a suspect that are told beside the first. */
+  confirmationsPerUpdateMax: 8,
   /** Why a member changed its state, in characters; longer ones are cut. */
   reasonLengthMax: 256,
 
@@ -107,9 +181,23 @@ assert(limits.recordBytesMax < limits.batchBytesMax, 'the largest record fits in
 assert(limits.batchBytesMax < limits.dataFrameBytesMax, 'the largest batch fits into a data frame')
 // A sender waits until the credit covers the largest frame, so this much must be grantable at once.
 assert(limits.dataFrameBytesMax <= limits.linkCreditBytes, 'credit covers the largest data frame')
+assert(
+  limits.dataFrameBytesTarget + limits.dataFrameBytesMax <= limits.linkCreditBytes,
+  'a frame is sent while one before it is being stored',
+)
+assert(limits.readersMax <= limits.followedTopicsMax, 'each live read may be of another topic')
 assert(limits.batchBytesMax <= limits.commitBytesMax, 'the largest batch fits into a group commit')
 assert(limits.recordBytesMax * 1.5 <= limits.lineBytesMax, 'the largest record fits into a line, in base64')
+assert(limits.feedHolesMax <= limits.digestHolesPerMessageMax, 'the holes of one feed fit into a digest')
 assert(limits.controlFrameBytesMax <= limits.controlBacklogBytesMax, 'the largest control frame fits into the backlog')
+// Peer ids of libp2p have 52 characters; an entry of a tombstone is a peer id, an epoch, an offset and a hash, with some syntax.
+const tombstoneEntryLengthMax = 52 + 16 + 16 + 64 + 12
+assert(
+  limits.tombstonesMax * (limits.tombstoneFeedsMax + limits.tombstoneDeletersMax) * tombstoneEntryLengthMax +
+    5 * limits.topicRunsMax * 100 <
+    limits.recordBytesMax,
+  'the largest state of a topic fits into a record',
+)
 // Else reading what a client sends would wait for records that it is sent.
 assert(
   limits.socketBufferedBytesTarget + limits.socketReadBytesTarget + 2 * limits.recordBytesMax <

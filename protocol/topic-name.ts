@@ -22,8 +22,37 @@ export function parseAnyTopicName(text: unknown): TopicName | undefined {
   return parseTopicName(text.startsWith('$') ? text.slice(1) : text) === undefined ? undefined : (text as TopicName)
 }
 
+/** What the mesh knows of its topics: kept by every member, and read like any other topic. */
+export const topicsTopic = '$topics' as TopicName
+
+/** The mesh's own: clients read it and never publish to it. */
+export const isInternal = (name: TopicName): boolean => name.startsWith('$')
+
+const deletedPrefix = '$deleted.'
+
+/** Under this name is read what is left of a deleted generation of a topic. Nothing is stored under it. */
+export const deletedName = (topic: TopicName, generation: number): TopicName =>
+  `${deletedPrefix}${topic}.${generation}` as TopicName
+
+export function parseDeletedName(text: string): { readonly topic: TopicName; readonly generation: number } | undefined {
+  if (!text.startsWith(deletedPrefix)) return undefined
+  const at = text.lastIndexOf('.')
+  const topic = parseTopicName(text.slice(deletedPrefix.length, Math.max(at, deletedPrefix.length)))
+  const digits = text.slice(at + 1)
+  return topic !== undefined && /^(0|[1-9]\d{0,8})$/.test(digits) ? { topic, generation: Number(digits) } : undefined
+}
+
+/** A name that clients may read: those that they may publish to, and those of the mesh that say something to them. */
+export function parseReadableName(text: string): TopicName | undefined {
+  if (text === topicsTopic || parseDeletedName(text) !== undefined) return text as TopicName
+  return parseTopicName(text)
+}
+
+/** Of the mesh's own topics each is named by itself. */
 export function parseTopicPattern(text: unknown): TopicPattern | undefined {
-  if (typeof text !== 'string' || text.length > limits.topicNameBytesMax) return undefined
+  if (typeof text !== 'string') return undefined
+  if (text.startsWith('$')) return parseReadableName(text) as string as TopicPattern | undefined
+  if (text.length > limits.topicNameBytesMax) return undefined
   const parts = text.split('.')
   const valid = parts.every(
     (part, index) => token.test(part) || part === '*' || (part === '**' && index === parts.length - 1),

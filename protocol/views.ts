@@ -3,11 +3,17 @@
  * trips in milliseconds with two decimals.
  */
 
+import type { TopicId } from './ids.ts'
+import type { ConfigJson } from './topic-config.ts'
+import type { TopicName } from './topic-name.ts'
+
 export interface MemberView {
   readonly id: string
   readonly name: string
   readonly self: boolean
   readonly state: 'alive' | 'suspect' | 'dead' | 'left'
+  /** Whether it belongs: `leaving` while it is decommissioned. Others that are `forgotten` are listed apart. */
+  readonly status: 'member' | 'leaving' | 'forgotten'
   readonly incarnation: number
   /** For how long it has been in this state, as seen here. */
   readonly sinceMs: number
@@ -31,8 +37,18 @@ interface NamedPeer {
 }
 
 export interface GossipView {
-  readonly self: { readonly id: string; readonly name: string; readonly incarnation: number }
+  readonly self: {
+    readonly id: string
+    readonly name: string
+    readonly incarnation: number
+    /** Local health: 0 is best; probes of this peer take so many times longer, plus one. */
+    readonly awareness: number
+    /** Another process has the identity of this peer, a cloned machine for instance: when that was noticed last, and where it is. */
+    readonly double?: { readonly agoMs: number; readonly addresses: readonly string[] }
+  }
   readonly members: readonly MemberView[]
+  /** Who does not belong any more, and may be admitted again. */
+  readonly forgotten: readonly MemberView[]
   /** Updates that still ride on messages, and how many more times. */
   readonly rumors: readonly (NamedPeer & {
     readonly state: string
@@ -77,6 +93,118 @@ export interface LinkView {
   readonly lastError?: string
 }
 
+/** What flows between peers and what waits for whom, as the peer that answers knows it (DESIGN §7). */
+/** What a peer on its way out still has to hand over. */
+export interface LeavingView {
+  /** `forgotten`: it is done, or was given up before. */
+  readonly status: 'leaving' | 'forgotten'
+  readonly feeds: number
+  readonly records: number
+  /** Names of the members that lack some of it, or have not confirmed what they hold. Nobody goes for good before they have. */
+  readonly waitsFor: readonly string[]
+}
+
+export interface ReplicationView {
+  /** Told by a peer on its way out only. */
+  readonly leaving?: LeavingView
+  readonly totals: ReplicationTotals
+  /** Those that are behind or full or cut off first. */
+  readonly neighbors: readonly NeighborView[]
+  /** What keepers of topics are known to miss, this peer among them; most first. */
+  readonly behind: readonly BehindView[]
+  /** What this peer is fetching, of whomever's feeds: a few at a time. */
+  readonly catchUps: readonly CatchUpView[]
+  /** Damage on the disk of this peer. */
+  readonly repairs: readonly RepairView[]
+  /** Feeds that this peer need not keep, and lets go of once home has all of them. */
+  readonly handoffs: readonly HandoffView[]
+  /** Rows of each list that were too many to be told; totals count them. */
+  readonly leftOut: Readonly<Record<'neighbors' | 'behind' | 'repairs' | 'handoffs', number>>
+}
+
+export interface ReplicationTotals {
+  /** Is the disk of this peer full? Then it fetches nothing. */
+  readonly diskFull: boolean
+  /** Over all keepers of all topics. */
+  readonly behindRecords: number
+  /** Feeds of which this peer has more to fetch. */
+  readonly behindFeeds: number
+  readonly damagedRecords: number
+  /** Of those, records that no registered member has any more. */
+  readonly lostRecords: number
+  /** Damaged ranges since the start. */
+  readonly rangesFound: number
+  readonly rangesRepaired: number
+  /** Feeds let go of since the start. */
+  readonly handedOff: number
+  /** Finished feeds, emptied by retention, that were forgotten since the start. */
+  readonly forgotten: number
+  /** Copies that are being read here, so that others may let go of theirs. */
+  readonly verifications: number
+  readonly followedTopics: number
+  readonly remoteReads: number
+  readonly waitingPublishes: number
+}
+
+export interface NeighborView extends NamedPeer {
+  readonly linked: boolean
+  /** False: it has not told all that it holds since the link came up, or there is no link. */
+  readonly current: boolean
+  readonly diskFull: boolean
+  readonly behindRecords: number
+  /** Feeds of this peer's writing of which it may lack a part that is still to be sent. */
+  readonly unpushedFeeds: number
+}
+
+/** Of a topic whose name is not known here, `topic` is its id. */
+interface TopicPlace {
+  readonly topic: string
+}
+
+interface FeedPlace extends TopicPlace {
+  /** `<peerId>.<epoch>` */
+  readonly feed: string
+}
+
+export interface BehindView extends NamedPeer, TopicPlace {
+  readonly records: number
+  /** False: the peer cannot be asked now, and this is by its last word. */
+  readonly current: boolean
+}
+
+export interface CatchUpView extends FeedPlace {
+  /** Who is asked now. */
+  readonly from: string
+  readonly position: number
+  /** The furthest that a linked neighbor holds. */
+  readonly target: number
+  readonly recordsLeft: number
+  readonly sinceMs: number
+  /** Since it began; left out while nothing has come. */
+  readonly recordsPerSecond?: number
+}
+
+/** `fetching` from `source`; `waiting` for its turn, or for a peer that holds it; `lost`: no registered member holds it. */
+export interface RepairView extends FeedPlace {
+  readonly state: 'fetching' | 'waiting' | 'lost'
+  readonly from: number
+  readonly to: number
+  readonly source?: string
+  /** How far it has come. */
+  readonly position?: number
+}
+
+/**
+ * `copying`: those it waits for have not got all of it. `queued`: they have, and are asked soon. `asking`: they read their
+ * copies. `grace`: all have confirmed, and are asked for the last time when it is over.
+ */
+export interface HandoffView extends FeedPlace {
+  readonly step: 'copying' | 'queued' | 'asking' | 'grace'
+  readonly records: number
+  readonly waitsFor: readonly string[]
+  readonly nextInMs?: number
+}
+
 export interface SelfView {
   readonly peerId: string
   readonly name: string
@@ -90,34 +218,74 @@ export interface SelfView {
 }
 
 export interface TopicSummary {
-  readonly topic: string
-  readonly topicId: string
+  readonly topic: TopicName
+  readonly topicId: TopicId
+  /** How often a topic of this name was deleted before. */
+  readonly generation: number
+  /** False: the peer that was asked reads it through others, and of what they hold knows what it was told. */
+  readonly kept: boolean
   /** Offsets of all feeds known here, added up. */
   readonly records: number
   readonly feeds: number
 }
 
+export interface TopicView extends TopicSummary {
+  /** What holds, defaults included. */
+  readonly config: ConfigJson
+  /** Names this configuration; the same at every peer that knows the same edits. */
+  readonly version: string
+  /** When it was last changed by hand, by the clock of the peer that took the change. */
+  readonly edited?: string
+}
+
+/** What is left of a topic that was deleted: records that others published without knowing. Readable by this name. */
+export interface RemainsView {
+  /** `$deleted.<topic>.<generation>` */
+  readonly topic: TopicName
+  readonly topicId: TopicId
+  readonly records: number
+  readonly feeds: number
+  /** Until the first of them go, while this peer runs. */
+  readonly goesInMs: number
+}
+
 /** One row per feed, one column per replica. */
 export interface TopicStatus extends TopicSummary {
-  /** True when every registered member is known to hold exactly what this peer holds, hash by hash. */
+  /** True when every home member is known to hold all that this peer knows of, hash by hash. */
   readonly converged: boolean
+  /** Who belonged to the mesh when the home was found; where it is equal, homes are. */
+  readonly registryVersion: string
+  /** This peer first, then the home of the topic, who stands in, and who else holds something. */
   readonly replicas: readonly ReplicaStatus[]
 }
+
+/**
+ * `home`: the topic belongs to it, and `majority` and `all` count it. `standIn`: it keeps the topic for a home member that
+ * is long away. `other`: it only holds something, such as what it has written.
+ */
+export type ReplicaRole = 'home' | 'standIn' | 'other'
 
 export interface ReplicaStatus {
   readonly peer: string
   readonly name: string
+  readonly role: ReplicaRole
   readonly state: string
   /** False: this peer has not heard the replica's heads since it lost the link; what follows is the last it heard. */
   readonly current: boolean
-  /** Records of the topic that the replica is known to miss, against the furthest head known for each feed. */
+  /** Records of the topic that a keeper is known to miss, against the furthest head known for each feed. */
   readonly lag: number
-  readonly feeds: readonly {
-    readonly feed: string
-    readonly floor: number
-    readonly nextOffset: number
-    readonly hash: string
-  }[]
+  readonly feeds: readonly FeedHead[]
+}
+
+export interface FeedHead {
+  readonly feed: string
+  readonly floor: number
+  /** First offset that is there, if more than the floor says was let go of: by a writer that is not at home. */
+  readonly keptFrom?: number
+  readonly nextOffset: number
+  readonly hash: string
+  /** Offsets that are damaged there, until they are repaired; left out if there are none. */
+  readonly holes?: readonly { readonly from: number; readonly to: number }[]
 }
 
 export interface ReplicationStatus {
@@ -126,9 +294,11 @@ export interface ReplicationStatus {
   readonly peers: readonly {
     readonly peer: string
     readonly name: string
+    readonly role: ReplicaRole
     readonly holds: boolean
     readonly current: boolean
   }[]
-  /** Names that `all` counts. */
+  readonly registryVersion: string
+  /** Names that `majority` and `all` count. */
   readonly home: readonly string[]
 }

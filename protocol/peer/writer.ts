@@ -1,25 +1,25 @@
 import type { AckLevel } from '#protocol/ack-level'
 import { assert } from '#protocol/assert'
-import { type Epoch, type PeerId, type TopicId, topicIdOf } from '#protocol/ids'
-import type { Digests } from '#protocol/digests'
+import type { Epoch, PeerId, TopicId } from '#protocol/ids'
 import type { FeedId, Head, Opening, Predecessor } from '#protocol/log/feed'
 import { recordSetBytesMax } from '#protocol/log/record'
 import { limits } from '#protocol/limits'
 import type { Millis } from '#protocol/machine'
 import type { TopicName } from '#protocol/topic-name'
-import type { PeerEffect, PlacedPublish } from './inputs.ts'
+import type { PartOfBatch, PeerEffect } from './inputs.ts'
+import type { TopicNames } from './topic-names.ts'
 
-export interface PublishIntent {
-  readonly ref: number
+export interface PublishIntent extends PartOfBatch {
   readonly count: number
   readonly sizeBytes: number
   readonly level: AckLevel
   readonly deadlineMs: Millis
 }
 
-export interface Placed {
+export interface MadeIntent {
   readonly intent: PublishIntent
-  readonly place: PlacedPublish
+  /** Of its last record, plus one. */
+  readonly endOffset: number
 }
 
 type MakeBatch = Extract<PeerEffect, { type: 'makeBatch' }>
@@ -38,14 +38,25 @@ export class TopicWriter {
   /** What the batch that is being made right now contains, and after that the one on its way to disk. */
   #making: PublishIntent[] | undefined
   #storing: PublishIntent[] = []
+  #nextOffset: number
 
   constructor(feed: FeedId, opening: Opening) {
     this.feed = feed
     this.#opening = opening
+    this.#nextOffset = this.#baseOffset()
   }
 
-  add(intent: PublishIntent): void {
+  /** Of the next record that is added: what was added before has its offsets, though maybe no batch yet. */
+  get nextOffset(): number {
+    return this.#nextOffset
+  }
+
+  /** Returns the offset of its first record. */
+  add(intent: PublishIntent): number {
+    const firstOffset = this.#nextOffset
     this.#waiting.push(intent)
+    this.#nextOffset += intent.count
+    return firstOffset
   }
 
   /** The next batch to make, if one may be made now. */
@@ -58,20 +69,19 @@ export class TopicWriter {
   }
 
   /** The batch exists: its records have their offsets now. `opening` tells that it is the first of the feed. */
-  made(head: Head): { readonly opening: Opening | undefined; readonly placed: readonly Placed[] } {
+  made(head: Head): { readonly opening: Opening | undefined; readonly intents: readonly MadeIntent[] } {
     assert(this.#making !== undefined, 'only a batch in the making is made')
     const opening = this.#head === undefined ? this.#opening : undefined
-    let firstOffset = this.#head?.nextOffset ?? head.nextOffset
-    const placed = this.#making.map((intent) => {
-      const place = { ref: intent.ref, feed: this.feed, firstOffset, count: intent.count }
-      firstOffset += intent.count
-      return { intent, place }
+    let endOffset = this.#head?.nextOffset ?? head.nextOffset
+    const intents = this.#making.map((intent) => {
+      endOffset += intent.count
+      return { intent, endOffset }
     })
-    assert(firstOffset === head.nextOffset, 'the batch holds the records it was made of')
+    assert(endOffset === head.nextOffset, 'the batch holds the records it was made of')
     this.#head = head
     this.#storing = this.#making
     this.#making = undefined
-    return { opening, placed }
+    return { opening, intents }
   }
 
   /** The feed is on disk up to here. Returns the publishes that are so by this. */
@@ -79,6 +89,11 @@ export class TopicWriter {
     this.#storedOffset = head.nextOffset
     if (this.#head?.nextOffset !== head.nextOffset) return []
     return this.#storing.splice(0)
+  }
+
+  /** Nothing waits here, and all that was made is on disk. */
+  get isIdle(): boolean {
+    return this.#waiting.length === 0 && this.#making === undefined && this.#storedOffset === this.#head?.nextOffset
   }
 
   #baseOffset(): number {
@@ -92,7 +107,7 @@ export class TopicWriter {
       feed: this.feed,
       baseOffset: this.#head?.nextOffset ?? this.#baseOffset(),
       previous: this.#head,
-      refs: intents.map(({ ref }) => ref),
+      parts: intents.map(({ ref, pieces }) => ({ ref, ...(pieces && { pieces }) })),
       ...(opening === undefined ? {} : { opening }),
     }
   }
@@ -112,8 +127,7 @@ export class TopicWriter {
 export interface WriterOptions {
   readonly self: PeerId
   readonly epoch: Epoch
-  readonly cluster: string
-  readonly digests: Digests
+  readonly names: TopicNames
   /** The predecessor that a feed opened now links to: the durable head of this peer's newest feed of the topic. */
   readonly predecessorOf: (topicId: TopicId) => Predecessor | undefined
 }
@@ -122,17 +136,26 @@ export interface WriterOptions {
 export class Writers {
   readonly #options: WriterOptions
   readonly #byTopic = new Map<TopicId, TopicWriter>()
+  readonly #retired = new Set<TopicId>()
 
   constructor(options: WriterOptions) {
     this.#options = options
   }
 
-  topicIdOf(topic: TopicName): TopicId {
-    return topicIdOf(this.#options.digests, { cluster: this.#options.cluster, name: topic, generation: 0 })
-  }
-
   get size(): number {
     return this.#byTopic.size
+  }
+
+  /** The topic was deleted: nothing more is published to it. What waits here goes its way first. */
+  retire(topicId: TopicId): void {
+    if (this.#byTopic.has(topicId)) this.#retired.add(topicId)
+    this.letGo(topicId)
+  }
+
+  letGo(topicId: TopicId): void {
+    if (!this.#retired.has(topicId) || this.#byTopic.get(topicId)?.isIdle === false) return
+    this.#retired.delete(topicId)
+    this.#byTopic.delete(topicId)
   }
 
   get(topicId: TopicId): TopicWriter | undefined {
@@ -141,12 +164,13 @@ export class Writers {
 
   /** The writer of the topic, opened when this is its first use in this boot. */
   open(topic: TopicName): TopicWriter {
-    const topicId = this.topicIdOf(topic)
+    const { self, epoch, names } = this.#options
+    const topicId = names.idOf(topic)
     const known = this.#byTopic.get(topicId)
     if (known !== undefined) return known
-    const { self, epoch } = this.#options
     const predecessor = this.#options.predecessorOf(topicId)
-    const opening = { topic, generation: 0, writer: self, epoch, ...(predecessor && { predecessor }) }
+    const generation = names.generationOf(topic)
+    const opening = { topic, generation, writer: self, epoch, ...(predecessor && { predecessor }) }
     const writer = new TopicWriter({ topicId, writer: self, epoch }, opening)
     this.#byTopic.set(topicId, writer)
     return writer
