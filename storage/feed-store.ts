@@ -1,4 +1,4 @@
-import type { FeedId, Head, Opening } from '#protocol/log/feed'
+import type { FeedId, Head, OffsetRange, Opening } from '#protocol/log/feed'
 
 /** A batch on its way to disk. The bytes are stored as they are; everything else was read from them by the caller. */
 export interface BatchToStore {
@@ -16,14 +16,62 @@ export interface StoredFeed {
   readonly feed: FeedId
   readonly opening: Opening
   readonly head: Head
-  /** Offset of the first batch that is still here; the opening batch counts as `baseOffset`. */
+  /** Retention has let go of everything below, everywhere. At first it is where the feed begins. */
+  readonly floor: Head
+  /** First offset that this store keeps; at least the floor's. The opening batch is kept all the same. */
   readonly keptFrom: number
+  /** Damaged ranges between `keptFrom` and the head: ascending, apart from each other, on batch boundaries. */
+  readonly holes: readonly OffsetRange[]
+  /** Its predecessor was forgotten when retention had emptied it: this feed has none any more. */
+  readonly rooted: boolean
   /** Hybrid-clock milliseconds of the last batch: a restarted writer goes on above it. */
   readonly hlcMs: number
 }
 
-/** Metadata written together with batches, or alone; `undefined` removes. Values are small (≤ 1 MiB). */
-export type MetaChange = readonly [key: string, value: Uint8Array | undefined]
+/** A change of one feed beside the batches that it grows by. All but `forget` are of a feed that the store knows. */
+export type FeedChange =
+  /**
+   * Retention: a batch ends at `floor.nextOffset` with the SHA-256 `floor.hash`, and what ends at or below may go. A floor
+   * that is not above the feed's does nothing. One beyond the head moves the head to it: the feed goes on from there.
+   */
+  | { readonly type: 'floor'; readonly feed: FeedId; readonly floor: Head }
+  /**
+   * This store alone lets go of what lies below, a batch boundary from the floor to the head. Lowered, it says that what
+   * is missing is wanted again: that becomes a hole.
+   */
+  | { readonly type: 'kept'; readonly feed: FeedId; readonly keptFrom: number }
+  /** The feed's holes are these; what of them lies outside of `keptFrom` and head is left out. */
+  | { readonly type: 'holes'; readonly feed: FeedId; readonly holes: readonly OffsetRange[] }
+  /** Contiguous batches out of a hole, whose place in the chain the caller has checked, and the holes that are left. */
+  | {
+      readonly type: 'fill'
+      readonly feed: FeedId
+      readonly batches: readonly BatchToStore[]
+      readonly holes: readonly OffsetRange[]
+    }
+  /**
+   * What lies between the head and `to`, where a batch ends with that SHA-256, is passed over: it is a hole, and the feed goes
+   * on from there. One that is not above the head does nothing.
+   */
+  | { readonly type: 'skip'; readonly feed: FeedId; readonly to: Head }
+  /** The feed was never here, but for those of its successors `rooted` that are: they have no predecessor any more. */
+  | { readonly type: 'forget'; readonly feed: FeedId; readonly rooted: readonly FeedId[] }
+
+/** `undefined` removes. Values are small (≤ 1 MiB). */
+export interface MetaChange {
+  readonly type: 'meta'
+  readonly key: string
+  readonly value: Uint8Array | undefined
+}
+
+export type StoreChange = MetaChange | FeedChange
+
+/** What a read found. */
+export interface FeedRead {
+  readonly batches: readonly Uint8Array[]
+  /** The next batch is damaged or missing, and sound ones go on after this range at the earliest. */
+  readonly damaged?: OffsetRange
+}
 
 /**
  * Feeds on disk (DESIGN §5). One append is one atomic, fsynced write: after it resolves, everything in it survives a power
@@ -34,18 +82,23 @@ export type MetaChange = readonly [key: string, value: Uint8Array | undefined]
  * (STORAGE_FAILED): the caller must stop without acking and never retries (fsyncgate).
  */
 export interface FeedStore {
-  /** Every feed with its head, at open. */
+  /** Every feed, at open. */
   feeds(): Promise<readonly StoredFeed[]>
-  append(batches: readonly BatchToStore[], meta?: readonly MetaChange[]): Promise<void>
   /**
-   * Contiguous batches whose end lies above `position` (NOTHING for all, the opening batch included), in order: at least
-   * one if there is any, and then as many as fit into `bytesMax`. Checksums are verified; a damaged batch is never
-   * returned: the read ends before it, and if it would be the first, rejects with MeshError STORAGE_FAILED.
+   * The batches, then the changes in their order. What is let go of is out of sight at once; its bytes are deleted after
+   * the commit, and after a crash in between at the next open. The opening batch stays until the feed is forgotten.
    */
-  read(feed: FeedId, position: number, bytesMax: number): Promise<readonly Uint8Array[]>
-  /** Drops the batches that end at or below `floor`, which lies on a batch boundary, at most the head's. */
-  trim(feed: FeedId, floor: number): Promise<void>
+  append(batches: readonly BatchToStore[], changes?: readonly StoreChange[]): Promise<void>
+  /**
+   * Contiguous batches whose end lies above `position` (NOTHING: from the opening batch on), in order: at least one if
+   * there is any, and then as many as fit into `bytesMax`. Below `keptFrom` it starts there, but after an opening batch
+   * that is not followed by what is kept it ends. Checksums are verified and a damaged batch is never returned: the read
+   * ends before it, and before a hole, and says so.
+   */
+  read(feed: FeedId, position: number, bytesMax: number): Promise<FeedRead>
   getMeta(key: string): Promise<Uint8Array | undefined>
+  /** Gives the room of what was deleted back now, where that takes a while otherwise. For a disk that is nearly full. */
+  reclaim?(): Promise<void>
   /** Waits for what is under way, then releases the directory. Later calls reject. */
   close(): Promise<void>
 }

@@ -1,5 +1,5 @@
-import type { BatchToStore, MetaChange } from './feed-store.ts'
-import { GroupCommit, groupCommitDefaults } from './group-commit.ts'
+import type { BatchToStore, StoreChange } from './feed-store.ts'
+import { GroupCommit, groupCommitDefaults, type Pace } from './group-commit.ts'
 import { describe, expect, test } from 'vitest'
 import type { Epoch, Hash, PeerId, TopicId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
@@ -10,9 +10,9 @@ class ManualDisk {
   readonly appends: string[][] = []
   #underWay: PromiseWithResolvers<void> | undefined
 
-  append(batches: readonly BatchToStore[], changes: readonly MetaChange[] = []): Promise<void> {
+  append(batches: readonly BatchToStore[], changes: readonly StoreChange[] = []): Promise<void> {
     expect(this.#underWay).toBeUndefined()
-    this.appends.push([...changes.map(([key]) => key), ...batches.map(nameOf)])
+    this.appends.push([...batches.map(nameOf), ...changes.map(changeNameOf)])
     this.#underWay = Promise.withResolvers<void>()
     return this.#underWay.promise
   }
@@ -40,10 +40,21 @@ const turn = () => new Promise<void>((resolve) => void setImmediate(resolve))
 
 const nameOf = ({ feed, head }: BatchToStore): string => `${feed.topicId}/${feed.writer} ${head.nextOffset}`
 
+const changeNameOf = (change: StoreChange): string =>
+  change.type === 'meta' ? change.key : `${change.type} ${change.feed.topicId}`
+
 const batch = (topic: string, nextOffset: number, bytes = 100, writer = 'oak'): BatchToStore => ({
   feed: { topicId: topic as TopicId, writer: writer as PeerId, epoch: '00000000000000aa' as Epoch },
   bytes: new Uint8Array(bytes),
   head: { nextOffset, hash: '' as Hash },
+})
+
+const meta = (key: string, value: Uint8Array): StoreChange => ({ type: 'meta', key, value })
+
+const floorOf = (topic: string, nextOffset: number): StoreChange => ({
+  type: 'floor',
+  feed: batch(topic, nextOffset).feed,
+  floor: batch(topic, nextOffset).head,
 })
 
 function started() {
@@ -51,7 +62,7 @@ function started() {
   const told: string[] = []
   const failures: unknown[] = []
   const commit = new GroupCommit(groupCommitDefaults, { store: disk, onFailure: (error) => void failures.push(error) })
-  const store = (one: BatchToStore) => commit.store(one, () => void told.push(nameOf(one)))
+  const store = (one: BatchToStore, pace?: Pace) => commit.store(one, () => void told.push(nameOf(one)), pace)
   return { disk, told, failures, commit, store }
 }
 
@@ -127,18 +138,102 @@ describe('group commit', () => {
 
   test('metadata rides on the next append, alone if need be, and comes before later batches', async () => {
     const { disk, told, commit, store } = started()
-    commit.storeMeta(['clock', utf8('1')], () => void told.push('clock'))
+    commit.storeChange(meta('clock', utf8('1')), () => void told.push('clock'))
     await turn()
     store(batch('orders', 1))
-    commit.storeMeta(['large', new Uint8Array(limits.commitBytesMax - 200)])
-    commit.storeMeta(['registry', new Uint8Array(300)], () => void told.push('registry'))
+    commit.storeChange(meta('large', new Uint8Array(limits.commitBytesMax - 200)))
+    commit.storeChange(meta('registry', new Uint8Array(300)), () => void told.push('registry'))
     store(batch('orders', 2))
     await disk.finish()
     await disk.finish()
-    expect(disk.appends).toEqual([['clock'], ['large'], ['registry', 'orders/oak 1', 'orders/oak 2']])
+    expect(disk.appends).toEqual([['clock'], ['large'], ['orders/oak 1', 'orders/oak 2', 'registry']])
     expect(told).toEqual(['clock'])
     await disk.finish()
     expect(told).toEqual(['clock', 'registry', 'orders/oak 1', 'orders/oak 2'])
+  })
+
+  test('a change of a feed keeps its place among the batches of its topic, and holds up nobody else', async () => {
+    const { disk, told, commit, store } = started()
+    store(batch('orders', 1))
+    commit.storeChange(floorOf('orders', 1), () => void told.push('floor'))
+    commit.storeChange(floorOf('stock', 1))
+    store(batch('orders', 2))
+    store(batch('shipments', 1))
+    commit.storeChange(floorOf('orders', 2))
+    await turn()
+    await disk.finish()
+    await disk.finish()
+    expect(disk.appends).toEqual([
+      ['orders/oak 1', 'shipments/oak 1', 'floor stock', 'floor orders'],
+      ['orders/oak 2', 'floor orders'],
+    ])
+    expect(told).toEqual(['orders/oak 1', 'shipments/oak 1', 'floor', 'orders/oak 2'])
+  })
+
+  test('what a client here waits for goes before copies in its topic, but not before changes', async () => {
+    const { disk, told, commit, store } = started()
+    store(batch('stock', 1))
+    await turn()
+    store(batch('orders', 1, 100, 'elm'), 'backlog')
+    commit.storeChange(floorOf('orders', 1))
+    store(batch('orders', 2, 100, 'elm'), 'backlog')
+    store(batch('orders', 3, 100, 'ash'))
+    store(batch('orders', 1), 'urgent')
+    store(batch('orders', 2), 'urgent')
+    await disk.finish()
+    await disk.finish()
+    await disk.finish()
+    expect(disk.appends).toEqual([
+      ['stock/oak 1'],
+      ['orders/elm 1', 'floor orders'],
+      ['orders/oak 1', 'orders/oak 2', 'orders/elm 2', 'orders/ash 3'],
+    ])
+    expect(told).toEqual(disk.appends.flat().filter((name) => name !== 'floor orders'))
+  })
+
+  test('while clients publish, an append takes little of the backlog: one batch at least, and all live copies', async () => {
+    const { disk, store } = started()
+    const third = Math.floor(limits.commitBacklogBytesMax / 3)
+    store(batch('stock', 1))
+    await turn()
+    for (const nextOffset of [1, 2, 3, 4, 5]) store(batch('orders', nextOffset, third, 'elm'), 'backlog')
+    store(batch('shipments', 1, limits.commitBacklogBytesMax, 'ash'))
+    store(batch('stock', 2), 'urgent')
+    await disk.finish()
+    const inTurns = ['orders/elm 1', 'shipments/ash 1', 'stock/oak 2', 'orders/elm 2', 'orders/elm 3']
+    expect(disk.appends[1]).toEqual(inTurns)
+    store(batch('orders', 6, limits.commitBacklogBytesMax + 1, 'elm'), 'backlog')
+    await disk.finish()
+    await disk.finish()
+    expect(disk.appends.slice(2)).toEqual([['orders/elm 4', 'orders/elm 5'], ['orders/elm 6']])
+  })
+
+  test('once nobody publishes any more, an append takes as much of the backlog as of anything', async () => {
+    const { disk, store } = started()
+    store(batch('stock', 1), 'urgent')
+    await turn()
+    const half = limits.commitBytesMax / 2
+    for (let nextOffset = 1; nextOffset <= 100; nextOffset++) store(batch('orders', nextOffset, half, 'elm'), 'backlog')
+    for (let append = 1; append <= 40; append++) await disk.finish()
+    expect(disk.appends.slice(1, 32).map((names) => names.length)).toEqual(Array.from({ length: 31 }, () => 1))
+    expect(disk.appends.slice(32, 40).map((names) => names.length)).toEqual(Array.from({ length: 8 }, () => 2))
+  })
+
+  test('what is filled in counts as the batches that it is', async () => {
+    const { disk, commit, store } = started()
+    store(batch('orders', 1))
+    await turn()
+    const { feed } = batch('orders', 9)
+    const batches = Array.from({ length: limits.commitBatchesMax }, (_, index) => batch('orders', index + 1, 10))
+    commit.storeChange({ type: 'fill', feed, batches, holes: [] })
+    store(batch('stock', 1))
+    expect(commit.pendingBatches).toBe(limits.commitBatchesMax + 2)
+    await disk.finish()
+    await disk.finish()
+    expect(disk.appends.slice(1)).toEqual([['fill orders'], ['stock/oak 1']])
+    expect(commit.pendingBatches).toBe(1)
+    await disk.finish()
+    expect([commit.pendingBatches, commit.pendingBytes]).toEqual([0, 0])
   })
 
   test('what waits is counted until it is on disk', async () => {
@@ -146,7 +241,7 @@ describe('group commit', () => {
     store(batch('orders', 1, 300))
     await turn()
     store(batch('orders', 2, 200))
-    commit.storeMeta(['clock', utf8('12')])
+    commit.storeChange(meta('clock', utf8('12')))
     expect([commit.pendingBatches, commit.pendingBytes]).toEqual([2, 507])
     await disk.finish()
     expect([commit.pendingBatches, commit.pendingBytes]).toEqual([1, 207])
@@ -183,7 +278,7 @@ describe('group commit', () => {
     const idle = commit.idle()
     await Promise.all([disk.fail(), expect(idle).rejects.toThrow('EIO')])
     store(batch('orders', 3))
-    commit.storeMeta(['clock', utf8('1')])
+    commit.storeChange(meta('clock', utf8('1')))
     await turn()
     expect(disk.appends).toEqual([['orders/oak 1']])
     expect(told).toEqual([])

@@ -1,4 +1,4 @@
-import type { BatchToStore, FeedStore, MetaChange } from './feed-store.ts'
+import type { BatchToStore, FeedChange, FeedStore, MetaChange, StoreChange } from './feed-store.ts'
 import type { TopicId } from '#protocol/ids'
 import { assert } from '#protocol/assert'
 import { limits } from '#protocol/limits'
@@ -22,24 +22,40 @@ export interface GroupCommitDeps {
   readonly onFailure: (error: unknown) => void
 }
 
+/**
+ * Who waits for a batch. `urgent`: a client of this peer, which wrote it. `live`: maybe somebody elsewhere, for a copy.
+ * `backlog`: nobody, since it was published long ago.
+ */
+export type Pace = 'urgent' | 'live' | 'backlog'
+
+/** Who has published just now publishes again: so many appends without any, and nobody does. */
+const busyAppends = 32
+
 interface Waiting<T> {
   readonly item: T
+  readonly pace: Pace
   readonly bytes: number
+  readonly batches: number
   readonly stored: () => void
 }
 
+/** What a topic waits for. */
+type TopicItem = BatchToStore | FeedChange
+
 interface Group {
-  readonly batches: readonly Waiting<BatchToStore>[]
-  readonly changes: readonly Waiting<MetaChange>[]
+  readonly meta: readonly Waiting<MetaChange>[]
+  readonly items: readonly Waiting<TopicItem>[]
 }
 
 /**
  * Group commit (DESIGN §5): one append, so one fsync, is under way at a time; everything that arrives meanwhile shares
  * the next, at most `commitBatchesMax` batches or `commitBytesMax` bytes.
  *
- * 1. Batches of one topic, hence of one feed, are stored in the order they came; topics take turns, batch by batch.
+ * 1. Batches and changes of one topic, hence of one feed, are stored in the order they came; topics take turns, one by one.
+ *    But what is urgent goes before copies in its topic: those are of other feeds, since nobody else writes to this peer's.
  * 2. Metadata is stored in the order it came, and never after a batch that was handed over later.
- * 3. `stored` is called after the fsync, in the order of the append. After a failure nothing is called back any more.
+ * 3. While clients publish, an append takes little of the backlog: `commitBacklogBytesMax`. So none is long when they come.
+ * 4. `stored` is called after the fsync, in the order of the append. After a failure nothing is called back any more.
  *
  * Without timers, so the simulator runs it as it is: an idle store starts an append at the end of the current turn of
  * the caller (a microtask), which is how batches made in one go share an fsync without any added wait.
@@ -48,10 +64,12 @@ export class GroupCommit {
   readonly #config: GroupCommitConfig
   readonly #deps: GroupCommitDeps
   /** In the order of their turns: a topic that had its turn moves to the end. */
-  readonly #topics = new Map<TopicId, Waiting<BatchToStore>[]>()
-  #changes: Waiting<MetaChange>[] = []
+  readonly #topics = new Map<TopicId, Waiting<TopicItem>[]>()
+  #meta: Waiting<MetaChange>[] = []
   #pendingBytes = 0
   #pendingBatches = 0
+  #urgentWaiting = 0
+  #appendsSinceUrgent = Number.POSITIVE_INFINITY
   #state: 'idle' | 'committing' | 'failed' = 'idle'
   #idleWaiters: PromiseWithResolvers<void>[] = []
   #failure: unknown
@@ -61,7 +79,7 @@ export class GroupCommit {
     this.#deps = deps
   }
 
-  /** Bytes of batches and metadata that are not yet known to be on disk. */
+  /** Bytes of batches and changes that are not yet known to be on disk. */
   get pendingBytes(): number {
     return this.#pendingBytes
   }
@@ -70,22 +88,20 @@ export class GroupCommit {
     return this.#pendingBatches
   }
 
-  /** Hands a batch over; batches of one feed come in order and contiguous. */
-  store(batch: BatchToStore, stored: () => void): void {
-    if (this.#state === 'failed') return
-    const waiting = { item: batch, bytes: batch.bytes.length, stored }
-    this.#admit(waiting.bytes)
-    const queue = this.#topics.get(batch.feed.topicId)
-    if (queue === undefined) this.#topics.set(batch.feed.topicId, [waiting])
-    else queue.push(waiting)
-    this.#pendingBatches += 1
+  /** Hands a batch over; batches of one feed come in order and contiguous, and urgent ones are of feeds that only have such. */
+  store(batch: BatchToStore, stored: () => void, pace: Pace = 'live'): void {
+    this.#enqueue(batch.feed.topicId, { item: batch, pace, bytes: batch.bytes.length, batches: 1, stored })
   }
 
-  storeMeta(change: MetaChange, stored: () => void = () => {}): void {
-    if (this.#state === 'failed') return
-    const waiting = { item: change, bytes: change[0].length + (change[1]?.length ?? 0), stored }
-    this.#admit(waiting.bytes)
-    this.#changes.push(waiting)
+  /** Hands a change over. */
+  storeChange(change: StoreChange, stored: () => void = () => {}): void {
+    const bytes = bytesOfChange(change)
+    if (change.type !== 'meta') {
+      const batches = change.type === 'fill' ? change.batches.length : 0
+      this.#enqueue(change.feed.topicId, { item: change, pace: 'live', bytes, batches, stored })
+    } else if (this.#admit(bytes)) {
+      this.#meta.push({ item: change, pace: 'live', bytes, batches: 0, stored })
+    }
   }
 
   /** Resolves once nothing waits and nothing is under way; rejects with the failure of the store. */
@@ -97,31 +113,45 @@ export class GroupCommit {
     return waiter.promise
   }
 
-  #admit(bytes: number): void {
+  #enqueue(topicId: TopicId, waiting: Waiting<TopicItem>): void {
+    if (!this.#admit(waiting.bytes)) return
+    const queue = this.#topics.get(topicId)
+    if (queue === undefined) this.#topics.set(topicId, [waiting])
+    else queue.splice(placeIn(queue, waiting), 0, waiting)
+    this.#pendingBatches += waiting.batches
+    if (waiting.pace === 'urgent') this.#urgentWaiting += 1
+  }
+
+  #admit(bytes: number): boolean {
+    if (this.#state === 'failed') return false
     this.#pendingBytes += bytes
     assert(this.#pendingBytes <= this.#config.pendingBytesMax, 'callers bound what waits for the disk')
-    if (this.#state !== 'idle') return
-    this.#state = 'committing'
-    queueMicrotask(() => this.#commitNext())
+    if (this.#state === 'idle') {
+      this.#state = 'committing'
+      queueMicrotask(() => this.#commitNext())
+    }
+    return true
   }
 
   /** The next append starts before the last one is told, so that the disk works while its callers do. */
   #commitNext(): void {
     const group = this.#takeGroup()
-    const batches = group.batches.map((waiting) => waiting.item)
-    const changes = group.changes.map((waiting) => waiting.item)
-    this.#deps.store.append(batches, changes).then(
+    const items = group.items.map(({ item }) => item)
+    const changes = [...group.meta.map(({ item }) => item), ...items.filter(isChange)]
+    this.#deps.store.append(items.filter(isBatch), changes).then(
       () => this.#committed(group),
       (error: unknown) => this.#fail(error),
     )
   }
 
-  #committed(group: Group): void {
-    for (const { bytes } of [...group.changes, ...group.batches]) this.#pendingBytes -= bytes
-    this.#pendingBatches -= group.batches.length
+  #committed({ meta, items }: Group): void {
+    for (const { bytes, batches } of [...meta, ...items]) {
+      this.#pendingBytes -= bytes
+      this.#pendingBatches -= batches
+    }
     if (this.#hasWaiting()) this.#commitNext()
     else this.#state = 'idle'
-    for (const { stored } of [...group.changes, ...group.batches]) stored()
+    for (const { stored } of [...meta, ...items]) stored()
     this.#tellIdle()
   }
 
@@ -129,7 +159,7 @@ export class GroupCommit {
     this.#state = 'failed'
     this.#failure = error
     this.#topics.clear()
-    this.#changes = []
+    this.#meta = []
     this.#deps.onFailure(error)
     for (const waiter of this.#idleWaiters.splice(0)) waiter.reject(error)
   }
@@ -140,35 +170,52 @@ export class GroupCommit {
   }
 
   #hasWaiting(): boolean {
-    return this.#topics.size > 0 || this.#changes.length > 0
+    return this.#topics.size > 0 || this.#meta.length > 0
   }
 
   #takeGroup(): Group {
-    const changes = this.#takeChanges()
-    const bytes = changes.reduce((sum, waiting) => sum + waiting.bytes, 0)
+    const meta = this.#takeMeta()
+    const bytes = meta.reduce((sum, waiting) => sum + waiting.bytes, 0)
     // Rule 2: batches wait until all metadata before them has gone.
-    const batches = this.#changes.length > 0 ? [] : this.#takeBatches(bytes)
-    return { changes, batches }
+    const items = this.#meta.length > 0 ? [] : this.#takeItems(bytes)
+    return { meta, items }
   }
 
-  #takeChanges(): Waiting<MetaChange>[] {
+  /** Does somebody publish here, or has just now? */
+  #isBusy(): boolean {
+    this.#appendsSinceUrgent = this.#urgentWaiting > 0 ? 0 : this.#appendsSinceUrgent + 1
+    return this.#appendsSinceUrgent < busyAppends
+  }
+
+  #takeMeta(): Waiting<MetaChange>[] {
     let bytes = 0
-    const past = this.#changes.findIndex((waiting, index) => {
+    const past = this.#meta.findIndex((waiting, index) => {
       bytes += waiting.bytes
       return index > 0 && bytes > limits.commitBytesMax
     })
-    return this.#changes.splice(0, past < 0 ? this.#changes.length : past)
+    return this.#meta.splice(0, past < 0 ? this.#meta.length : past)
   }
 
-  #takeBatches(bytesTaken: number): Waiting<BatchToStore>[] {
-    const taken: Waiting<BatchToStore>[] = []
+  #takeItems(bytesTaken: number): Waiting<TopicItem>[] {
+    const taken: Waiting<TopicItem>[] = []
+    const changed = new Set<TopicId>()
+    const backlogBytesMax = this.#isBusy() ? limits.commitBacklogBytesMax : limits.commitBytesMax
     let bytes = bytesTaken
+    let backlogBytes = 0
+    let batches = 0
     for (const [topicId, queue] of this.#topics) {
-      const next = queue[0] as Waiting<BatchToStore>
-      if (taken.length === limits.commitBatchesMax) break
+      const next = queue[0] as Waiting<TopicItem>
+      if (batches >= limits.commitBatchesMax) break
       if (bytes > 0 && bytes + next.bytes > limits.commitBytesMax) break
+      // An append stores its batches before its changes: what comes after a change of this topic waits for the next.
+      if (isBatch(next.item) && changed.has(topicId)) continue
+      if (next.pace === 'backlog' && backlogBytes > 0 && backlogBytes + next.bytes > backlogBytesMax) continue
+      if (isChange(next.item)) changed.add(topicId)
       queue.shift()
       bytes += next.bytes
+      batches += next.batches
+      if (next.pace === 'backlog') backlogBytes += next.bytes
+      if (next.pace === 'urgent') this.#urgentWaiting -= 1
       taken.push(next)
       this.#topics.delete(topicId)
       // A Map is walked in insertion order and shows what was added meanwhile: back in line, this topic has another turn.
@@ -177,3 +224,31 @@ export class GroupCommit {
     return taken
   }
 }
+
+/** Where in the queue of its topic it belongs. */
+function placeIn(queue: readonly Waiting<TopicItem>[], { pace }: Waiting<TopicItem>): number {
+  if (pace !== 'urgent') return queue.length
+  return queue.findLastIndex((before) => before.pace === 'urgent' || isChange(before.item)) + 1
+}
+
+const isChange = (item: TopicItem): item is FeedChange => 'type' in item
+const isBatch = (item: TopicItem): item is BatchToStore => !isChange(item)
+
+/** About what it takes on disk. */
+function bytesOfChange(change: StoreChange): number {
+  switch (change.type) {
+    case 'meta':
+      return change.key.length + (change.value?.length ?? 0)
+    case 'fill':
+      return change.batches.reduce((sum, { bytes }) => sum + bytes.length, changeBytes)
+    case 'holes':
+      return changeBytes + change.holes.length * 16
+    case 'floor':
+    case 'kept':
+    case 'skip':
+    case 'forget':
+      return changeBytes
+  }
+}
+
+const changeBytes = 128

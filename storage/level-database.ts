@@ -1,4 +1,4 @@
-import type { KeyRange } from './level-layout.ts'
+import { type KeyRange, sealed } from './level-layout.ts'
 
 type Bytes = Uint8Array
 
@@ -7,6 +7,7 @@ export type LevelOperation =
   | { readonly type: 'del'; readonly key: Bytes }
 
 export const put = (key: Bytes, value: Bytes): LevelOperation => ({ type: 'put', key, value })
+export const putSealed = (key: Bytes, value: Bytes): LevelOperation => put(key, sealed(key, value))
 export const del = (key: Bytes): LevelOperation => ({ type: 'del', key })
 
 export interface LevelIteratorOptions extends KeyRange {
@@ -30,4 +31,6 @@ export interface LevelDatabase {
   batch(operations: LevelOperation[], options: { readonly sync: boolean }): Promise<void>
   iterator(options: LevelIteratorOptions): LevelIterator
   clear(range: KeyRange): Promise<void>
+  /** Rewrites a range without what was deleted in it. Only databases on disk have it. */
+  compactRange?(from: Bytes, to: Bytes): Promise<void>
 }

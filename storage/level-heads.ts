@@ -1,18 +1,15 @@
 import {
   type FeedNumber,
   type HeadEntry,
-  appendOfHeadsKey,
   decodeHeads,
   encodeHeads,
   headEntryBytes,
   headsKey,
   headsRange,
-  sealed,
   snapshotKey,
   unsealed,
 } from './level-layout.ts'
-import { type LevelDatabase, type LevelOperation, del, put } from './level-database.ts'
-import type { Digests } from '#protocol/digests'
+import { type LevelDatabase, type LevelOperation, del, putSealed } from './level-database.ts'
 import type { FeedKey } from '#protocol/log/feed'
 import type { FeedState } from './feed-state.ts'
 
@@ -34,25 +31,27 @@ export const highWaterMarkBytes = 1024 * 1024
  * without gaps, so that one which LevelDB lost is missed.
  */
 export class HeadsJournal {
-  readonly #digests: Digests
   #lastAppend: number
   /** The first append since the last snapshot, and the bytes of heads since. */
   #from: number
   #bytes = 0
 
-  constructor(digests: Digests, lastAppend: number) {
-    this.#digests = digests
+  constructor(lastAppend: number) {
     this.#lastAppend = lastAppend
     this.#from = lastAppend + 1
   }
 
-  /** What an append writes that changes `feeds` by `changed`. */
+  get lastAppend(): number {
+    return this.#lastAppend
+  }
+
+  /** What an append writes that moves heads of `feeds` as in `changed`. */
   append(feeds: Feeds, changed: Feeds): LevelOperation[] {
     if (changed.size === 0) return []
     this.#lastAppend += 1
     this.#bytes += changed.size * headEntryBytes
     if (this.#bytes <= Math.max(snapshotBytesMin, feeds.size * headEntryBytes)) {
-      return [put(headsKey(this.#lastAppend), this.#sealed(changed))]
+      return [this.#put(headsKey(this.#lastAppend), changed)]
     }
     const replaced: LevelOperation[] = []
     for (let append = this.#from; append < this.#lastAppend; append++) replaced.push(del(headsKey(append)))
@@ -62,12 +61,12 @@ export class HeadsJournal {
   }
 
   snapshot(feeds: Feeds): LevelOperation {
-    return put(snapshotKey, this.#sealed(feeds))
+    return this.#put(snapshotKey, feeds)
   }
 
-  #sealed(feeds: Feeds): Uint8Array {
+  #put(key: Uint8Array, feeds: Feeds): LevelOperation {
     const entries = Array.from(feeds.values(), ({ number, state }) => ({ ...state, feed: number }))
-    return sealed(encodeHeads(this.#lastAppend, entries), this.#digests)
+    return putSealed(key, encodeHeads(this.#lastAppend, entries))
   }
 }
 
@@ -80,23 +79,21 @@ export interface StoredHeads {
   readonly lastAppend: number
 }
 
-export async function readHeads(db: LevelDatabase, digests: Digests): Promise<StoredHeads> {
+export async function readHeads(db: LevelDatabase): Promise<StoredHeads> {
   const sealedSnapshot = await db.get(snapshotKey)
-  const bytes = sealedSnapshot === undefined ? encodeHeads(0, []) : unsealed(sealedSnapshot, digests)
+  const bytes = sealedSnapshot === undefined ? encodeHeads(0, []) : unsealed(snapshotKey, sealedSnapshot)
   const snapshot = bytes === undefined ? undefined : decodeHeads(bytes)
   const byNumber = new Map((snapshot?.entries ?? []).map((entry) => [entry.feed, entry]))
   const latest = new Map(byNumber)
   let complete = snapshot !== undefined
   let lastAppend = snapshot?.append ?? 0
-  for await (const [key, value] of db.iterator({
-    ...headsRange(lastAppend + 1, Number.MAX_SAFE_INTEGER),
-    highWaterMarkBytes,
-  })) {
-    const append = appendOfHeadsKey(key)
-    const group = unsealed(value, digests)
-    if (append !== lastAppend + 1 || group === undefined) complete = false
-    lastAppend = Math.max(lastAppend, append)
-    for (const entry of group === undefined ? [] : decodeHeads(group).entries) latest.set(entry.feed, entry)
+  const later = { ...headsRange(lastAppend + 1, Number.MAX_SAFE_INTEGER), highWaterMarkBytes }
+  for await (const [key, value] of db.iterator(later)) {
+    const group = unsealed(key, value)
+    const heads = group === undefined ? undefined : decodeHeads(group)
+    if (heads?.append !== lastAppend + 1) complete = false
+    lastAppend = Math.max(lastAppend, heads?.append ?? 0)
+    for (const entry of heads?.entries ?? []) latest.set(entry.feed, entry)
   }
   return { snapshot: byNumber, latest, complete, lastAppend }
 }

@@ -1,12 +1,13 @@
 import type { BatchToStore, FeedStore } from './feed-store.ts'
-import { batchKey, batchRange, directoryKey, floorKey, headsKey, headsRange, snapshotKey } from './level-layout.ts'
+import { batchKey, batchRange, boundsKey, directoryKey, headsKey, headsRange, snapshotKey } from './level-layout.ts'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { ClassicLevel } from 'classic-level'
 import type { LevelDatabase } from './level-database.ts'
 import { LevelStore } from './level-store.ts'
 import { MemoryLevel } from 'memory-level'
-import { NOTHING } from '#protocol/log/feed'
+import type { Hash } from '#protocol/ids'
+import { type Head, NOTHING } from '#protocol/log/feed'
 import { SampleFeed } from './sample-feed.ts'
 import { SeededRandom, randomIndex } from '#protocol/random'
 import type { StoreWarning } from './store-warning.ts'
@@ -26,7 +27,7 @@ class Damaged {
   async open(): Promise<FeedStore> {
     await this.db.open()
     const onWarning = (warning: StoreWarning) => void this.warnings.push(warning)
-    this.store = await LevelStore.open({ db: this.db, digests: pureDigests, onWarning })
+    this.store = await LevelStore.open({ db: this.db, cluster: 'grove', digests: pureDigests, onWarning })
     return this.store
   }
 
@@ -54,7 +55,7 @@ const remove =
       { sync: false },
     )
 
-const contents = async (store: FeedStore, { id }: SampleFeed) => (await store.read(id, NOTHING, 1e9)).map(hexOf)
+const contents = async (store: FeedStore, { id }: SampleFeed) => (await store.read(id, NOTHING, 1e9)).batches.map(hexOf)
 const bytesOf = (batches: readonly BatchToStore[]) => batches.map(({ bytes }) => hexOf(bytes))
 
 /** Each batch in an append of its own: the opening batch is append 1. */
@@ -73,28 +74,39 @@ describe('a level store that lost something', () => {
   test.each([
     ['is missing', remove],
     ['is damaged', flip],
-  ])('opens with the shorter head when its last batch %s, and takes the batch again', async (_, damage) => {
+  ])('has a hole at the end when its last batch %s, and takes the batch again', async (_, damage) => {
     const damaged = new Damaged()
     const { orders, batches, headAfter } = await ordersIn(damaged)
     const store = await damaged.by(damage(batchKey(0, 3)))
-    const shorter = { type: 'headShortened', feed: orders.id, recorded: headAfter(3), head: headAfter(2) }
-    expect(damaged.warnings).toEqual([shorter])
-    expect(await store.feeds()).toMatchObject([{ head: headAfter(2) }])
+    const hole = { from: 2, to: 3 }
+    expect(damaged.warnings).toEqual([{ type: 'batchesDamaged', feed: orders.id, ...hole }])
+    expect(await store.feeds()).toMatchObject([{ head: headAfter(3), holes: [hole], hlcMs: orders.hlcMs }])
     expect(await contents(store, orders)).toEqual(bytesOf(batches.slice(0, 3)))
-    await store.append(batches.slice(3))
+    const again = await damaged.by(async () => {})
+    expect(await again.feeds()).toMatchObject([{ holes: [hole] }])
+    await again.append([], [{ type: 'fill', feed: orders.id, batches: batches.slice(3), holes: [] }])
     expect(await contents(await damaged.by(async () => {}), orders)).toEqual(bytesOf(batches))
-    expect(damaged.warnings).toEqual([shorter])
+    expect(damaged.warnings).toHaveLength(1)
   })
 
-  test('opens with the head before a write that LevelDB dropped, though later writes are there', async () => {
+  test('is shorter when LevelDB has dropped its last writes', async () => {
+    const damaged = new Damaged()
+    const { orders, batches, headAfter } = await ordersIn(damaged)
+    const store = await damaged.by(remove(batchKey(0, 3), headsKey(4)))
+    expect(await store.feeds()).toMatchObject([{ head: headAfter(2), holes: [] }])
+    await store.append(batches.slice(3))
+    expect(await contents(store, orders)).toEqual(bytesOf(batches))
+    expect(damaged.warnings).toEqual([])
+  })
+
+  test('has a hole where LevelDB has dropped a write, and keeps the later ones', async () => {
     const damaged = new Damaged()
     const { orders, batches, headAfter } = await ordersIn(damaged)
     const store = await damaged.by(remove(batchKey(0, 2), headsKey(3)))
-    expect(damaged.warnings.map(({ type }) => type)).toEqual(['headsDamaged', 'headShortened'])
-    expect(await store.feeds()).toMatchObject([{ head: headAfter(1) }])
-    expect(await contents(store, orders)).toEqual(bytesOf(batches.slice(0, 2)))
-    await store.append(batches.slice(2))
-    expect(await contents(store, orders)).toEqual(bytesOf(batches))
+    expect(damaged.warnings.map(({ type }) => type)).toEqual(['headsDamaged', 'batchesDamaged'])
+    expect(await store.feeds()).toMatchObject([{ head: headAfter(3), holes: [{ from: 1, to: 2 }] }])
+    expect(await store.read(orders.id, 1, 1e9)).toEqual({ batches: [], damaged: { from: 1, to: 2 } })
+    expect((await store.read(orders.id, 2, 1e9)).batches.map(hexOf)).toEqual(bytesOf(batches.slice(3)))
   })
 
   test('does not lose another feed with it', async () => {
@@ -122,19 +134,18 @@ describe('a level store that lost something', () => {
     expect(await contents(store, orders)).toEqual(bytesOf(batches))
   })
 
-  test('goes back below the snapshot when the batches there are gone', async () => {
+  test('has a hole below the snapshot when the batches there are gone', async () => {
     const damaged = new Damaged()
-    const { orders, headAfter } = await ordersIn(damaged)
+    const { headAfter } = await ordersIn(damaged)
     await damaged.by(async () => {})
     const store = await damaged.by(remove(batchKey(0, 2), batchKey(0, 3)))
-    expect(damaged.warnings).toMatchObject([{ type: 'headShortened', recorded: headAfter(3), head: headAfter(1) }])
-    expect(await store.feeds()).toMatchObject([{ feed: orders.id, head: headAfter(1) }])
+    expect(await store.feeds()).toMatchObject([{ head: headAfter(3), holes: [{ from: 1, to: 3 }] }])
   })
 
   test('knows a feed that was trimmed up to its head though other heads are damaged', async () => {
     const damaged = new Damaged()
     const { orders, headAfter } = await ordersIn(damaged)
-    await damaged.store?.trim(orders.id, 3)
+    await damaged.store?.append([], [{ type: 'floor', feed: orders.id, floor: orders.head }])
     const again = await damaged.by(async () => {})
     const stock = new SampleFeed({ topic: 'stock' })
     await appendEach(again, [stock.open()])
@@ -151,41 +162,55 @@ describe('a level store that lost something', () => {
     const { orders, batches } = await ordersIn(damaged)
     const store = await damaged.by(remove(batchKey(0, 2)))
     expect(await contents(store, orders)).toEqual(bytesOf(batches.slice(0, 2)))
-    await expect(store.read(orders.id, 1, 1e9)).rejects.toMatchObject({ code: 'STORAGE_FAILED' })
-    expect((await store.read(orders.id, 2, 1e9)).map(hexOf)).toEqual(bytesOf(batches.slice(3)))
-    expect(damaged.warnings).toEqual([
-      { type: 'batchDamaged', feed: orders.id, position: 1 },
-      { type: 'batchDamaged', feed: orders.id, position: 1 },
-    ])
+    expect(await store.read(orders.id, 1, 1e9)).toEqual({ batches: [], damaged: { from: 1, to: 2 } })
+    expect((await store.read(orders.id, 2, 1e9)).batches.map(hexOf)).toEqual(bytesOf(batches.slice(3)))
+    const warning = { type: 'batchesDamaged', feed: orders.id, from: 1, to: 2 }
+    expect(damaged.warnings).toEqual([warning, warning])
   })
 
-  test('does not know a feed of which nothing is left, and takes it again', async () => {
+  test('knows a feed of which no batch is left by its opening and its head, and takes the others again', async () => {
     const damaged = new Damaged()
-    const { orders, batches } = await ordersIn(damaged)
+    const { orders, batches, headAfter } = await ordersIn(damaged)
     const store = await damaged.by((db) => db.clear(batchRange(0, 0, 9)))
-    expect(damaged.warnings).toEqual([{ type: 'feedLost', feed: orders.id }])
-    expect(await store.feeds()).toEqual([])
-    await appendEach(store, batches)
+    const hole = { from: 0, to: 3 }
+    expect(damaged.warnings).toEqual([{ type: 'batchesDamaged', feed: orders.id, ...hole }])
+    expect(await store.feeds()).toMatchObject([{ head: headAfter(3), keptFrom: 0, holes: [hole] }])
+    await store.append([], [{ type: 'fill', feed: orders.id, batches: batches.slice(1), holes: [] }])
     expect(await contents(await damaged.by(async () => {}), orders)).toEqual(bytesOf(batches))
     expect(damaged.warnings).toHaveLength(1)
   })
 
-  test('finds the floor again when it cannot be read', async () => {
+  test('begins with the first batch that is left when floor and holes cannot be read', async () => {
     const damaged = new Damaged()
-    const { orders, batches } = await ordersIn(damaged)
-    await damaged.store?.trim(orders.id, 1)
-    const store = await damaged.by((db) =>
-      db.batch([{ type: 'put', key: floorKey(0), value: Uint8Array.of(1) }], { sync: false }),
-    )
-    expect(damaged.warnings).toEqual([{ type: 'floorDamaged', feed: orders.id }])
-    expect(await store.feeds()).toMatchObject([{ keptFrom: 1 }])
-    expect(await contents(store, orders)).toEqual(bytesOf(batches.slice(2)))
+    const { orders, batches, headAfter } = await ordersIn(damaged)
+    const floor = headAfter(1) as Head
+    await damaged.store?.append([], [{ type: 'floor', feed: orders.id, floor }])
+    const store = await damaged.by(flip(boundsKey(0)))
+    expect(damaged.warnings).toEqual([{ type: 'boundsDamaged', feed: orders.id }])
+    // The others know the floor; this store knows what it has.
+    expect(await store.feeds()).toMatchObject([{ floor: headAfter(0), keptFrom: 1, holes: [], head: orders.head }])
+    expect((await store.read(orders.id, 0, 1e9)).batches.map(hexOf)).toEqual(bytesOf(batches.slice(2)))
   })
 
-  test('leaves batches alone whose directory entry cannot be read, and gives their number to nobody', async () => {
+  test('knows a feed by its opening batch when the directory cannot be read, or has it no more', async () => {
+    for (const damage of [flip(directoryKey(0)), remove(directoryKey(0)), flip(batchKey(0, 0))]) {
+      const damaged = new Damaged()
+      const { orders, batches } = await ordersIn(damaged)
+      const store = await damaged.by(damage)
+      expect(await store.feeds()).toMatchObject([{ feed: orders.id, head: orders.head }])
+      expect(await contents(store, orders)).toEqual(bytesOf(batches))
+      await damaged.by(async () => {})
+      expect(damaged.warnings.length).toBeLessThan(2)
+    }
+  })
+
+  test('leaves batches alone that nobody knows, and gives their number to nobody', async () => {
     const damaged = new Damaged()
     const { orders, batches } = await ordersIn(damaged)
-    const store = await damaged.by(flip(directoryKey(0)))
+    const store = await damaged.by(async (db) => {
+      await flip(directoryKey(0))(db)
+      await flip(batchKey(0, 0))(db)
+    })
     expect(damaged.warnings).toEqual([{ type: 'directoryEntryDamaged', feedNumber: 0 }])
     expect(await store.feeds()).toEqual([])
     const stock = new SampleFeed({ topic: 'stock' })
@@ -194,9 +219,28 @@ describe('a level store that lost something', () => {
     expect(await contents(store, orders)).toEqual(bytesOf(batches.slice(0, 1)))
   })
 
+  test('keeps a head that a floor has moved beyond everything stored, and drops what a lost head takes with it', async () => {
+    const damaged = new Damaged()
+    const { orders, headAfter } = await ordersIn(damaged)
+    const holes = [{ from: 0, to: 1 }]
+    await damaged.store?.append([], [{ type: 'holes', feed: orders.id, holes }])
+    await damaged.store?.append([], [{ type: 'kept', feed: orders.id, keptFrom: 3 }])
+    // The journal and all that lies above the opening are gone: what was kept from 3 on is not known any more.
+    const shorter = await damaged.by(async (db) => {
+      await db.clear(headsRange(2, 9))
+      await db.clear(batchRange(0, 1, 9))
+    })
+    expect(await shorter.feeds()).toMatchObject([{ head: headAfter(0), keptFrom: 0, holes: [] }])
+    const floor = { nextOffset: 9, hash: 'ab'.repeat(32) as Hash }
+    await shorter.append([], [{ type: 'floor', feed: orders.id, floor }])
+    for (const damage of [async () => {}, flip(snapshotKey)]) {
+      expect(await (await damaged.by(damage)).feeds()).toMatchObject([{ head: floor, floor, keptFrom: 9 }])
+    }
+  })
+
   test('reads damaged metadata as absent, and says so', async () => {
     const damaged = new Damaged()
-    await (await damaged.open()).append([], [['clock', new Uint8Array(32)]])
+    await (await damaged.open()).append([], [{ type: 'meta', key: 'clock', value: new Uint8Array(32) }])
     const store = await damaged.by(flip(Uint8Array.from(Buffer.from('mclock'))))
     expect(await store.getMeta('clock')).toBeUndefined()
     expect(damaged.warnings).toEqual([{ type: 'metaDamaged', key: 'clock' }])
@@ -229,14 +273,14 @@ describe('heads', () => {
 })
 
 describe('a flipped bit in the log of LevelDB', () => {
-  // It silently drops that write, or all that follow. What is left must read as if it had never been longer.
-  test.each([1, 2, 3, 4, 5, 6, 7, 8])('leaves each feed a prefix of itself (seed %i)', async (seed) => {
+  // It silently drops that write, or all that follow. What is left is right, and the store knows what is missing below its head.
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])('leaves each feed a part of itself (seed %i)', async (seed) => {
     const path = await mkdtemp(join(tmpdir(), 'grapevine-level-'))
     onTestFinished(() => rm(path, { recursive: true }))
     const random = new SeededRandom(seed)
     const openStore = () => {
       const db = new ClassicLevel<Uint8Array, Uint8Array>(path, views)
-      return LevelStore.open({ db, digests: pureDigests, onWarning: () => {} })
+      return LevelStore.open({ db, cluster: 'grove', digests: pureDigests, onWarning: () => {} })
     }
     const feeds = ['oak', 'elm', 'ash'].map((writer) => new SampleFeed({ writer }))
     const written = new Map(feeds.map((feed) => [feed, [feed.open()]]))
@@ -257,13 +301,15 @@ describe('a flipped bit in the log of LevelDB', () => {
     const shorter = await openStore()
     onTestFinished(() => shorter.close())
     const known = await shorter.feeds()
-    for (const [feed, batches] of written) {
-      const head = known.find((stored) => stored.feed.writer === feed.id.writer)?.head
-      const left = await contents(shorter, feed)
-      expect(left).toEqual(bytesOf(batches.slice(0, left.length)))
-      expect(head).toEqual(batches[left.length - 1]?.head)
-      await shorter.append(batches.slice(left.length))
-      expect(await contents(shorter, feed)).toEqual(bytesOf(batches))
+    for (const [{ id: feed }, batches] of written) {
+      const { head, holes = [] } = known.find((stored) => stored.feed.writer === feed.writer) ?? {}
+      expect(head).toEqual(batches[head?.nextOffset ?? -1]?.head)
+      for (const [index, { from, to }] of holes.entries()) {
+        const filled = batches.slice(from + 1, to + 1)
+        await shorter.append([], [{ type: 'fill', feed, batches: filled, holes: holes.slice(index + 1) }])
+      }
+      await shorter.append(batches.slice((head?.nextOffset ?? -1) + 1))
+      expect((await shorter.read(feed, NOTHING, 1e9)).batches.map(hexOf)).toEqual(bytesOf(batches))
     }
   })
 })

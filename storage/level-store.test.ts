@@ -1,9 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { ClassicLevel } from 'classic-level'
+import type { BatchToStore, StoreChange } from './feed-store.ts'
+import { batchRange, deletionRange, endOfBatchKey } from './level-layout.ts'
 import type { LevelDatabase } from './level-database.ts'
 import { LevelStore } from './level-store.ts'
 import { MemoryLevel } from 'memory-level'
-import { feedStoreCompliance } from './feed-store-compliance.ts'
+import { flipBitOf } from './compliance/flip-bit.ts'
+import { feedStoreCompliance } from './compliance/feed-store-compliance.ts'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { pureDigests } from '#protocol/log/pure-digests'
@@ -13,16 +16,8 @@ import { setImmediate as turn } from 'node:timers/promises'
 
 const views = { keyEncoding: 'view', valueEncoding: 'view' } as const
 
-const openStore = (db: LevelDatabase) => LevelStore.open({ db, digests: pureDigests, onWarning: () => {} })
-
-async function flipBitOf(db: LevelDatabase, bytes: Uint8Array): Promise<void> {
-  for await (const [key, value] of db.iterator({ gte: Uint8Array.of(0), lte: Uint8Array.of(255) })) {
-    if (Buffer.compare(value, bytes) !== 0) continue
-    const damaged = Uint8Array.from(value)
-    damaged[40] = (damaged[40] ?? 0) ^ 1
-    await db.batch([{ type: 'put', key, value: damaged }], { sync: false })
-  }
-}
+const openStore = (db: LevelDatabase) =>
+  LevelStore.open({ db, cluster: 'grove', digests: pureDigests, onWarning: () => {} })
 
 feedStoreCompliance('LevelStore over classic-level', async () => {
   const path = await mkdtemp(join(tmpdir(), 'grapevine-level-'))
@@ -47,24 +42,79 @@ feedStoreCompliance('LevelStore over memory-level', async () => {
   }
 })
 
-test('two trims at once leave the higher floor on disk, in whatever order the database writes', async () => {
+/** A database that stops in the middle of what it was told: what it was to delete is still there. */
+async function stoppedBeforeDeleting(change: (orders: SampleFeed) => StoreChange) {
   const db = new MemoryLevel<Uint8Array, Uint8Array>({ ...views, storeEncoding: 'view' })
   await db.open()
   const orders = new SampleFeed()
   const store = await openStore(db)
   await store.append([orders.open(), orders.batch('3 figs'), orders.batch('4 limes'), orders.batch('5 plums')])
+  const clear = db.clear.bind(db) as LevelDatabase['clear']
+  db.clear = (() => new Promise(() => {})) as typeof db.clear
+  await store.append([], [change(orders)])
+  db.clear = clear as typeof db.clear
+  const batchesLeft = async () => (await db.keys(batchRange(0, 0, 1e9)).all()).map((key) => endOfBatchKey(0, key))
+  expect(await batchesLeft()).toEqual([0, 1, 2, 3])
+  return { db, orders, batchesLeft, deletionsLeft: () => db.keys(deletionRange).all() }
+}
 
-  // The first write from here on is overtaken by the second, if there is one already.
-  const write = db.batch.bind(db) as LevelDatabase['batch']
-  let writes = 0
-  db.batch = (async (...args: Parameters<typeof write>) => {
-    if (writes++ === 0) await turn()
-    return write(...args)
-  }) as typeof db.batch
-  await Promise.all([store.trim(orders.id, 1), store.trim(orders.id, 2)])
-  db.batch = write as typeof db.batch
+test.each([
+  ['a floor', (orders: SampleFeed) => ({ type: 'floor', feed: orders.id, floor: orders.head }) as const, [0]],
+  ['less kept', (orders: SampleFeed) => ({ type: 'kept', feed: orders.id, keptFrom: 2 }) as const, [0, 3]],
+  ['a forgotten feed', (orders: SampleFeed) => ({ type: 'forget', feed: orders.id, rooted: [] }) as const, []],
+])('what a crash after %s left is deleted at the next open', async (_, change, left) => {
+  const { db, batchesLeft, deletionsLeft } = await stoppedBeforeDeleting(change)
+  expect(await deletionsLeft()).toHaveLength(1)
+  const again = await openStore(db)
+  expect(await again.feeds()).toHaveLength(left.length > 0 ? 1 : 0)
+  await again.close()
+  await db.open()
+  expect(await batchesLeft()).toEqual(left)
+  expect(await deletionsLeft()).toEqual([])
+})
 
-  const after = await openStore(db)
-  expect(await after.feeds()).toMatchObject([{ keptFrom: 2 }])
-  expect(await after.read(orders.id, 0, 1024)).toHaveLength(1)
+test('a number whose batches are still to be deleted is given to nobody', async () => {
+  const { db, orders } = await stoppedBeforeDeleting(({ id }) => ({ type: 'forget', feed: id, rooted: [] }))
+  const again = await openStore(db)
+  const stock = new SampleFeed({ topic: 'stock' })
+  const pear = [stock.open(), stock.batch('1 pear')]
+  await again.append(pear)
+  await again.close()
+  await db.open()
+  const last = await openStore(db)
+  expect(await last.feeds()).toMatchObject([{ feed: stock.id, head: stock.head }])
+  expect((await last.read(stock.id, 0, 1024)).batches).toEqual([pear[1]?.bytes])
+  expect(orders.id).not.toEqual(stock.id)
+})
+
+test('what is wanted again is not deleted behind our back', async () => {
+  const db = new MemoryLevel<Uint8Array, Uint8Array>({ ...views, storeEncoding: 'view' })
+  await db.open()
+  const orders = new SampleFeed()
+  const store = await openStore(db)
+  const [, figs] = [orders.open(), orders.batch('3 figs')]
+  await store.append([new SampleFeed().open(), figs as BatchToStore])
+  const clear = db.clear.bind(db) as LevelDatabase['clear']
+  db.clear = (async (range: Parameters<typeof clear>[0]) => {
+    await turn()
+    return clear(range)
+  }) as typeof db.clear
+  await store.append([], [{ type: 'kept', feed: orders.id, keptFrom: 1 }])
+  await store.append([], [{ type: 'kept', feed: orders.id, keptFrom: 0 }])
+  await store.append([], [{ type: 'fill', feed: orders.id, batches: [figs as BatchToStore], holes: [] }])
+  await turn()
+  await turn()
+  expect((await store.read(orders.id, 0, 1024)).batches).toEqual([figs?.bytes])
+})
+
+test('deleting that fails stops the store, as any write that fails', async () => {
+  const db = new MemoryLevel<Uint8Array, Uint8Array>({ ...views, storeEncoding: 'view' })
+  await db.open()
+  const orders = new SampleFeed()
+  const store = await openStore(db)
+  await store.append([orders.open(), orders.batch('3 figs')])
+  db.clear = () => Promise.reject(new Error('EIO'))
+  await store.append([], [{ type: 'floor', feed: orders.id, floor: orders.head }])
+  await turn()
+  await expect(store.append([orders.batch('4 limes')])).rejects.toMatchObject({ code: 'STORAGE_FAILED' })
 })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { pureDigests } from '#protocol/log/pure-digests'
 import { type DataDirectory, openDataDirectory } from './data-directory.ts'
-import { openLevelStore } from './level-store.ts'
+import { openLevelStore } from './open-level-store.ts'
 import { openMemoryStore } from './locked-memory-store.ts'
 import { SampleFeed } from './sample-feed.ts'
 
@@ -20,11 +20,11 @@ const openLevel = (directory: DataDirectory) => openLevelStore({ directory, dige
 test('it is locked like any other, and names its holder', async () => {
   const directory = await emptyDirectory()
   const store = await openMemoryStore(directory, pureDigests)
-  for (const open of [openMemoryStore(directory, pureDigests), openLevel(directory)]) {
-    await expect(open).rejects.toMatchObject({ code: 'DATA_LOCKED', facts: { pid: process.pid } })
+  for (const open of [() => openMemoryStore(directory, pureDigests), () => openLevel(directory)]) {
+    await expect(open()).rejects.toMatchObject({ code: 'DATA_LOCKED', facts: { pid: process.pid } })
   }
   await store.close()
-  expect(await readdir(directory.path)).toEqual(['grapevine.json', 'level'])
+  expect(await readdir(directory.path)).toEqual(['grapevine.json', 'level', 'lock', 'starts.json'])
 })
 
 test('it forgets, so that the directory is free for either kind afterwards', async () => {

@@ -1,5 +1,6 @@
 import type { DataDirectory } from './data-directory.ts'
-import { type LevelStore, openLevelStore } from './level-store.ts'
+import type { LevelStore } from './level-store.ts'
+import { openLevelStore } from './open-level-store.ts'
 import { MemoryStore } from './memory-store.ts'
 import type { Digests } from '#protocol/digests'
 import { MeshError } from '#protocol/errors'

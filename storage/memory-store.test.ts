@@ -1,5 +1,5 @@
 import { MemoryDisk, MemoryStore } from './memory-store.ts'
-import { feedStoreCompliance } from './feed-store-compliance.ts'
+import { feedStoreCompliance } from './compliance/feed-store-compliance.ts'
 import { pureDigests } from '#protocol/log/pure-digests'
 
 feedStoreCompliance('MemoryStore', async () => {

@@ -1,25 +1,19 @@
-import type { BatchToStore, FeedStore, MetaChange, StoredFeed } from './feed-store.ts'
+import type { BatchToStore, FeedRead, FeedStore, MetaChange, StoreChange, StoredFeed } from './feed-store.ts'
 import { type FeedId, type FeedKey, feedKeyOf } from '#protocol/log/feed'
-import { type FeedState, appendedAll, startOfRead, storedFeedOf } from './feed-state.ts'
-import { ContiguousReading } from './contiguous-reading.ts'
+import { type MemoryBatch, firstAbove, readMemory } from './memory-reading.ts'
 import type { Digests } from '#protocol/digests'
+import type { FeedState } from './feed-state.ts'
 import { MeshError } from '#protocol/errors'
-import { assert } from '#protocol/assert'
+import { changedFeeds } from './feed-change.ts'
 
-interface MemoryBatch {
-  readonly end: number
-  readonly bytes: Uint8Array
-}
-
-interface MemoryFeed {
+interface StoredInMemory {
   state: FeedState
-  /** In order; those at or below the floor are gone. */
-  batches: MemoryBatch[]
+  readonly batches: MemoryBatch[]
 }
 
 /** What outlives a memory store: give it to another one to reopen it. */
 export class MemoryDisk {
-  readonly feeds = new Map<FeedKey, MemoryFeed>()
+  readonly feeds = new Map<FeedKey, StoredInMemory>()
   readonly meta = new Map<string, Uint8Array>()
 }
 
@@ -36,44 +30,25 @@ export class MemoryStore implements FeedStore {
 
   async feeds(): Promise<readonly StoredFeed[]> {
     this.#checkOpen()
-    return [...this.#disk.feeds.values()].map(({ state }) => storedFeedOf(state))
+    return Array.from(this.#disk.feeds.values(), ({ state }) => state)
   }
 
-  async append(batches: readonly BatchToStore[], meta: readonly MetaChange[] = []): Promise<void> {
+  async append(batches: readonly BatchToStore[], changes: readonly StoreChange[] = []): Promise<void> {
     this.#checkOpen()
-    const states = appendedAll((key) => this.#disk.feeds.get(key)?.state, batches)
-    for (const [key, state] of states) this.#feedOf(key, state).state = state
-    for (const { feed, head, bytes } of batches) {
-      this.#disk.feeds.get(feedKeyOf(feed))?.batches.push({ end: head.nextOffset, bytes })
+    const states = changedFeeds((key) => this.#disk.feeds.get(key)?.state, batches, changes)
+    const filled = changes.flatMap((change) => (change.type === 'fill' ? change.batches : []))
+    const added = Map.groupBy([...batches, ...filled], ({ feed }) => feedKeyOf(feed))
+    for (const [key, state] of states) {
+      if (state === undefined) this.#disk.feeds.delete(key)
+      else this.#settle(key, state, added.get(key) ?? [])
     }
-    for (const [key, value] of meta) {
-      if (value === undefined) this.#disk.meta.delete(key)
-      else this.#disk.meta.set(key, value)
-    }
+    for (const change of changes) if (change.type === 'meta') this.#setMeta(change)
   }
 
-  async read(feed: FeedId, position: number, bytesMax: number): Promise<readonly Uint8Array[]> {
-    this.#checkOpen()
-    const stored = this.#disk.feeds.get(feedKeyOf(feed))
-    if (stored === undefined) return []
-    const from = startOfRead(stored.state, position)
-    if (from >= stored.state.head.nextOffset) return []
-    const reading = new ContiguousReading(feed, from, bytesMax, this.#digests)
-    for (let i = firstAbove(stored.batches, from); i < stored.batches.length; i++) {
-      const { end, bytes } = stored.batches[i] as MemoryBatch
-      if (!reading.take(end, bytes)) break
-    }
-    return reading.finish()
-  }
-
-  async trim(feed: FeedId, floor: number): Promise<void> {
+  async read(feed: FeedId, position: number, bytesMax: number): Promise<FeedRead> {
     this.#checkOpen()
     const stored = this.#disk.feeds.get(feedKeyOf(feed))
-    assert(stored !== undefined, 'a feed that is trimmed is known')
-    assert(floor <= stored.state.head.nextOffset, 'a floor is at most the head')
-    if (floor <= stored.state.floor) return
-    stored.state = { ...stored.state, floor }
-    stored.batches = stored.batches.slice(firstAbove(stored.batches, floor))
+    return stored === undefined ? { batches: [] } : readMemory(stored, position, bytesMax, this.#digests)
   }
 
   async getMeta(key: string): Promise<Uint8Array | undefined> {
@@ -85,10 +60,18 @@ export class MemoryStore implements FeedStore {
     this.#open = false
   }
 
-  #feedOf(key: FeedKey, state: FeedState): MemoryFeed {
-    const known = this.#disk.feeds.get(key) ?? { state, batches: [] }
-    this.#disk.feeds.set(key, known)
-    return known
+  #settle(key: FeedKey, state: FeedState, added: readonly BatchToStore[]): void {
+    const stored = this.#disk.feeds.get(key) ?? { state, batches: [] }
+    this.#disk.feeds.set(key, stored)
+    for (const batch of added) insert(stored.batches, batch)
+    // All but the opening batch.
+    if (state.keptFrom > stored.state.keptFrom) stored.batches.splice(1, firstAbove(stored.batches, state.keptFrom) - 1)
+    stored.state = state
+  }
+
+  #setMeta({ key, value }: MetaChange): void {
+    if (value === undefined) this.#disk.meta.delete(key)
+    else this.#disk.meta.set(key, value)
   }
 
   #checkOpen(): void {
@@ -96,14 +79,10 @@ export class MemoryStore implements FeedStore {
   }
 }
 
-/** Index of the first batch that ends above `position`, by halving: a caught-up reader of a long feed asks often. */
-function firstAbove(batches: readonly MemoryBatch[], position: number): number {
-  let low = 0
-  let high = batches.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if ((batches[middle] as MemoryBatch).end > position) high = middle
-    else low = middle + 1
-  }
-  return low
+function insert(batches: MemoryBatch[], { head, bytes, opening }: BatchToStore): void {
+  const at = firstAbove(batches, head.nextOffset)
+  const isThere = batches[at - 1]?.head.nextOffset === head.nextOffset
+  // The opening batch is copied: what a feed is outlives damage to its batches, as it does on disk.
+  const batch = { head, bytes: opening === undefined ? bytes : bytes.slice() }
+  batches.splice(isThere ? at - 1 : at, isThere ? 1 : 0, batch)
 }

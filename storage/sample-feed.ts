@@ -4,7 +4,7 @@ import { type EncodedBatch, encodeBatch, encodeOpeningBatch } from '#protocol/lo
 import type { BatchToStore, StoredFeed } from './feed-store.ts'
 import type { Digests } from '#protocol/digests'
 import { assert } from '#protocol/assert'
-import { encodeRecords } from '#protocol/log/record'
+import { encodeRecords, type RecordSet } from '#protocol/log/record'
 import { pureDigests } from '#protocol/log/pure-digests'
 import { topicIdOf } from '#protocol/ids'
 import { utf8 } from '#protocol/text'
@@ -58,8 +58,11 @@ export class SampleFeed {
   /** One batch with a record for each value. */
   batch(...values: readonly (string | Uint8Array)[]): BatchToStore {
     const records = values.map((value) => ({ value: typeof value === 'string' ? utf8(value) : value, headers: {} }))
+    return this.batchOf(encodeRecords(records))
+  }
+
+  batchOf(...recordSets: readonly RecordSet[]): BatchToStore {
     const { nextOffset: baseOffset, hash: previousHash } = this.head
-    const recordSets = [encodeRecords(records)]
     return this.#advance(encodeBatch({ baseOffset, previousHash, hlc: this.#nextHlc(), recordSets }, this.#digests))
   }
 
