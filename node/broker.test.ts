@@ -4,63 +4,34 @@ import { expect, test } from 'vitest'
 import { type Epoch, type PeerId, topicIdOf } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import { encodeOpeningBatch } from '#protocol/log/batch'
-import { membershipProfiles } from '#protocol/membership/config'
-import { SeededRandom } from '#protocol/random'
 import { utf8 } from '#protocol/text'
-import { parseTopicName, type TopicName } from '#protocol/topic-name'
-import type { FeedStore } from '#storage/feed-store'
+import type { TopicName } from '#protocol/topic-name'
 import { MemoryDisk, MemoryStore } from '#storage/memory-store'
-import { bootPeer } from './boot.ts'
 import { PeerBroker } from './broker.ts'
-import type { Clock, Transport } from './driver-ports.ts'
 import { nodeDigests } from './node-digests.ts'
+import { boot, orders, publish, self, still, texts } from './test-broker.ts'
 
-const orders = parseTopicName('orders') as TopicName
-const oak = 'oak' as PeerId
-const nowhere: Transport = { dial: () => {}, sendControl: () => {}, sendData: () => {}, close: () => {} }
-/** Time stands still; nothing here waits for it. */
-const still: Clock = { nowMs: () => 0, wallMs: () => 1_700_000_000_000, after: () => {} }
-const self = {
-  peerId: oak,
-  name: 'oak',
-  cluster: 'garden',
-  epoch: '',
-  http: '',
-  listen: [],
-  version: '',
-  startedAt: '',
-  storage: 'memory',
-}
-
-async function boot(store: FeedStore = new MemoryStore(nodeDigests), epoch = '0000000000000001') {
-  const failures: Error[] = []
-  const driver = await bootPeer({
-    self: oak,
-    epoch: epoch as Epoch,
-    cluster: 'garden',
-    facts: { name: 'oak', addresses: [], http: '', zone: '' },
-    seeds: [],
-    membership: membershipProfiles.local,
-    store,
-    transport: nowhere,
-    clock: still,
-    digests: nodeDigests,
-    random: new SeededRandom(1),
-    onStorageFailed: (error) => failures.push(error),
-  })
-  const broker = new PeerBroker(self, { clock: still, digests: nodeDigests })
-  broker.attach(driver, self, undefined)
-  driver.start()
-  return { broker, driver, failures }
-}
-
-const publish = (broker: PeerBroker, texts: readonly string[], ack = { type: 'local' as const }) =>
-  broker.publish({ topic: orders, records: texts.map((text) => ({ value: utf8(text), headers: {} })), ack, waitMs: 0 })
-
-async function texts(broker: PeerBroker, from: Parameters<PeerBroker['open']>[1]) {
-  const { records } = await (await broker.open(orders, from)).next(1_000)
-  return records.map(({ record }) => Buffer.from(record.value).toString())
-}
+test('a retry is answered with its original, also after a restart; a record says by whom it is', async () => {
+  const disk = new MemoryDisk()
+  const request = (more: object) => {
+    const records = ['one', 'two'].map((text) => ({ value: utf8(text), headers: {} }))
+    return { topic: orders, records, ack: { type: 'local' as const }, waitMs: 0, ...more }
+  }
+  const producer = { type: 'idempotencyKey' as const, name: 'a7', epoch: 0, seq: 0 }
+  const { broker } = await boot(new MemoryStore(nodeDigests, disk))
+  const { ids } = await broker.publish(request({ producer }))
+  expect((await broker.publish(request({ producer }))).ids).toEqual(ids)
+  const { broker: later } = await boot(new MemoryStore(nodeDigests, disk), '0000000000000002')
+  expect((await later.publish(request({ producer }))).ids).toEqual(ids)
+  const other = { ...producer, type: 'producer' as const }
+  expect((await later.publish(request({ producer: other }))).ids).not.toEqual(ids)
+  const page = await (await later.open(orders, { type: 'earliest' })).next(10)
+  const triples = page.records.map(({ record }) => record.producer)
+  expect(triples.map((triple) => triple?.seq)).toEqual([0, 1, 0, 1])
+  expect(new Set(triples.map((triple) => triple?.id)).size).toBe(2)
+  const differs = request({ producer, records: [{ value: utf8('three'), headers: {} }] })
+  await expect(later.publish(differs)).rejects.toMatchObject({ code: 'RETRY_DIFFERS' })
+})
 
 test('records are read back in order, each by its id, and from the cursor of a publish on', async () => {
   const { broker } = await boot()
@@ -81,7 +52,7 @@ test('after a restart the new feed goes on from the old one, and both are one or
   const { broker } = await boot(new MemoryStore(nodeDigests, disk), '0000000000000002')
   expect((await publish(broker, ['three'])).ids).toEqual(['oak.0000000000000002.2'])
   expect(await texts(broker, { type: 'earliest' })).toEqual(['one', 'two', 'three'])
-  expect(broker.topicStatus(orders)).toMatchObject({ records: 3, feeds: 2, converged: true })
+  expect(await broker.topicStatus(orders)).toMatchObject({ records: 3, feeds: 2, converged: true })
 })
 
 test('a publish larger than a batch is split, stays in order, and is answered as one', async () => {
@@ -94,12 +65,14 @@ test('a publish larger than a batch is split, stays in order, and is answered as
 
 test('a topic is made once, and is known without a record', async () => {
   const { broker } = await boot()
-  expect(await Promise.all([broker.createTopic(orders), broker.createTopic(orders)])).toEqual([
+  expect(await Promise.all([broker.putTopic(orders, {}), broker.putTopic(orders, {})])).toEqual([
     { created: true },
     { created: false },
   ])
-  expect(await broker.createTopic(orders)).toEqual({ created: false })
-  expect(broker.topics()).toMatchObject([{ topic: 'orders', records: 0, feeds: 1 }])
+  expect(await broker.putTopic(orders, {})).toEqual({ created: false })
+  expect(broker.topics()).toMatchObject([{ topic: 'orders', records: 0, feeds: 0 }])
+  const { records, upToDate } = await (await broker.open(orders, { type: 'earliest' })).next(10)
+  expect({ records, upToDate }).toEqual({ records: [], upToDate: true })
 })
 
 test('a topic that becomes known is told once it can be opened, and only once; one known from before is not', async () => {
@@ -113,10 +86,10 @@ test('a topic that becomes known is told once it can be opened, and only once; o
     opened.push(broker.open(topic, { type: 'earliest' }))
   })
   await publish(broker, ['two'])
-  await broker.createTopic('bills' as TopicName)
-  await broker.createTopic('bills' as TopicName)
+  await broker.putTopic('bills' as TopicName, {})
+  await broker.putTopic('bills' as TopicName, {})
   end()
-  await broker.createTopic('notes' as TopicName)
+  await broker.putTopic('notes' as TopicName, {})
   expect(told).toEqual(['bills'])
   await Promise.all(opened)
 })
@@ -208,10 +181,11 @@ test('what another peer wrote with a wrong clock does not become our time', asyn
 
 test('topics are bounded', async () => {
   const { broker } = await boot()
-  for (let i = 0; i < limits.topicsMax; i++) await broker.createTopic(`orders-${i}` as TopicName)
-  await expect(broker.createTopic(orders)).rejects.toMatchObject({ code: 'TOO_MANY_TOPICS' })
+  // The writer of what the mesh knows of its topics is one of them.
+  const names = Array.from({ length: limits.topicsMax - 1 }, (_, i) => `orders-${i}` as TopicName)
+  await Promise.all(names.map((topic) => publish(broker, ['one'], { topic })))
   await expect(publish(broker, ['one more'])).rejects.toMatchObject({ code: 'TOO_MANY_TOPICS' })
-  expect(await broker.createTopic('orders-7' as TopicName)).toEqual({ created: false })
+  expect(await broker.putTopic('orders-7' as TopicName, {})).toEqual({ created: false })
 })
 
 test('a reader that comes while the peer boots waits for it', async () => {

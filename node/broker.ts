@@ -1,6 +1,8 @@
 import type {
   Broker,
   Lab,
+  MemberDecision,
+  PublishAck,
   PublishRequest,
   PublishResult,
   Reachability,
@@ -8,34 +10,49 @@ import type {
   ReadFrom,
   RecordId,
   StoredRecord,
+  Unreadiness,
 } from '#gateway/broker'
 import { type AckLevel, ackLevelText } from '#protocol/ack-level'
 import type { Digests } from '#protocol/digests'
 import { MeshError } from '#protocol/errors'
 import { type Epoch, parseEpoch, parsePeerId, type PeerId, type TopicId } from '#protocol/ids'
 import { readBatchHeader, recordsOf } from '#protocol/log/batch'
-import { encodeCursor } from '#protocol/log/cursor'
+import { decodeCursor, encodeCursor } from '#protocol/log/cursor'
 import { type FeedId, feedKeyOf } from '#protocol/log/feed'
 import { hlcZero } from '#protocol/log/hybrid-clock'
 import { encodeRecordSets, type RecordSet, recordSetBytes } from '#protocol/log/record'
 import { lineageOf, normalizeVector, vectorKeyOf, writerHashOf } from '#protocol/log/version-vector'
 import { limits } from '#protocol/limits'
+import type { Peer } from '#protocol/peer/peer'
 import type { MembershipSnapshot } from '#protocol/membership/snapshot'
+import { canServe } from '#protocol/replication/holding'
+import type { FeedDigest } from '#protocol/replication/messages'
+import type { SettledPublish } from '#protocol/replication/inputs'
 import { topicHeads } from '#protocol/replication/status'
-import { matchesTopic, parseAnyTopicName, type TopicName, type TopicPattern } from '#protocol/topic-name'
+import type { AskedConfig } from '#protocol/topic-config'
+import { isInternal, matchesTopic, type TopicName, type TopicPattern, topicsTopic } from '#protocol/topic-name'
 import type {
+  FeedHead,
   GossipView,
   LinkView,
   MemberView,
+  RemainsView,
   ReplicationStatus,
+  ReplicationView,
   SelfView,
   TopicStatus,
   TopicSummary,
+  TopicView,
 } from '#protocol/views'
+import { CurrentReader, topicDeleted } from './current-reader.ts'
 import type { PeerDriver, PublishAnswer } from './driver.ts'
 import type { Clock } from './driver-ports.ts'
+import { nextAdvance } from './read-source.ts'
 import { type FeedView, openReader } from './reader.ts'
-import { SharedRecords } from './shared-records.ts'
+import { replicationView } from './replication-view.ts'
+import { scopedRecords } from './scoped-producers.ts'
+import { SharedRecords, tripleOf } from './shared-records.ts'
+import { remainsViews, topicNames, topicSummary, topicView } from './topic-views.ts'
 
 export interface BrokerDeps {
   readonly clock: Clock
@@ -66,7 +83,7 @@ export class PeerBroker implements Broker {
   #lab: Lab | undefined
   readonly #shared = new SharedRecords()
   #reachability: Reachability | undefined
-  #draining = false
+  readonly #draining = new AbortController()
   readonly #booted = Promise.withResolvers<PeerDriver>()
 
   constructor(self: SelfView, deps: BrokerDeps) {
@@ -84,7 +101,7 @@ export class PeerBroker implements Broker {
 
   /** From now on nothing new is accepted. */
   drain(): void {
-    this.#draining = true
+    this.#draining.abort()
     this.#driver?.drain()
   }
 
@@ -96,55 +113,85 @@ export class PeerBroker implements Broker {
     return this.#lab
   }
 
-  ready(): { readonly ready: boolean; readonly reason?: string } {
-    if (this.#draining) return { ready: false, reason: 'draining' }
-    return this.#driver === undefined ? { ready: false, reason: 'starting' } : { ready: true }
+  ready(): { readonly ready: boolean; readonly reason?: Unreadiness } {
+    if (this.#draining.signal.aborted) return { ready: false, reason: 'draining' }
+    if (this.#driver === undefined) return { ready: false, reason: 'starting' }
+    const { membership, self } = this.#driver.peer
+    const status = membership.statusOf(self)?.type
+    if (status === 'leaving') return { ready: false, reason: 'decommissioned' }
+    return status === 'forgotten' ? { ready: false, reason: 'forgotten' } : { ready: true }
   }
 
   // Topics ------------------------------------------------------------------------------------------------------------
 
-  createTopic(topic: TopicName): Promise<{ readonly created: boolean }> {
-    return this.#accepting().createTopic(topic)
+  putTopic(topic: TopicName, asked: AskedConfig): Promise<{ readonly created: boolean }> {
+    return this.#accepting().editTopic(topic, { type: 'put', asked, atMs: this.#deps.clock.wallMs() })
+  }
+
+  async patchTopic(topic: TopicName, asked: AskedConfig, version: string | undefined): Promise<void> {
+    await this.#accepting().editTopic(topic, { type: 'patch', asked, version, atMs: this.#deps.clock.wallMs() })
+  }
+
+  async deleteTopic(topic: TopicName): Promise<{ readonly generation: number }> {
+    const { peer, source } = this.#accepting()
+    // Where the topic is not kept, what there is of it has to be asked for first.
+    await source.settled(peer.topicIdOf(topic))
+    const { generation } = peer.topics.get(topic)
+    await this.#accepting().editTopic(topic, { type: 'delete', atMs: this.#deps.clock.wallMs() })
+    return { generation }
   }
 
   topics(match?: TopicPattern): readonly TopicSummary[] {
-    return [...this.#running().peer.replication.local.topics()]
-      .flatMap((topicId) => this.#summary(topicId) ?? [])
-      .filter(({ topic }) => match === undefined || matchesTopic(match, topic as TopicName))
-      .toSorted((a, b) => (a.topic < b.topic ? -1 : 1))
+    const driver = this.#running()
+    return [...topicNames(driver)]
+      .filter((topic) => match === undefined || matchesTopic(match, topic))
+      .toSorted()
+      .flatMap((topic) => topicSummary(driver, topic) ?? [])
+  }
+
+  readableTopics(): readonly TopicName[] {
+    const remains = this.deletedTopics().map(({ topic }) => topic)
+    return [...topicNames(this.#running()), topicsTopic, ...remains]
+  }
+
+  deletedTopics(match?: TopicPattern): readonly RemainsView[] {
+    return remainsViews(this.#running(), match)
+  }
+
+  async topic(topic: TopicName): Promise<TopicView | undefined> {
+    const driver = this.#running()
+    await driver.source.settled(driver.peer.topicIdOf(topic))
+    return topicView(driver, topic)
   }
 
   onTopic(listener: (topic: TopicName) => void): () => void {
     return this.#running().onTopic.add(listener)
   }
 
-  topicStatus(topic: TopicName): TopicStatus | undefined {
-    const { peer } = this.#running()
-    const topicId = peer.topicIdOf(topic)
-    const summary = this.#summary(topicId)
+  async topicStatus(topic: TopicName): Promise<TopicStatus | undefined> {
+    const driver = this.#running()
+    await driver.source.settled(driver.peer.topicIdOf(topic))
+    const summary = topicSummary(driver, topic)
     if (summary === undefined) return undefined
+    const { peer } = driver
+    const { topicId } = summary
     const members = new Map(this.members().map((member) => [member.id, member]))
     const { converged, replicas } = topicHeads(peer.replication, peer.self, topicId)
+    const { registryVersion } = peer.replication.homes.of(topicId)
     return {
       ...summary,
       converged,
-      replicas: replicas.map(({ peer: id, current, lag, heads }) => ({
+      registryVersion,
+      replicas: replicas.map(({ peer: id, role, current, lag, heads }) => ({
         peer: id,
         name: members.get(id)?.name ?? id,
+        role,
         state: members.get(id)?.state ?? 'alive',
         current,
         lag,
-        feeds: heads.map(({ feed, floor, nextOffset, hash }) => ({ feed: feedText(feed), floor, nextOffset, hash })),
+        feeds: heads.map(({ feed, ...head }) => feedHead(feedText(feed), head)),
       })),
     }
-  }
-
-  #summary(topicId: TopicId): TopicSummary | undefined {
-    const feeds = this.#running().feeds(topicId)
-    const topic = parseAnyTopicName(feeds[0]?.opening.topic)
-    if (topic === undefined) return undefined
-    const records = feeds.reduce((sum, { head, keptFrom }) => sum + head.nextOffset - keptFrom, 0)
-    return { topic, topicId, records, feeds: feeds.length }
   }
 
   // Publishing --------------------------------------------------------------------------------------------------------
@@ -166,32 +213,39 @@ export class PeerBroker implements Broker {
     }
   }
 
-  #encode({ records }: PublishRequest): readonly RecordSet[] {
+  #encode(request: PublishRequest): readonly RecordSet[] {
     this.#accepting()
-    if (records.length === 0) throw new MeshError('BAD_REQUEST', 'A publish has at least one record')
-    return encodeRecordSets(records)
+    if (request.records.length === 0) throw new MeshError('BAD_REQUEST', 'A publish has at least one record')
+    return encodeRecordSets(scopedRecords(request, this.#deps.digests))
   }
 
   async #publish({ topic, ack, waitMs }: PublishRequest, sets: readonly RecordSet[]): Promise<PublishResult> {
     const driver = this.#accepting()
     const answers = await driver.publish(topic, sets, ack, waitMs)
-    const { home, registryVersion } = (answers.at(-1) as PublishAnswer).settled
+    const { placed: last, settled } = answers.at(-1) as PublishAnswer
     const peers = answers
       .map(({ settled }) => settled.peers)
       .reduce((held, more) => held.filter((id) => more.includes(id)))
+    const reached = answers.every(({ settled }) => settled.reached)
     return {
       ids: answers.flatMap(({ placed }) => {
-        return Array.from({ length: placed.count }, (_, i) => recordIdText(placed.feed, placed.firstOffset + i))
+        return placed.runs.flatMap(({ feed, firstOffset, count }) => {
+          return Array.from({ length: count }, (_, i) => recordIdText(feed, firstOffset + i))
+        })
       }),
-      cursor: this.#cursorOfAll(driver.peer.topicIdOf(topic)),
-      ack: {
-        level: ackLevelText(ack),
-        reached: answers.every(({ settled }) => settled.reached),
-        copies: peers.length,
-        peers: peers.map((id) => this.#nameOf(id)),
-        registryVersion,
-        home: home.map((id) => this.#nameOf(id)),
-      },
+      cursor: this.#cursorOfAll(last.runs[0]?.feed.topicId ?? driver.peer.topicIdOf(topic)),
+      ack: this.#ackOf({ ...settled, reached, peers }),
+    }
+  }
+
+  #ackOf({ level, reached, peers, registryVersion, home }: SettledPublish): PublishAck {
+    return {
+      level: ackLevelText(level),
+      reached,
+      copies: peers.length,
+      peers: peers.map((id) => this.#nameOf(id)),
+      registryVersion,
+      home: home.map((id) => this.#nameOf(id)),
     }
   }
 
@@ -225,27 +279,35 @@ export class PeerBroker implements Broker {
     // A reader that comes back to a peer that starts waits for it: an EventSource that is answered 503 never asks again.
     const driver = await this.#booted.promise
     const topicId = driver.peer.topicIdOf(topic)
-    if (this.#summary(topicId) === undefined)
+    const standing = await driver.source.settled(topicId)
+    // Whom it cannot ask may know the topic: who wants to read it waits for them.
+    if (standing === 'current' && topicSummary(driver, topic) === undefined) {
       throw new MeshError('TOPIC_NOT_FOUND', `${topic} is not known to this peer`)
+    }
     const { clock, digests, onRead } = this.#deps
-    const reader = openReader({
-      source: driver,
+    const { peer } = driver
+    const { generation } = peer.topics.get(topic)
+    const earlier = from.type === 'cursor' ? earlierGeneration(peer, topic, from.cursor, digests) : undefined
+    if (earlier !== undefined) throw topicDeleted(topic, earlier)
+    const opened = openReader({
+      source: driver.source,
       topic,
       topicId,
       from,
       digests,
       wallMs: clock.wallMs(),
-      shared: this.#shared,
+      // What is left of a deleted topic is read under another name than its records were.
+      ...(!isInternal(topic) && { shared: this.#shared }),
     })
+    const reader = new CurrentReader(opened, topic, () => (peer.topicIdOf(topic) === topicId ? undefined : generation))
     return onRead === undefined ? reader : counted(reader, onRead)
   }
 
   async record(topic: TopicName, id: RecordId): Promise<StoredRecord | undefined> {
-    const driver = this.#running()
+    const { source } = this.#running()
     const feed = this.#feedOf(topic, id)
-    const local = driver.feeds(feed.topicId).find((known) => feedKeyOf(known.feed) === feedKeyOf(feed))
-    if (local === undefined || id.offset < local.keptFrom || id.offset >= local.head.nextOffset) return undefined
-    const [bytes] = await driver.read(feed, id.offset, 1)
+    if (!(await this.#isKnown(feed, id.offset))) return undefined
+    const [bytes] = (await source.read(feed, id.offset, 1)).batches
     const header = bytes === undefined ? 'truncated' : readBatchHeader(bytes)
     if (bytes === undefined || typeof header === 'string') return undefined
     const records = recordsOf(bytes, header)
@@ -260,25 +322,66 @@ export class PeerBroker implements Broker {
         headers: record.headers,
         value: record.value,
         ...(record.key && { key: record.key }),
+        ...(record.producer && { producer: tripleOf(record.producer) }),
       }
     )
   }
 
-  replication(topic: TopicName, id: RecordId): ReplicationStatus | undefined {
-    const { peer } = this.#running()
+  /** Is the record within what is here, or with those who can be asked? */
+  async #isKnown(feed: FeedId, offset: number): Promise<boolean> {
+    const { source } = this.#running()
+    await source.settled(feed.topicId)
+    const view = source.feeds(feed.topicId).find((known) => feedKeyOf(known.feed) === feedKeyOf(feed))
+    return view !== undefined && offset >= view.floor.nextOffset && offset < view.head.nextOffset
+  }
+
+  async replication(topic: TopicName, id: RecordId): Promise<ReplicationStatus | undefined> {
+    const { peer, source } = this.#running()
     const feed = this.#feedOf(topic, id)
+    await source.settled(feed.topicId)
     const key = feedKeyOf(feed)
     const { replicas } = topicHeads(peer.replication, peer.self, feed.topicId)
-    const peers = replicas.map(({ peer: holder, current, heads }) => ({
+    const peers = replicas.map(({ peer: holder, role, current, heads }) => ({
       peer: holder,
       name: this.#nameOf(holder),
-      holds: heads.some((head) => feedKeyOf(head.feed) === key && head.nextOffset > id.offset),
+      role,
+      holds: heads.some((head) => feedKeyOf(head.feed) === key && canServe(head, id.offset)),
       current,
     }))
     const copies = peers.filter(({ holds }) => holds).length
     if (copies === 0) return undefined
-    const home = peer.replication.home.peers.map((member) => this.#nameOf(member))
-    return { id: recordIdText(feed, id.offset), copies, peers, home }
+    const home = peer.replication.homes.of(feed.topicId)
+    return {
+      id: recordIdText(feed, id.offset),
+      copies,
+      peers,
+      registryVersion: home.registryVersion,
+      home: home.peers.map((member) => this.#nameOf(member)),
+    }
+  }
+
+  async awaitCopies(topic: TopicName, id: RecordId, level: AckLevel, waitMs: number): Promise<PublishAck | undefined> {
+    const feed = this.#feedOf(topic, id)
+    const { clock } = this.#deps
+    const untilMs = clock.nowMs() + waitMs
+    if (!(await this.#heardOf(feed, id.offset, waitMs))) return undefined
+    const leftMs = Math.max(0, untilMs - clock.nowMs())
+    const wanted = { topic, feed, endOffset: id.offset + 1, level, waitMs: leftMs }
+    return this.#ackOf(await this.#running().awaitCopies(wanted))
+  }
+
+  /** Waits for a record that was published a moment ago and has not been heard of here. */
+  async #heardOf(feed: FeedId, offset: number, waitMs: number): Promise<boolean> {
+    const { source } = this.#running()
+    const late = new AbortController()
+    if (waitMs > 0) this.#deps.clock.after(waitMs, () => late.abort())
+    const over = AbortSignal.any([this.#draining.signal, late.signal])
+    for (;;) {
+      const seen = source.advances(feed.topicId)
+      if (await this.#isKnown(feed, offset)) return true
+      if (waitMs === 0 || over.aborted) return false
+      if (source.advances(feed.topicId) === seen) await nextAdvance(source, feed.topicId, over)
+    }
   }
 
   #feedOf(topic: TopicName, { writer, epoch }: RecordId): FeedId {
@@ -296,6 +399,20 @@ export class PeerBroker implements Broker {
     return this.gossip().members
   }
 
+  forgotten(): readonly MemberView[] {
+    return this.gossip().forgotten
+  }
+
+  async decide(id: string, decision: MemberDecision): Promise<MemberView> {
+    const peer = parsePeerId(id)
+    if (peer === undefined) throw new MeshError('MEMBER_NOT_FOUND', `${id} is no peer id`)
+    await this.#accepting().editRegistry({ ...decision, peer })
+    const { members, forgotten } = this.gossip()
+    const member = [...members, ...forgotten].find((one) => one.id === id)
+    if (member === undefined) throw new MeshError('MEMBER_NOT_FOUND')
+    return member
+  }
+
   /** Found once for all who were told of a change. */
   reachability(): Reachability {
     return (this.#reachability ??= reachabilityOf(this.members()))
@@ -306,8 +423,8 @@ export class PeerBroker implements Broker {
   }
 
   gossip(): GossipView {
-    const { self, members, rumors, probes, roundTrips, pushPulls, events } = this.#snapshot()
-    return { self, members, rumors, probes, roundTrips, pushPulls, events }
+    const { self, members, forgotten, rumors, probes, roundTrips, pushPulls, events } = this.#snapshot()
+    return { self, members, forgotten, rumors, probes, roundTrips, pushPulls, events }
   }
 
   links(): readonly LinkView[] {
@@ -325,6 +442,22 @@ export class PeerBroker implements Broker {
     return [...up, ...missing]
   }
 
+  meshReplication(): ReplicationView {
+    const { peer } = this.#running()
+    const names = new Map(this.readableTopics().map((topic) => [peer.topicIdOf(topic), topic]))
+    const view = replicationView({
+      replication: peer.replication,
+      self: peer.self,
+      nowMs: this.#deps.clock.nowMs(),
+      nameOf: (id) => this.#nameOf(id),
+      topicOf: (topicId) => names.get(topicId) ?? topicId,
+    })
+    const left = peer.leftToHandOver()
+    const status = peer.membership.statusOf(peer.self)?.type
+    if (left === undefined || status === undefined || status === 'member') return view
+    return { leaving: { ...left, status, waitsFor: left.waitsFor.map((id) => this.#nameOf(id)) }, ...view }
+  }
+
   #snapshot(): MembershipSnapshot {
     return this.#running().peer.membership.snapshot(this.#deps.clock.nowMs())
   }
@@ -339,9 +472,15 @@ export class PeerBroker implements Broker {
   }
 
   #accepting(): PeerDriver {
-    if (this.#draining) throw new MeshError('DRAINING')
+    if (this.#draining.signal.aborted) throw new MeshError('DRAINING')
     return this.#running()
   }
+}
+
+/** The deleted generation that the cursor is of. */
+function earlierGeneration(peer: Peer, topic: TopicName, cursor: string, digests: Digests): number | undefined {
+  const index = peer.deletedIdsOf(topic).findIndex((id) => typeof decodeCursor(cursor, id, digests) !== 'string')
+  return index < 0 ? undefined : peer.topics.get(topic).generation - 1 - index
 }
 
 const counted = (reader: Reader, onRead: (records: number) => void): Reader => ({
@@ -363,11 +502,20 @@ function reachabilityOf(members: readonly MemberView[]): Reachability {
   return { reachable: namesOf(reachable), known: namesOf(known) }
 }
 
+const feedHead = (feed: string, { floor, keptFrom, nextOffset, hash, holes }: Omit<FeedDigest, 'feed'>): FeedHead => ({
+  feed,
+  floor,
+  ...(keptFrom > floor && { keptFrom }),
+  nextOffset,
+  hash,
+  ...(holes && { holes }),
+})
+
 const feedText = (feed: FeedId): string => `${feed.writer}.${feed.epoch}`
 const recordIdText = (feed: FeedId, offset: number): string => `${feedText(feed)}.${offset}`
 
-function isComplete({ feed, opening: { predecessor } }: FeedView, held: readonly FeedView[]): boolean {
-  if (predecessor === undefined) return true
+function isComplete({ feed, opening: { predecessor }, rooted }: FeedView, held: readonly FeedView[]): boolean {
+  if (predecessor === undefined || rooted) return true
   const before = held.find((other) => other.feed.writer === feed.writer && other.feed.epoch === predecessor.epoch)
   return before !== undefined && before.head.nextOffset >= predecessor.nextOffset && isComplete(before, held)
 }

@@ -27,6 +27,7 @@ test.each([
   [{ storage: 'segments' }, '--storage'],
   [{ advertiseHttp: 'ftp://oak' }, '--advertise-http'],
   [{ profile: 'fast' }, '--profile'],
+  [{ replaceAfter: '1 day' }, '--replace-after'],
   [{ advertise: 'oak:0' }, '--advertise'],
   [{ advertise: '0.0.0.0:7400' }, '--advertise'],
   [{ join: 'elm:7400,http://ash' }, '--join'],
@@ -37,6 +38,14 @@ test.each([
   expect(() => parse(flags)).toThrow(
     expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining(field) }),
   )
+})
+
+test('a duration is read as milliseconds', () => {
+  expect(parse({}).replaceAfter).toBe(3_600_000)
+  expect(parse({}).deletedGrace).toBe(7 * 86_400_000)
+  expect(parse({ deletedGrace: '30d' }).deletedGrace).toBe(30 * 86_400_000)
+  expect(parse({ replaceAfter: '90s' }).replaceAfter).toBe(90_000)
+  expect(parse({}, { GRAPEVINE_REPLACE_AFTER: '2h' }).replaceAfter).toBe(7_200_000)
 })
 
 test.each([
@@ -54,6 +63,12 @@ test.each([[{ listen: '0.0.0.0:7400' }], [{ http: '[::]:8400' }], [{ listen: 'oa
     expect(parse({ ...flags, insecure: true })).toMatchObject(flags)
   },
 )
+
+test('with a secret, peers may come from beyond loopback; clients have none', () => {
+  const flags = { listen: '0.0.0.0:7400', secretFile: './secret' }
+  expect(parse(flags)).toMatchObject(flags)
+  expect(() => parse({ ...flags, http: '0.0.0.0:8400' })).toThrow(/--http 0.0.0.0:8400/)
+})
 
 test.each([
   ['127.0.0.1:7400', { host: '127.0.0.1', port: 7400 }],

@@ -2,6 +2,8 @@ import { hostname } from 'node:os'
 import { z } from 'zod'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
+import { replicationDefaults } from '#protocol/replication/config'
+import { deletedGraceMsDefault } from '#protocol/topics/remains'
 
 /** `host:port`, with an IPv6 host in brackets. Port 0 picks a free one. */
 const address = z
@@ -23,6 +25,14 @@ const list = z
   .union([z.string(), z.array(z.string())])
   .transform((value) => (Array.isArray(value) ? value : [value]).flatMap((text) => text.split(',')))
   .transform((items) => items.map((item) => item.trim()).filter((item) => item !== ''))
+
+const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+
+/** `90s`, `10m`, `1h`: read as milliseconds. */
+const duration = z
+  .string()
+  .regex(/^\d{1,6}(ms|s|m|h|d)$/, 'must be a duration such as 90s, 1h or 7d')
+  .transform((text) => Number.parseInt(text, 10) * unitMs[text.replace(/^\d+/, '') as keyof typeof unitMs])
 
 /** A host alone is dialed at the port that peers listen on by default. */
 const seeds = list.refine(
@@ -48,6 +58,13 @@ export const nodeConfigSchema = z.object({
   http: address.default('127.0.0.1:8400').describe('host:port for clients'),
   join: seeds.default([]).describe('host:port or DNS names of peers to join, comma-separated'),
   cluster: name.default('grapevine').describe('id of the cluster: peers of another cluster are refused'),
+  secretFile: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'file with the secret of the cluster: only peers that know it are let in (and a second line, while it changes)',
+    ),
   advertise: dialable.optional().describe('host:port under which other peers reach this one, if not --listen'),
   advertiseHttp: z
     .url({ protocol: /^https?$/ })
@@ -58,8 +75,23 @@ export const nodeConfigSchema = z.object({
     .enum(['lan', 'wan', 'local'])
     .default('lan')
     .describe('timing of failure detection: lan, wan or local (the fastest)'),
+  replaceAfter: duration
+    .default(replicationDefaults.replaceAfterMs)
+    .describe('for so long a member is away before others keep its topics meanwhile (default: 1h)'),
+  deletedGrace: duration
+    .default(deletedGraceMsDefault)
+    .describe('for so long records stay readable that others published to a deleted topic (default: 7d)'),
+  scrubRate: z.coerce
+    .number()
+    .min(0)
+    .max(10_000)
+    .default(8)
+    .describe('MiB/s that are read to find damage on disk before a reader does; 0 for none'),
+  handoffGrace: duration
+    .default(replicationDefaults.handoffGraceMs)
+    .describe('for so long a copy that others have taken over is kept all the same (default: 1h)'),
   lab: flag.default(false).describe('allow clients to cut links of this peer'),
-  insecure: flag.default(false).describe('listen beyond loopback although nothing checks who connects'),
+  insecure: flag.default(false).describe('listen beyond loopback although not all that connect are checked'),
 })
 
 export type NodeConfig = Omit<z.infer<typeof nodeConfigSchema>, 'data'> & { readonly data: string }
@@ -101,12 +133,12 @@ export function parseAddress(text: string): { readonly host: string; readonly po
 export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 
-// Admission comes later (DESIGN §14): until then whoever reaches the port is trusted.
+/** Peers are checked by the secret. Clients are not (DESIGN §14: tokens come later): whoever reaches that port is trusted. */
 function refuseStrangers(config: NodeConfig): void {
   if (config.insecure) return
   for (const field of ['listen', 'http'] as const) {
     const host = parseAddress(config[field])?.host ?? ''
-    if (isLoopback(host)) continue
+    if (isLoopback(host) || (field === 'listen' && config.secretFile !== undefined)) continue
     throw new MeshError('INSECURE_LISTEN', `${flagNameOf(field)} ${config[field]} is reachable from other machines`)
   }
 }

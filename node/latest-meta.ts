@@ -10,12 +10,15 @@ interface Write {
  * often, another peer maybe, does not fill the commit queue.
  */
 export class LatestMeta {
-  readonly #commit: Pick<GroupCommit, 'storeMeta'>
+  readonly #commit: Pick<GroupCommit, 'storeChange'>
   readonly #key: string
   #isWriting = false
   #next: Write | undefined
+  /** Who waits for the write under way, and for the one after it. */
+  #waiting: (() => void)[] = []
+  #waitingForNext: (() => void)[] = []
 
-  constructor(commit: Pick<GroupCommit, 'storeMeta'>, key: string) {
+  constructor(commit: Pick<GroupCommit, 'storeChange'>, key: string) {
     this.#commit = commit
     this.#key = key
   }
@@ -26,13 +29,25 @@ export class LatestMeta {
     if (!this.#isWriting) this.#write()
   }
 
+  /** Resolves once the newest of what was set by now, or something newer, is on disk. */
+  written(): Promise<void> {
+    if (!this.#isWriting) return Promise.resolve()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const waiting = this.#next === undefined ? this.#waiting : this.#waitingForNext
+    waiting.push(resolve)
+    return promise
+  }
+
   #write(): void {
     const write = this.#next
     this.#next = undefined
+    this.#waiting = this.#waitingForNext
+    this.#waitingForNext = []
     this.#isWriting = write !== undefined
     if (write === undefined) return
-    this.#commit.storeMeta([this.#key, write.bytes], () => {
+    this.#commit.storeChange({ type: 'meta', key: this.#key, value: write.bytes }, () => {
       write.stored?.()
+      for (const resolve of this.#waiting) resolve()
       this.#write()
     })
   }

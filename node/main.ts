@@ -10,12 +10,14 @@ import type { Random } from '#protocol/machine'
 import type { SelfView } from '#protocol/views'
 import { type DataDirectory, openDataDirectory } from '#storage/data-directory'
 import type { FeedStore } from '#storage/feed-store'
-import { openLevelStore } from '#storage/level-store'
+import { openLevelStore } from '#storage/open-level-store'
+import type { StoreWarning } from '#storage/store-warning'
 import { openMemoryStore } from '#storage/locked-memory-store'
-import { bootPeer } from './boot.ts'
+import { bootPeer, type BootOptions } from './boot.ts'
 import { PeerBroker } from './broker.ts'
 import { type NodeConfig, parseAddress } from './config.ts'
-import type { PeerDriver } from './driver.ts'
+import { spaceAt } from './disk-space.ts'
+import type { DamageNews, DeletionNews, PeerDriver } from './driver.ts'
 import { loadIdentity } from './identity.ts'
 import { LateListener } from './late-listener.ts'
 import type { Log } from './log.ts'
@@ -23,6 +25,8 @@ import { PeerMetrics } from './metrics.ts'
 import { createTransport, type Network } from './network/network.ts'
 import { nodeDigests } from './node-digests.ts'
 import { realClock } from './real-clock.ts'
+import { Scrub, scrubDefaults } from './scrub.ts'
+import { loadSecrets } from './secrets.ts'
 import { version } from './version.ts'
 
 /** A running peer, for whoever started it: the CLI, or a test. */
@@ -58,7 +62,8 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
     const listener = new LateListener()
     stops.push(() => gateway.stop())
     const { cluster, listen, lab } = config
-    const network = await createTransport({ privateKey, cluster, listen, lab, log: log.info }, listener)
+    const secrets = await loadSecrets(config.secretFile)
+    const network = await createTransport({ privateKey, cluster, secrets, listen, lab, log: log.info }, listener)
     stops.push(() => network.stop())
     const http = config.advertiseHttp ?? gateway.url
     const nameOf = (peer: PeerId): string => driver.peer.membership.nameOf(peer)
@@ -69,6 +74,8 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
       facts: { name: config.name, addresses: addressesOf(config, network), http, zone: config.zone },
       seeds: config.join,
       membership: membershipProfiles[config.profile],
+      replication: { replaceAfterMs: config.replaceAfter, handoffGraceMs: config.handoffGrace },
+      deletedGraceMs: config.deletedGrace,
       store,
       transport: network.transport,
       clock: realClock,
@@ -76,23 +83,16 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
       random: processRandom,
       onStorageFailed: (error) => failed.resolve(error),
       onCommit: metrics.committed,
-      onMemberChanged: ({ peer, from, to, incarnation, by, reason }) => {
-        metrics.memberChanged(to)
-        log.info('member changed', { member: nameOf(peer), from, to, incarnation, by: nameOf(by), reason })
-      },
-      onBadFrame: (peer, what) => log.warn('frame not understood', { peer, what }),
+      ...(config.storage === 'level' && { space: () => spaceAt(config.data) }),
+      ...newsOf({ config, log, metrics, nameOf }),
     })
     broker.attach(driver, selfView(config, { peerId, epoch, http, listen: network.addresses }), labOf(driver, network))
-    metrics.attach({
-      broker,
-      driver,
-      gateway,
-      clock: realClock,
-      ...(config.storage === 'level' && { data: config.data }),
-    })
+    const onDisk = config.storage === 'level' ? { data: config.data } : {}
+    metrics.attach({ broker, driver, gateway, clock: realClock, strangers: network.strangers, ...onDisk })
     listener.attach(driver)
     driver.start()
-    const parts = { broker, gateway, driver, network, store, metrics }
+    const scrub = startScrub(config, store, driver, log)
+    const parts = { broker, gateway, driver, network, store, metrics, scrub }
     let drained: Promise<void> | undefined
     return {
       name: config.name,
@@ -109,6 +109,48 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
   }
 }
 
+/** What a peer tells of itself while it runs. */
+function newsOf(parts: {
+  readonly config: NodeConfig
+  readonly log: Log
+  readonly metrics: PeerMetrics
+  readonly nameOf: (peer: PeerId) => string
+}): Pick<
+  BootOptions,
+  'onMemberChanged' | 'onStatusChanged' | 'onDouble' | 'onDeletion' | 'onBadFrame' | 'onDamage' | 'onDiskChanged'
+> {
+  const { config, log, metrics, nameOf } = parts
+  return {
+    onMemberChanged: ({ peer, from, to, incarnation, by, reason }) => {
+      metrics.memberChanged(to)
+      log.info('member changed', { member: nameOf(peer), from, to, incarnation, by: nameOf(by), reason })
+    },
+    onStatusChanged: ({ peer, status, why }) =>
+      log.info('member status changed', { member: nameOf(peer), ...status, why }),
+    onDouble: (addresses) =>
+      log.error('another process has the identity of this peer: stop one of them', { addresses }),
+    onDeletion: (news) => logDeletion(log, news),
+    onBadFrame: (peer, what) => log.warn('frame not understood', { peer, what }),
+    onDamage: (news) => logDamage(log, news, nameOf),
+    onDiskChanged: (full) => {
+      if (full) log.error('disk nearly full: publishes are refused', { data: config.data })
+      else log.info('disk has room again', { data: config.data })
+    },
+  }
+}
+
+function logDamage(log: Log, news: DamageNews, nameOf: (peer: PeerId) => string): void {
+  const what = { feed: `${news.feed.writer}.${news.feed.epoch}`, ...news.range }
+  if (news.type === 'feedDamaged') log.warn('feed damaged', what)
+  else log.info('feed repaired', { ...what, by: nameOf(news.from) })
+}
+
+function logDeletion(log: Log, news: DeletionNews): void {
+  if (news.type === 'topicDeleted') return log.info('topic deleted', { topic: news.topic, generation: news.generation })
+  const { name, records, leftMs } = news.remains
+  log.warn('records of a deleted topic kept', { topic: name, records, goesInMs: Math.round(leftMs) })
+}
+
 async function drain(parts: {
   readonly broker: PeerBroker
   readonly gateway: GatewayServer
@@ -116,8 +158,10 @@ async function drain(parts: {
   readonly network: Network
   readonly store: FeedStore
   readonly metrics: PeerMetrics
+  readonly scrub: Scrub
 }): Promise<void> {
-  const { broker, gateway, driver, network, store, metrics } = parts
+  const { broker, gateway, driver, network, store, metrics, scrub } = parts
+  scrub.stop()
   broker.drain()
   await gateway.stop()
   driver.leave()
@@ -134,8 +178,29 @@ async function drain(parts: {
 
 function openStore(config: NodeConfig, directory: DataDirectory, log: Log): Promise<FeedStore> {
   if (config.storage === 'memory') return openMemoryStore(directory, nodeDigests)
-  const onWarning = (warning: object): void => log.warn('store found damage', { ...warning })
+  const onWarning = ({ type, ...facts }: StoreWarning): void => {
+    // These mean minutes of work for the mesh, and a disk that wants to be looked at.
+    if (type === 'databaseDamaged') log.error('database is damaged and is moved aside', facts)
+    else if (type === 'databaseSalvaged') log.error('database was made anew of what could be read', facts)
+    else log.warn('store found damage', { damage: type, ...facts })
+  }
   return openLevelStore({ directory, digests: nodeDigests, onWarning })
+}
+
+function startScrub(config: NodeConfig, store: FeedStore, driver: PeerDriver, log: Log): Scrub {
+  const scrub = new Scrub(
+    { ...scrubDefaults, bytesPerSecond: config.scrubRate * 1024 * 1024 },
+    {
+      store,
+      feeds: () => Array.from(driver.peer.replication.local.all(), ({ feed }) => feed),
+      clock: realClock,
+      digests: nodeDigests,
+      onDamage: (feed, range) => driver.damageFound(feed, range),
+    },
+  )
+  // Only a store that is closed or has failed does not let itself be read, and says so elsewhere.
+  if (config.scrubRate > 0) scrub.run().catch((error: unknown) => log.warn('scrub ended', { error: String(error) }))
+  return scrub
 }
 
 function newBroker(self: SelfView, metrics: PeerMetrics): PeerBroker {

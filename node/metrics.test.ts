@@ -4,6 +4,8 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { GatewayLoad } from '#gateway/metrics'
 import type { AckLevel } from '#protocol/ack-level'
 import type { Epoch, PeerId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
+import type { FeedId } from '#protocol/log/feed'
 import { membershipProfiles } from '#protocol/membership/config'
 import { SeededRandom } from '#protocol/random'
 import { utf8 } from '#protocol/text'
@@ -21,7 +23,8 @@ const oak = 'oak' as PeerId
 const nowhere: Transport = { dial: () => {}, sendControl: () => {}, sendData: () => {}, close: () => {} }
 /** Time passes only while the disk works: 7 ms for each append. */
 let nowMs = 0
-const diskTime: Clock = { nowMs: () => nowMs, wallMs: () => 1_700_000_000_000, after: () => {} }
+let wallMs = 1_700_000_000_000
+const diskTime: Clock = { nowMs: () => nowMs, wallMs: () => wallMs, after: () => {} }
 
 class SlowStore extends MemoryStore {
   override append(...args: Parameters<MemoryStore['append']>): Promise<void> {
@@ -67,7 +70,13 @@ beforeEach(async () => {
   const { published: onPublish, read: onRead } = metrics
   broker = new PeerBroker(self, { clock: diskTime, digests: nodeDigests, onPublish, onRead })
   broker.attach(driver, self, undefined)
-  metrics.attach({ broker, driver, gateway: { load: () => Promise.resolve(load) }, clock: diskTime })
+  metrics.attach({
+    broker,
+    driver,
+    gateway: { load: () => Promise.resolve(load) },
+    clock: diskTime,
+    strangers: () => 3,
+  })
   driver.start()
 })
 
@@ -100,7 +109,7 @@ test('docs/metrics.md says of every figure what it means, and of no other', asyn
 
 test('names follow the house: a folder, a noun, a unit', async () => {
   for (const [name, type] of (await scrape()).types) {
-    expect(name).toMatch(/^(grapevine_(node|gateway|storage|replication|membership)|process|nodejs)_[a-z_]+$/)
+    expect(name).toMatch(/^(grapevine_(node|gateway|storage|replication|topics|membership)|process|nodejs)_[a-z_]+$/)
     expect(`${name} ${name.endsWith('_total')}`).toBe(`${name} ${type === 'counter'}`)
   }
 })
@@ -167,15 +176,54 @@ test('records that clients read are counted, reads that bring none are not', asy
   expect((await scrape()).sum('grapevine_node_read_records_total')).toBe(4)
 })
 
+test('retries are counted, and what is known of producers, up to where it is forgotten', async () => {
+  const numbered = (epoch: number) =>
+    broker.publish({
+      topic: 'orders' as TopicName,
+      records: [{ value: utf8('pears'), headers: {} }],
+      producer: { type: 'producer', name: 'till', epoch, seq: 0 },
+      ack: { type: 'local' },
+      waitMs: 0,
+    })
+  await publish('bills', ['ten pears'])
+  await numbered(0)
+  await numbered(0)
+  const before = await scrape()
+  expect(before.sum('grapevine_node_producer_outcomes_total', { kind: 'retried' })).toBe(1)
+  expect([before.sum('grapevine_node_producer_spans'), before.sum('grapevine_node_producer_topics')]).toEqual([1, 1])
+  expect(before.sum('grapevine_node_producer_horizon_seconds')).toBeNaN()
+  for (let epoch = 1; epoch <= limits.producerSpansPerProducerMax; epoch++) await numbered(epoch)
+  await expect(numbered(0)).rejects.toMatchObject({ code: 'PRODUCER_FENCED' })
+  wallMs += 90_000
+  const after = await scrape()
+  expect(after.sum('grapevine_node_producer_spans')).toBe(limits.producerSpansPerProducerMax)
+  expect(after.sum('grapevine_node_producer_horizon_seconds')).toBe(90)
+  expect(after.sum('grapevine_node_producer_outcomes_total', { kind: 'fenced' })).toBe(1)
+})
+
+test('damage that nobody can mend is shown as lost', async () => {
+  const { ids } = await publish('orders', ['ten pears', 'one plum'])
+  const topicId = driver.peer.topicIdOf('orders' as TopicName)
+  const [view] = driver.feeds(topicId)
+  expect(ids).toHaveLength(2)
+  driver.damageFound(view?.feed as FeedId, { from: 0, to: 2 })
+  const figures = await scrape()
+  for (const what of ['damaged', 'lost']) expect(figures.sum(`grapevine_replication_${what}_records`)).toBe(2)
+  for (const what of ['repairs', 'catch_ups', 'pending_handoffs', 'handoffs_total', 'verifications']) {
+    expect(figures.sum(`grapevine_replication_${what}`)).toBe(0)
+  }
+})
+
 test('of more than 100 topics the first by name have series of their own, the others share one', async () => {
   const topics = Array.from({ length: 103 }, (_, i) => `orders.${String(i).padStart(3, '0')}`)
   for (const topic of topics) await publish(topic, ['ten pears'])
   const figures = await scrape()
   const name = 'grapevine_replication_single_copy_records'
-  expect(figures.labelValues(name, 'topic').toSorted()).toEqual(['$other', ...topics.slice(0, 100)])
-  expect([figures.sum(name, { topic: 'orders.099' }), figures.sum(name, { topic: '$other' })]).toEqual([1, 3])
+  // What the mesh knows of its topics is one of them, and comes first.
+  expect(figures.labelValues(name, 'topic').toSorted()).toEqual(['$other', '$topics', ...topics.slice(0, 99)])
+  expect([figures.sum(name, { topic: 'orders.098' }), figures.sum(name, { topic: '$other' })]).toEqual([1, 4])
   expect(figures.sum('grapevine_replication_lag_records', { topic: '$other', member: 'oak' })).toBe(0)
-  expect(figures.sum('grapevine_replication_topics')).toBe(103)
+  expect(figures.sum('grapevine_replication_topics')).toBe(104)
 })
 
 test('what the gateway tells and holds is shown: requests, problems, live reads', async () => {

@@ -1,16 +1,18 @@
-import { statfs } from 'node:fs/promises'
 import { Registry } from 'prom-client'
 import type { Broker } from '#gateway/broker'
 import type { GatewayMetrics } from '#gateway/metrics'
 import type { GatewayServer } from '#gateway/server'
 import { MeshError } from '#protocol/errors'
 import type { PeerDriver } from './driver.ts'
+import { spaceAt } from './disk-space.ts'
 import type { Clock } from './driver-ports.ts'
 import { gatewayFigures, publishFigures } from './metrics/client-figures.ts'
 import { FigureMaker } from './metrics/figure.ts'
 import { meshFigures } from './metrics/mesh-figures.ts'
 import { eventLoopFigures, infoFigure, openFileDescriptors, processFigures } from './metrics/process-figures.ts'
+import { producerFigures } from './metrics/producer-figures.ts'
 import { replicationFigures } from './metrics/replication-figures.ts'
+import { topicFigures } from './metrics/topic-figures.ts'
 import { storageFigures } from './metrics/storage-figures.ts'
 
 /** What is asked at a scrape. */
@@ -19,6 +21,8 @@ export interface MeasuredParts {
   readonly driver: PeerDriver
   readonly gateway: Pick<GatewayServer, 'load'>
   readonly clock: Clock
+  /** Connections that were refused since the start. */
+  readonly strangers: () => number
   /** Directory of the store, if there is one. */
   readonly data?: string
 }
@@ -35,7 +39,9 @@ export class PeerMetrics implements GatewayMetrics {
   readonly #gateway = gatewayFigures(this.#make)
   readonly #storage = storageFigures(this.#make)
   readonly #replication = replicationFigures(this.#make)
+  readonly #topics = topicFigures(this.#make)
   readonly #mesh = meshFigures(this.#make)
+  readonly #producers = producerFigures(this.#make)
   readonly #eventLoop = eventLoopFigures(this.#make)
   readonly #process = processFigures(this.#make)
   #parts: MeasuredParts | undefined
@@ -55,14 +61,17 @@ export class PeerMetrics implements GatewayMetrics {
 
   async text(): Promise<string> {
     if (this.#parts === undefined) throw new MeshError('UNAVAILABLE', 'This peer is starting')
-    const { broker, driver, gateway, clock, data } = this.#parts
-    const [load, freeBytes, openFds] = await Promise.all([gateway.load(), freeBytesAt(data), openFileDescriptors()])
+    const { broker, driver, gateway, clock, data, strangers } = this.#parts
+    const space = data === undefined ? undefined : spaceAt(data)
+    const [load, disk, openFds] = await Promise.all([gateway.load(), space, openFileDescriptors()])
     this.#info(broker.self)
     this.#publish.collect(driver.buffers())
     this.#gateway.collect(load)
-    this.#storage.collect(driver.buffers(), freeBytes)
+    this.#storage.collect(driver.buffers(), disk, driver.isDiskFull)
     this.#replication.collect(driver.peer)
-    this.#mesh.collect(driver, driver.peer.membership.snapshot(clock.nowMs()))
+    this.#topics.collect(driver.peer)
+    this.#producers.collect(driver.peer, clock.wallMs())
+    this.#mesh.collect(driver, driver.peer.membership.snapshot(clock.nowMs()), strangers())
     this.#eventLoop.collect()
     this.#process.collect(openFds)
     return this.#registry.metrics()
@@ -71,12 +80,4 @@ export class PeerMetrics implements GatewayMetrics {
   stop(): void {
     this.#eventLoop.stop()
   }
-}
-
-/** NaN where nothing is kept on disk. */
-async function freeBytesAt(data: string | undefined): Promise<number> {
-  if (data === undefined) return Number.NaN
-  // A directory that is gone is for the store to tell, not for its figures.
-  const space = await statfs(data).catch(() => undefined)
-  return space === undefined ? Number.NaN : space.bavail * space.bsize
 }

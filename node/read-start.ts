@@ -1,6 +1,8 @@
 import { MeshError } from '#protocol/errors'
+import type { Digests } from '#protocol/digests'
 import type { Hash } from '#protocol/ids'
 import { type CursorEntry, type CursorState, decodeCursor } from '#protocol/log/cursor'
+import { type FeedId, feedKeyOf, type Head } from '#protocol/log/feed'
 import { hlcMsMax, hlcZero } from '#protocol/log/hybrid-clock'
 import { writerHashOf } from '#protocol/log/version-vector'
 import type { ReaderOptions } from './read-source.ts'
@@ -13,7 +15,8 @@ export function startOf(options: ReaderOptions): CursorState {
   const { from, topicId, digests, wallMs } = options
   switch (from.type) {
     case 'earliest':
-      return { topicId, sinceHlc: hlcZero, entries: [] }
+      // What retention has let go of by now is not part of it; what it lets go of from now on is told.
+      return { topicId, sinceHlc: hlcZero, entries: entriesOfFloors(options) }
     case 'latest': {
       // Feeds that are known here start at their ends; the others, which may be on their way, at the time of now.
       const sinceHlc = { ms: Math.min(Math.floor(wallMs), hlcMsMax), counter: 0 }
@@ -34,11 +37,24 @@ const cursorFaults = {
 } as const
 
 /** An entry for each feed that is known here, at its durable head. */
-function entriesOfHeads({ source, topicId, digests }: ReaderOptions): CursorEntry[] {
-  return source.feeds(topicId).map(({ feed, head }) => ({
-    writer: writerHashOf(feed.writer, digests),
-    epoch: feed.epoch,
-    nextOffset: head.nextOffset,
-    hashPrefix: prefixOf(head.hash),
-  }))
+const entriesOfHeads = ({ source, topicId, digests }: ReaderOptions): CursorEntry[] =>
+  source.feeds(topicId).map(({ feed, head }) => entryOf(feed, head, digests))
+
+/** An entry for each feed with something before it that retention has let go of, all of which is gone then. */
+function entriesOfFloors({ source, topicId, digests }: ReaderOptions): CursorEntry[] {
+  const views = source.feeds(topicId)
+  const floors = new Map(views.map(({ feed, floor }) => [feedKeyOf(feed), floor.nextOffset]))
+  return views.flatMap(({ feed, floor, opening: { predecessor }, rooted }) => {
+    const isTrimmed = floor.nextOffset > (rooted ? 0 : (predecessor?.nextOffset ?? 0))
+    const before = predecessor && floors.get(feedKeyOf({ ...feed, epoch: predecessor.epoch }))
+    const isFirst = before === undefined || before >= (predecessor?.nextOffset ?? 0)
+    return isTrimmed && isFirst ? [entryOf(feed, floor, digests)] : []
+  })
 }
+
+const entryOf = (feed: FeedId, { nextOffset, hash }: Head, digests: Digests): CursorEntry => ({
+  writer: writerHashOf(feed.writer, digests),
+  epoch: feed.epoch,
+  nextOffset,
+  hashPrefix: prefixOf(hash),
+})

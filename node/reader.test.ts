@@ -3,15 +3,18 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { ReadChunk, Reader, ReadFrom } from '#gateway/broker'
-import { MeshError } from '#protocol/errors'
 import type { Epoch, PeerId, TopicId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import { type EncodedBatch, encodeBatch, encodeOpeningBatch, readBatchHeader } from '#protocol/log/batch'
 import { decodeCursor } from '#protocol/log/cursor'
-import { type FeedId, feedKeyOf, type Head, type Opening, type Predecessor } from '#protocol/log/feed'
+import { type FeedId, feedKeyOf, type Head, NOTHING, type Opening, type Predecessor } from '#protocol/log/feed'
+import type { OffsetRanges } from '#protocol/log/offset-ranges'
+import { ProducerIndex } from '#protocol/log/producer-index'
 import { encodeRecords } from '#protocol/log/record'
+import type { Standing } from '#protocol/replication/following'
 import { textOf, utf8 } from '#protocol/text'
 import type { TopicName } from '#protocol/topic-name'
+import type { FeedRead } from '#storage/feed-store'
 import { nodeDigests } from './node-digests.ts'
 import { openReader, type ReadSource } from './reader.ts'
 
@@ -43,6 +46,12 @@ class Writer {
     return (this.batches.at(-1) as EncodedBatch).head
   }
 
+  /** Where a floor may be: at the end of a batch. At 0 it is where the feed begins. */
+  headAt(offset: number): Head {
+    const end = this.batches.find(({ head: { nextOffset } }) => nextOffset >= offset) as EncodedBatch
+    return end.head
+  }
+
   /** The next run of the same writer, whose disk has the first `batches` batches. */
   restarted(epoch: number, batches = this.batches.length): Writer {
     const { head } = this.batches[batches - 1] as EncodedBatch
@@ -50,16 +59,32 @@ class Writer {
   }
 }
 
+/** How one peer holds a feed. */
+interface Shelved {
+  readonly floor: number
+  readonly damaged: OffsetRanges
+  readonly lost: OffsetRanges
+  readonly rooted: boolean
+}
+
 /** What one peer holds of the topic. */
 class Shelf implements ReadSource {
-  readonly #held = new Map<string, { writer: Writer; batches: number; keptFrom: number; damaged: boolean }>()
+  readonly #held = new Map<string, { writer: Writer; batches: number } & Shelved>()
   readonly #listeners = new Set<() => void>()
+  #advances = 0
+  #standing: Standing = 'current'
   reads = 0
 
   /** From now on it holds the first `batches` batches of the writer. */
-  hold(writer: Writer, batches = writer.batches.length, state = { keptFrom: 0, damaged: false }): this {
-    this.#held.set(feedKeyOf(writer.feed), { writer, batches, ...state })
-    for (const listener of this.#listeners) listener()
+  hold(writer: Writer, batches = writer.batches.length, state: Partial<Shelved> = {}): this {
+    const whole = { floor: 0, damaged: [], lost: [], rooted: false }
+    this.#held.set(feedKeyOf(writer.feed), { writer, batches, ...whole, ...state })
+    this.#advance()
+    return this
+  }
+
+  forget(writer: Writer): this {
+    this.#held.delete(feedKeyOf(writer.feed))
     return this
   }
 
@@ -68,31 +93,58 @@ class Shelf implements ReadSource {
   }
 
   feeds() {
-    return [...this.#held.values()].map(({ writer, batches, keptFrom }) => {
+    return [...this.#held.values()].map(({ writer, batches, floor, lost, rooted }) => {
       const head = (writer.batches[batches - 1] as EncodedBatch).head
-      return { feed: writer.feed, opening: writer.opening, head, keptFrom }
+      return { feed: writer.feed, opening: writer.opening, head, floor: writer.headAt(floor), lost, rooted }
     })
   }
 
-  async read(feed: FeedId, position: number, bytesMax: number): Promise<readonly Uint8Array[]> {
+  async read(feed: FeedId, position: number, bytesMax: number): Promise<FeedRead> {
     this.reads++
     await Promise.resolve()
     const held = this.#held.get(feedKeyOf(feed))
-    if (held === undefined || held.damaged) throw new MeshError('STORAGE_FAILED')
+    const from = position === NOTHING ? NOTHING : Math.max(position, held?.floor ?? 0)
+    const hole = held?.damaged.find(({ to }) => to > from)
+    if (held === undefined) return { batches: [] }
     const found: Uint8Array[] = []
     let bytes = 0
     for (const batch of held.writer.batches.slice(0, held.batches)) {
-      if (batch.head.nextOffset <= Math.max(position, held.keptFrom)) continue
+      if (batch.head.nextOffset <= from) continue
+      if (hole !== undefined && batch.head.nextOffset > hole.from) return { batches: found, damaged: hole }
       if (found.length > 0 && bytes + batch.bytes.length > bytesMax) break
       found.push(batch.bytes)
       bytes += batch.bytes.length
     }
-    return found
+    return { batches: found }
+  }
+
+  standing(): Standing {
+    return this.#standing
+  }
+
+  /** What it knows of what others hold. */
+  stand(standing: Standing): this {
+    this.#standing = standing
+    this.#advance()
+    return this
+  }
+
+  producers(): Promise<ProducerIndex> {
+    return Promise.resolve(new ProducerIndex())
   }
 
   onAdvance(_: TopicId, listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  advances(): number {
+    return this.#advances
+  }
+
+  #advance(): void {
+    this.#advances++
+    for (const listener of this.#listeners) listener()
   }
 }
 
@@ -279,28 +331,178 @@ test('a damaged cursor and one of another topic are refused when the reader open
 test('records that are not kept any more are told as lost, and the cursor moves past them', async () => {
   const { oak, elm } = orders()
   const { cursor } = await open(new Shelf().hold(oak).hold(elm)).next(1)
-  const trimmed = new Shelf()
-    .hold(oak, 3, { keptFrom: 3, damaged: false })
-    .hold(elm, 4, { keptFrom: 4, damaged: false })
+  const trimmed = new Shelf().hold(oak, 3, { floor: 3 }).hold(elm, 4, { floor: 3 })
   const chunk = await goOn(trimmed, cursor).next(10)
-  expect(valuesOf(chunk)).toEqual(['a3'])
-  // Elm is in no cursor yet: it starts at what is kept, and misses nothing that it was owed.
-  expect(chunk.gaps).toEqual([{ type: 'lost', feed: 'oak.0000000000000001', from: 1, to: 3 }])
+  expect(valuesOf(chunk)).toEqual(['a3', 'b3'])
+  // Elm is in no cursor yet: the reader was to come to its records all the same.
+  expect(chunk.gaps).toEqual([
+    { type: 'lost', feed: 'oak.0000000000000001', from: 1, to: 3 },
+    { type: 'lost', feed: 'elm.0000000000000007', from: 0, to: 3 },
+  ])
   expect(await rest(goOn(new Shelf().hold(oak), chunk.cursor))).toEqual([])
 })
 
 test('a feed of which nothing is kept is told as lost to its end', async () => {
   const { oak } = orders()
   const { cursor } = await open(new Shelf().hold(oak)).next(1)
-  const reader = goOn(new Shelf().hold(oak, 3, { keptFrom: 4, damaged: false }), cursor)
+  const reader = goOn(new Shelf().hold(oak, 3, { floor: 4 }), cursor)
   const chunk = await reader.next(10)
   expect(chunk.gaps).toEqual([{ type: 'lost', feed: 'oak.0000000000000001', from: 1, to: 4 }])
   expect(chunk.upToDate).toBe(true)
 })
 
+test('a reader that begins at the earliest begins at what is kept, without a word, and is told what goes from then on', async () => {
+  const { oak, elm } = orders()
+  const shelf = new Shelf().hold(oak, 3, { floor: 3 }).hold(elm)
+  const reader = open(shelf)
+  const first = await reader.next(1)
+  expect([valuesOf(first), first.gaps]).toEqual([['b0'], undefined])
+  shelf.hold(elm, 4, { floor: 3 })
+  // Two records of a batch that was in hand are below the floor now.
+  const next = await reader.next(10)
+  expect(valuesOf(next)).toEqual(['a3', 'b3'])
+  expect(next.gaps).toEqual([{ type: 'lost', feed: 'elm.0000000000000007', from: 1, to: 3 }])
+})
+
+test('the rest of a batch in hand goes with it when retention passes over it', async () => {
+  const { oak } = orders()
+  const shelf = new Shelf().hold(oak)
+  const reader = open(shelf)
+  expect(valuesOf(await reader.next(2))).toEqual(['a0', 'a1'])
+  shelf.hold(oak, 3, { floor: 3 })
+  const next = await reader.next(10)
+  expect(next.gaps).toEqual([{ type: 'lost', feed: 'oak.0000000000000001', from: 2, to: 3 }])
+  expect(valuesOf(next)).toEqual(['a3'])
+})
+
+test('a damaged range that nobody has is told as lost, exactly; what is on both sides of it is read', async () => {
+  const { elm } = orders()
+  const damaged = [{ from: 1, to: 3 }]
+  const shelf = new Shelf().hold(elm, 4, { damaged })
+  const reader = open(shelf)
+  const waiting = await reader.next(10)
+  expect(valuesOf(waiting)).toEqual(['b0'])
+  expect(waiting.gaps).toEqual([{ type: 'late', feed: 'elm.0000000000000007', from: 1, to: 4 }])
+  const woken = reader.more(new AbortController().signal)
+  shelf.hold(elm, 4, { damaged, lost: damaged })
+  await woken
+  const chunk = await reader.next(10)
+  expect(valuesOf(chunk)).toEqual(['b3'])
+  expect(chunk.gaps).toEqual([{ type: 'lost', feed: 'elm.0000000000000007', from: 1, to: 3 }])
+  const atEnd = await open(
+    new Shelf().hold(elm, 4, { damaged: [{ from: 3, to: 4 }], lost: [{ from: 3, to: 4 }] }),
+  ).next(9)
+  expect(valuesOf(atEnd)).toEqual(['b0', 'b1', 'b2'])
+  expect(atEnd.gaps).toEqual([{ type: 'lost', feed: 'elm.0000000000000007', from: 3, to: 4 }])
+})
+
+test('of a hole that is lost in part, the reader waits for the other part', async () => {
+  const { elm } = orders()
+  const shelf = new Shelf().hold(elm, 4, { damaged: [{ from: 0, to: 3 }], lost: [{ from: 0, to: 1 }] })
+  const chunk = await open(shelf).next(10)
+  expect(valuesOf(chunk)).toEqual([])
+  expect(chunk.gaps).toEqual([{ type: 'late', feed: 'elm.0000000000000007', from: 0, to: 4 }])
+})
+
+test('a cursor whose feeds were forgotten is told what it missed of its writer, and goes on', async () => {
+  const { oak } = orders()
+  const { cursor } = await open(new Shelf().hold(oak)).next(2)
+  const second = oak.restarted(2).write(60, 'a4')
+  const third = second.restarted(3).write(70, 'a5')
+  const fourth = third.restarted(4).write(80, 'a6')
+  for (const [oldest, expected] of [
+    [second, { from: 2, to: 4, values: ['a4', 'a5', 'a6'] }],
+    [third, { from: 2, to: 5, values: ['a5', 'a6'] }],
+    [fourth, { from: 2, to: 6, values: ['a6'] }],
+  ] as const) {
+    const shelf = new Shelf().hold(oldest, 2, { rooted: true })
+    for (const after of [third, fourth]) if (after.feed.epoch > oldest.feed.epoch) shelf.hold(after)
+    const reader = goOn(shelf, cursor)
+    const chunk = await reader.next(10)
+    expect(valuesOf(chunk)).toEqual(expected.values)
+    const { from, to } = expected
+    expect(chunk.gaps).toEqual([{ type: 'lost', feed: 'oak.0000000000000001', from, to }])
+    expect((await goOn(shelf, chunk.cursor).next(10)).gaps).toBeUndefined()
+  }
+})
+
+test('what comes before a forgotten feed is told once, also when all that is left is trimmed, too', async () => {
+  const { oak } = orders()
+  const { cursor } = await open(new Shelf().hold(oak)).next(2)
+  const second = oak.restarted(2).write(60, 'a4').write(70, 'a5')
+  const shelf = new Shelf().hold(second, 3, { rooted: true, floor: 5 })
+  const chunk = await goOn(shelf, cursor).next(1)
+  expect(valuesOf(chunk)).toEqual(['a5'])
+  expect(chunk.gaps).toEqual([
+    { type: 'lost', feed: 'oak.0000000000000001', from: 2, to: 4 },
+    { type: 'lost', feed: 'oak.0000000000000002', from: 4, to: 5 },
+  ])
+})
+
+test('a live reader is told of feeds that are forgotten under it', async () => {
+  const { oak } = orders()
+  const second = oak.restarted(2).write(60, 'a4')
+  const third = second.restarted(3).write(70, 'a5')
+  const shelf = new Shelf().hold(oak).hold(second).hold(third)
+  const reader = open(shelf)
+  expect(valuesOf(await reader.next(1))).toEqual(['a0'])
+  shelf.forget(oak).forget(second).hold(third, 2, { rooted: true })
+  const chunk = await reader.next(10)
+  expect(chunk.gaps).toEqual([
+    { type: 'lost', feed: 'oak.0000000000000001', from: 1, to: 4 },
+    { type: 'lost', feed: 'oak.0000000000000002', from: 4, to: 5 },
+  ])
+  expect(valuesOf(chunk)).toEqual(['a5'])
+  expect(entriesOf(chunk.cursor)).toBe(1)
+})
+
+test('what is forgotten under a reader is not lost to it when what it has read elsewhere may imply that', async () => {
+  const { oak } = orders()
+  const second = oak.restarted(2).write(60, 'a4')
+  const third = second.restarted(3).write(70, 'a5')
+  const { cursor } = await open(new Shelf().hold(oak).hold(second).hold(third)).next(10)
+  const shelf = new Shelf().hold(oak).hold(second)
+  const reader = goOn(shelf, cursor)
+  expect((await reader.next(10)).gaps).toMatchObject([{ type: 'late' }, { type: 'late' }])
+  shelf.forget(oak).hold(second, 2, { rooted: true })
+  expect((await reader.next(10)).gaps).toBeUndefined()
+  shelf.forget(second).hold(third, 2, { rooted: true })
+  expect((await reader.next(10)).gaps).toBeUndefined()
+  expect(reader.cursor).toBe(cursor)
+})
+
+// Found by the simulator: seed 136.
+test('what a writer writes after its disk was lost is read, though all that it had written before but the last is forgotten', async () => {
+  const first = new Writer('oak', 1).write(10, 'a0', 'a1')
+  const second = first.restarted(2).write(20, 'a2')
+  const third = new Writer('oak', 3, { epoch: second.feed.epoch, ...second.head }, 25).write(30, 'a3')
+  const { cursor } = await open(new Shelf().hold(first).hold(second).hold(third)).next(10)
+  const anew = new Writer('oak', 4, undefined, 40).write(50, 'new')
+  const shelf = new Shelf().hold(third, 2, { rooted: true }).hold(anew)
+  const chunk = await goOn(shelf, cursor).next(10)
+  expect([valuesOf(chunk), chunk.gaps]).toEqual([['new'], undefined])
+  // What may have come before is still waited for: it may have come back.
+  const back = await goOn(new Shelf().hold(third, 2, { rooted: true }).hold(first), cursor).next(10)
+  expect([valuesOf(back), back.gaps]).toMatchObject([[], [{ type: 'late' }]])
+})
+
+test('a reader of the latest is told of nothing that was trimmed before its time', async () => {
+  const { oak, elm } = orders()
+  const { cursor } = open(new Shelf().hold(elm), { type: 'latest' }, 50)
+  const shelf = new Shelf().hold(elm).hold(oak.write(55, 'a4').write(60, 'a5'), 5, { floor: 3 })
+  const chunk = await goOn(shelf, cursor).next(10)
+  expect([valuesOf(chunk), chunk.gaps]).toEqual([['a4', 'a5'], undefined])
+  const later = await goOn(new Shelf().hold(oak, 5, { floor: 5 }), cursor).next(10)
+  // What was trimmed may have been of its time.
+  expect([valuesOf(later), later.gaps]).toEqual([
+    ['a5'],
+    [{ type: 'lost', feed: 'oak.0000000000000001', from: 0, to: 5 }],
+  ])
+})
+
 test('a damaged feed is late, told once: others go on, and after its repair nothing is missing', async () => {
   const { oak, elm } = orders()
-  const shelf = new Shelf().hold(oak, 3, { keptFrom: 0, damaged: true }).hold(elm)
+  const shelf = new Shelf().hold(oak, 3, { damaged: [{ from: 0, to: 4 }] }).hold(elm)
   const reader = open(shelf)
   const chunk = await reader.next(10)
   expect(valuesOf(chunk)).toEqual(['b0', 'b1', 'b2', 'b3'])
@@ -377,6 +579,34 @@ test('what arrives between next and more is not slept through', async () => {
   shelf.hold(oak)
   await reader.more(new AbortController().signal)
   expect(shelf.listeners).toBe(0)
+})
+
+test('what comes to a feed that waits, while next is busy with another, is told to wait, too', async () => {
+  const { oak, elm } = orders()
+  const { cursor } = await open(new Shelf().hold(oak)).next(2)
+  const refilled = new Writer('oak', 2).write(50, 'a4')
+  const shelf = new Shelf().hold(refilled).hold(elm)
+  const reader = goOn(shelf, cursor)
+  expect((await reader.next(100)).gaps).toEqual([{ type: 'late', feed: 'oak.0000000000000002', from: 0, to: 1 }])
+  shelf.hold(elm.write(90, 'b4'))
+  const busy = reader.next(100)
+  shelf.hold(refilled.write(91, 'a5'))
+  expect(await busy).toMatchObject({ records: { length: 1 }, upToDate: true })
+  await reader.more(new AbortController().signal)
+  expect((await reader.next(100)).gaps).toEqual([{ type: 'late', feed: 'oak.0000000000000002', from: 0, to: 2 }])
+})
+
+test('a feed that is repaired while next is busy with another is not slept through', async () => {
+  const { oak, elm } = orders()
+  const shelf = new Shelf().hold(oak, 3, { damaged: [{ from: 0, to: 4 }] }).hold(elm)
+  const reader = open(shelf)
+  expect((await reader.next(10)).gaps).toEqual([{ type: 'late', feed: 'oak.0000000000000001', from: 0, to: 4 }])
+  shelf.hold(elm.write(90, 'b4'))
+  const busy = reader.next(10)
+  shelf.hold(oak)
+  expect(valuesOf(await busy)).toEqual(['b4'])
+  await reader.more(new AbortController().signal)
+  expect(await rest(reader)).toEqual(['a0', 'a1', 'a2', 'a3'])
 })
 
 test('a chunk is bounded in bytes, whatever its records', async () => {
@@ -484,6 +714,29 @@ function expectOrder(read: readonly string[], writer: Writer, all: readonly Writ
   const linked = idsOf(before).slice(0, link.nextOffset - (before.batches[0]?.head.nextOffset ?? 0))
   for (const id of linked) expect(read.indexOf(id)).toBeLessThan(places[0] ?? Infinity)
 }
+
+test('nothing is up to date while keepers are being asked; then it is, also when they had nothing more', async () => {
+  const { elm } = orders()
+  const shelf = new Shelf().hold(elm).stand('asking')
+  const reader = open(shelf)
+  expect(await reader.next(100)).toMatchObject({ upToDate: false, records: { length: 4 } })
+  shelf.stand('current')
+  await reader.more(new AbortController().signal)
+  expect(await reader.next(100)).toMatchObject({ upToDate: true, records: [] })
+})
+
+test('a reader is told when nobody who keeps the topic can be reached, and wakes when that changes', async () => {
+  const { oak, elm } = orders()
+  const shelf = new Shelf().hold(elm).stand('isolated')
+  const reader = open(shelf)
+  expect(await reader.next(100)).toMatchObject({ upToDate: true, isolated: true })
+  const more = reader.more(new AbortController().signal)
+  shelf.hold(oak).stand('current')
+  await more
+  const chunk = await reader.next(100)
+  expect(chunk.isolated).toBeUndefined()
+  expect(chunk).toMatchObject({ upToDate: true, records: { length: 4 } })
+})
 
 test('the fixture writes feeds as peers do', () => {
   const { again } = orders()

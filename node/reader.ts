@@ -4,14 +4,25 @@ import type { Hash } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import { batchHash } from '#protocol/log/batch'
 import type { CursorEntry, CursorState } from '#protocol/log/cursor'
+import type { FeedId, Head } from '#protocol/log/feed'
 import { compareHlc, hlcZero } from '#protocol/log/hybrid-clock'
 import { type CursorMoment, MovingCursor } from '#protocol/log/moving-cursor'
-import { nextFeed, readableFeeds, type ReadView, startsBySince } from '#protocol/log/read-order'
-import { type Lineage, type VectorKey, vectorKeyOf, writerHashOf } from '#protocol/log/version-vector'
+import {
+  forgottenBefore,
+  mayBeImplied,
+  nextFeed,
+  readableFeeds,
+  type ReadView,
+  startsBySince,
+  unclearFeeds,
+} from '#protocol/log/read-order'
+import { epochOfKey, type Lineage, type VectorKey, vectorKeyOf, writerHashOf } from '#protocol/log/version-vector'
 import type { ReadChunk, Reader, ReadGap, StoredRecord } from '#gateway/broker'
-import type { FeedView, ReaderOptions } from './read-source.ts'
+import type { Standing } from '#protocol/replication/following'
+import { type FeedView, nextAdvance, type ReaderOptions } from './read-source.ts'
 import { prefixOf, startOf } from './read-start.ts'
-import { type FetchedBatch, ReadingFeed } from './reading-feed.ts'
+import { type FetchedBatch, lookAtOpenings, ReadingFeed } from './reading-feed.ts'
+import { Repeats } from './repeats.ts'
 import { SharedRecords } from './shared-records.ts'
 
 export type { FeedView, ReaderOptions, ReadSource } from './read-source.ts'
@@ -29,17 +40,27 @@ export const openReader = (options: ReaderOptions): Reader => new TopicReader(op
  * 1. A feed outside of the cursor's positions was not begun: what `sinceHlc` passes over enters no cursor.
  * 2. The next record of `#current` is the one at its feed's position, which is the cursor's.
  * 3. It holds the batch being read, and `readerAheadBytesMax` of others to choose the next from.
+ * 4. It passes over nothing without a word but what `sinceHlc` says: what retention has let go of, and what nobody has any
+ *    more, is told as `lost`; what is not here now, as `late`.
+ * 5. A record that its cursor covers elsewhere, in a copy that is held here, is passed over (`repeats.ts`).
  */
 class TopicReader implements Reader {
   readonly #options: ReaderOptions
   readonly #shared: SharedRecords
   readonly #start: CursorState
   readonly #cursor: MovingCursor
+  readonly #repeats: Repeats
   readonly #feeds = new Map<VectorKey, ReadingFeed>()
   readonly #feedsByName = new Map<string, ReadingFeed>()
   /** Entries of the cursor it was opened with, until it is certain that they are of this history. */
   readonly #unchecked: Map<VectorKey, CursorEntry>
   #current: CurrentBatch | undefined
+  /** When the heads were last looked at. */
+  #standing: Standing = 'asking'
+  /** With the last chunk. */
+  #toldStanding: Standing = 'asking'
+  /** The number of the last one that `more` has answered to, or that was before this reader. */
+  #advances: number
   #busy = false
 
   constructor(options: ReaderOptions) {
@@ -47,7 +68,13 @@ class TopicReader implements Reader {
     this.#shared = options.shared ?? new SharedRecords()
     this.#start = startOf(options)
     this.#cursor = new MovingCursor(this.#start, options.digests)
+    this.#repeats = new Repeats({
+      source: options.source,
+      feedOf: (key) => this.#feedsByName.get(key.slice(options.topicId.length + 1)),
+      covered: (feed) => this.#cursor.positions.get(feed.key) ?? 0,
+    })
     this.#unchecked = new Map(this.#start.entries.map((entry) => [vectorKeyOf(entry.writer, entry.epoch), entry]))
+    this.#advances = options.source.advances(options.topicId)
     this.#refresh()
   }
 
@@ -69,38 +96,66 @@ class TopicReader implements Reader {
     if (signal.aborted) return
     this.#refresh()
     if (this.#hasMore()) return
-    await advanceOrAbort(this.#options, signal)
-    for (const feed of this.#feeds.values()) feed.late = false
+    // What was told with the last chunk may not be so any more: that is news enough.
+    const { source, topicId } = this.#options
+    const isNews = this.#standing !== this.#toldStanding || this.#advances !== source.advances(topicId)
+    if (!isNews) await nextAdvance(source, topicId, signal)
+    for (const feed of this.#feeds.values()) feed.tryAgain()
+    this.#advances = source.advances(topicId)
   }
 
   async #nextChunk(bound: ChunkBound): Promise<ReadChunk> {
     this.#refresh()
     const chunk: Chunk = { records: [], bytes: 0, gaps: [] }
+    for (const feed of this.#takeForgotten()) this.#loseForgotten(feed, chunk.gaps)
+    if (this.#current !== undefined) await this.#lookAgain(this.#current, chunk.gaps)
     while (!isFull(chunk, bound)) {
       this.#current ??= await this.#beginNext(chunk.gaps)
       if (this.#current === undefined) break
       this.#deliver(this.#current, chunk, bound)
     }
     const { records, gaps } = chunk
-    const upToDate = !this.#hasMore()
+    this.#toldStanding = this.#standing
+    const upToDate = !this.#hasMore() && this.#standing !== 'asking'
     if (upToDate) this.#tellWaiting(gaps)
-    return { records, cursor: this.cursor, upToDate, ...(gaps.length > 0 && { gaps }) }
+    const isolated = upToDate && this.#standing === 'isolated'
+    return { records, cursor: this.cursor, upToDate, ...(isolated && { isolated }), ...(gaps.length > 0 && { gaps }) }
+  }
+
+  /** At the rest of a batch: retention may have let go of it, and other copies of its records may have come. */
+  async #lookAgain(current: CurrentBatch, gaps: ReadGap[]): Promise<void> {
+    this.#loseTrimmed(current.feed, gaps)
+    if (this.#current === current) current.repeats = await this.#repeats.in(current.feed, current.batch)
   }
 
   /** Looks at the heads again, and takes in feeds that are new here. */
   #refresh(): void {
     const knownCount = this.#feeds.size
+    this.#standing = this.#options.source.standing(this.#options.topicId)
     for (const view of this.#options.source.feeds(this.#options.topicId)) {
       const feed = this.#feedOf(view)
-      feed.head = view.head
-      feed.keptFrom = view.keptFrom
+      feed.look(view)
       this.#check(feed, view.head.nextOffset, view.head.hash)
     }
     if (this.#feeds.size > knownCount) this.#learnLineage()
   }
 
+  /** Feeds that were forgotten since, oldest first: rooted ones go on from them. */
+  #takeForgotten(): readonly ReadingFeed[] {
+    const views = this.#options.source.feeds(this.#options.topicId)
+    if (views.length === this.#feeds.size) return []
+    const held = new Set(views.map(({ feed }) => this.#feedsByName.get(nameOf(feed))))
+    const forgotten: ReadingFeed[] = []
+    for (const { rooted, link } of this.#feeds.values()) {
+      let at = rooted && link !== undefined ? this.#feeds.get(link.predecessor) : undefined
+      for (; at !== undefined && !held.has(at); at = at.link && this.#feeds.get(at.link.predecessor))
+        forgotten.unshift(at)
+    }
+    return forgotten
+  }
+
   #feedOf(view: FeedView): ReadingFeed {
-    const name = `${view.feed.writer}/${view.feed.epoch}`
+    const name = nameOf(view.feed)
     const known = this.#feedsByName.get(name)
     if (known !== undefined) return known
     const feed = new ReadingFeed(view, writerHashOf(view.feed.writer, this.#options.digests))
@@ -139,13 +194,14 @@ class TopicReader implements Reader {
       if (feed === undefined) return undefined
       const batch = await feed.take(this.#options.source)
       if (batch === undefined) tellLate(feed, gaps)
-      const current = batch && this.#begin(feed, batch, gaps)
+      const current = batch && this.#begin(feed, batch, gaps, await this.#repeats.in(feed, batch))
       if (current !== undefined) return current
     }
   }
 
   /** The readable feeds, once the time of the next batch is known of each. */
   async #lookAhead(gaps: ReadGap[]): Promise<ReadingFeed[]> {
+    await lookAtOpenings(unclearFeeds(this.#view), this.#options.source)
     for (;;) {
       const readable = this.#readable()
       const unknown = readable.filter((feed) => feed.nextHlc === undefined)
@@ -153,22 +209,59 @@ class TopicReader implements Reader {
       if (group.length === 0) return readable
       // Its share of the budget, lest what is fetched for one feed is let go for the next.
       const bytesMax = Math.min(limits.readerFetchBytesTarget, limits.readerAheadBytesMax / readable.length)
-      await Promise.all(group.map((feed) => this.#fetch(feed, bytesMax)))
+      await Promise.all(group.map((feed) => this.#fetch(feed, bytesMax, gaps)))
       for (const feed of group) if (feed.late) this.#tellUnreadable(feed, gaps)
       releaseBeyondBudget(this.#feeds.values())
     }
   }
 
-  #fetch(feed: ReadingFeed, bytesMax: number): Promise<void> {
-    const sinceHlc = startsBySince(feed, this.#view) ? this.#start.sinceHlc : undefined
-    return feed.fetch(this.#options.source, bytesMax, sinceHlc)
+  async #fetch(feed: ReadingFeed, bytesMax: number, gaps: ReadGap[]): Promise<void> {
+    const { source } = this.#options
+    if (startsBySince(feed, this.#view)) {
+      await feed.fetch(source, bytesMax, this.#start.sinceHlc)
+      this.#loseUnlisted(feed, gaps)
+    } else {
+      this.#loseTrimmed(feed, gaps)
+      await feed.fetch(source, bytesMax)
+    }
   }
 
-  /** Nothing came back: either all of it was trimmed, or a damaged batch is in the way. */
+  /** Nothing came back: either nobody has it any more, or somebody does, and it may come here. */
   #tellUnreadable(feed: ReadingFeed, gaps: ReadGap[]): void {
-    const { head, keptFrom } = feed
-    if (keptFrom < head.nextOffset) tellLate(feed, gaps)
-    else this.#lose(feed, { nextOffset: head.nextOffset, hash: head.hash }, gaps)
+    if (feed.afterLost < feed.nextOffset) tellLate(feed, gaps)
+    else this.#lose(feed, feed.head, gaps)
+  }
+
+  /** Retention has let go of what this reader came for, of feeds before this one maybe. */
+  #loseTrimmed(feed: ReadingFeed, gaps: ReadGap[]): void {
+    const before = this.#cursor.positions.has(feed.key) ? undefined : forgottenBefore(feed, this.#view)
+    const isMissing = before !== undefined && before.nextOffset < feed.base
+    if (isMissing) gaps.push(lostGap(feed, epochOfKey(before.feed), before.nextOffset, feed.base))
+    if (feed.position < feed.floor.nextOffset) this.#lose(feed, feed.floor, gaps)
+    else if (isMissing) this.#move(feed, feed.floor.nextOffset, feed.floor.hash)
+  }
+
+  /**
+   * The same for a feed that no cursor says anything of. Its first record that is kept is above `sinceHlc`, so those before
+   * it may have been, too.
+   */
+  #loseUnlisted(feed: ReadingFeed, gaps: ReadGap[]): void {
+    const { base, floor, link, rooted, nextHlc } = feed
+    const from = rooted ? 0 : base
+    const isOwed = nextHlc !== undefined || compareHlc(this.#start.sinceHlc, hlcZero) === 0
+    if (feed.position !== floor.nextOffset || from === floor.nextOffset || !isOwed) return
+    if (rooted && link !== undefined && base > 0) gaps.push(lostGap(feed, epochOfKey(link.predecessor), 0, base))
+    if (floor.nextOffset > base) gaps.push(lostGap(feed, feed.feed.epoch, base, floor.nextOffset))
+    this.#move(feed, floor.nextOffset, floor.hash)
+  }
+
+  #loseForgotten(feed: ReadingFeed, gaps: ReadGap[]): void {
+    const isOwed = !startsBySince(feed, this.#view) || compareHlc(this.#start.sinceHlc, hlcZero) === 0
+    // What it has read elsewhere may imply all of it: then nothing is lost. (Simulator, seed 38.)
+    const isRead = !this.#cursor.lists(feed.key) && mayBeImplied(feed, this.#view)
+    if (feed.position < feed.nextOffset && isOwed && !isRead) this.#lose(feed, feed.head, gaps)
+    this.#feeds.delete(feed.key)
+    this.#feedsByName.delete(nameOf(feed.feed))
   }
 
   /**
@@ -180,34 +273,44 @@ class TopicReader implements Reader {
   }
 
   /** Undefined when the batch holds nothing that can be delivered. */
-  #begin(feed: ReadingFeed, { bytes, header }: FetchedBatch, gaps: ReadGap[]): CurrentBatch | undefined {
+  #begin(
+    feed: ReadingFeed,
+    batch: FetchedBatch,
+    gaps: ReadGap[],
+    repeats: ReadonlySet<number>,
+  ): CurrentBatch | undefined {
+    const { bytes, header } = batch
     if (header.baseOffset > feed.position) {
       this.#lose(feed, { nextOffset: header.baseOffset, hash: header.previousHash }, gaps)
     }
     this.#check(feed, feed.position, header.previousHash)
     const hash = feed.hashAt(header.nextOffset) ?? batchHash(bytes, this.#options.digests)
     const records = this.#shared.of({ bytes, header, topic: this.#options.topic, feed: feedName(feed) })
-    if (typeof records !== 'string') return { feed, header, records, hash }
+    if (typeof records !== 'string') return { feed, batch, records, hash, repeats }
     // Its checksum holds, so its writer made it so: waiting would not help.
     this.#lose(feed, { nextOffset: header.nextOffset, hash }, gaps)
     return undefined
   }
 
   #deliver(current: CurrentBatch, chunk: Chunk, bound: ChunkBound): void {
-    const { feed, header, records, hash } = current
+    const { feed, batch, records, hash, repeats } = current
+    const { header } = batch
     while (!isFull(chunk, bound) && feed.position < header.nextOffset) {
       const record = records[feed.position - header.baseOffset] as StoredRecord
+      const isRepeat = repeats.has(feed.position)
       const nextOffset = feed.position + 1
       this.#move(feed, nextOffset, nextOffset === header.nextOffset ? hash : header.previousHash)
+      if (isRepeat) continue
       chunk.records.push(new ReadRecord(record, this.#cursor.now))
       chunk.bytes += record.value.length + (record.key?.length ?? 0)
     }
     if (feed.position === header.nextOffset) this.#current = undefined
   }
 
-  #lose(feed: ReadingFeed, to: { nextOffset: number; hash: Hash }, gaps: ReadGap[]): void {
-    gaps.push({ type: 'lost', feed: feedName(feed), from: feed.position, to: to.nextOffset })
+  #lose(feed: ReadingFeed, to: Head, gaps: ReadGap[]): void {
+    gaps.push(lostGap(feed, feed.feed.epoch, feed.position, to.nextOffset))
     feed.late = false
+    if (this.#current?.feed === feed) this.#current = undefined
     this.#move(feed, to.nextOffset, to.hash)
   }
 
@@ -232,10 +335,12 @@ class TopicReader implements Reader {
 
 interface CurrentBatch {
   readonly feed: ReadingFeed
-  readonly header: FetchedBatch['header']
+  readonly batch: FetchedBatch
   readonly records: readonly StoredRecord[]
   /** Of this batch. */
   readonly hash: Hash
+  /** Offsets that are passed over. */
+  repeats: ReadonlySet<number>
 }
 
 interface Chunk {
@@ -266,18 +371,6 @@ class ReadRecord {
   }
 }
 
-function advanceOrAbort({ source, topicId }: ReaderOptions, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      unsubscribe()
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const unsubscribe = source.onAdvance(topicId, done)
-    signal.addEventListener('abort', done)
-  })
-}
-
 /** Lets go of what would be read last. What comes next stays, whatever its size. */
 function releaseBeyondBudget(feeds: Iterable<ReadingFeed>): void {
   const ahead = [...feeds].filter((feed) => feed.aheadBytes > 0)
@@ -289,7 +382,13 @@ function releaseBeyondBudget(feeds: Iterable<ReadingFeed>): void {
   }
 }
 
+const nameOf = ({ writer, epoch }: FeedId): string => `${writer}/${epoch}`
 const feedName = ({ feed }: ReadingFeed): string => `${feed.writer}.${feed.epoch}`
+
+/** Of this feed, or of one that its writer wrote before. */
+const lostGap = ({ feed }: ReadingFeed, epoch: string, from: number, to: number): ReadGap => {
+  return { type: 'lost', feed: `${feed.writer}.${epoch}`, from, to }
+}
 
 function tellLate(feed: ReadingFeed, gaps: ReadGap[]): void {
   const { position: from, nextOffset: to, toldLate } = feed

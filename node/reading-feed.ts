@@ -1,7 +1,8 @@
 import { type BatchHeader, readBatchHeader } from '#protocol/log/batch'
-import { MeshError } from '#protocol/errors'
 import type { Hash } from '#protocol/ids'
-import type { FeedId, Head } from '#protocol/log/feed'
+import { limits } from '#protocol/limits'
+import { type FeedId, type Head, NOTHING } from '#protocol/log/feed'
+import { noRanges, type OffsetRanges, rangeAt } from '#protocol/log/offset-ranges'
 import { compareHlc, type Hlc } from '#protocol/log/hybrid-clock'
 import type { FeedToRead } from '#protocol/log/read-order'
 import { type Link, linkOf, type VectorKey, vectorKeyOf, type WriterHash } from '#protocol/log/version-vector'
@@ -18,11 +19,15 @@ export class ReadingFeed implements FeedToRead {
   readonly key: VectorKey
   readonly writer: WriterHash
   readonly link: Link | undefined
+  rooted = false
   head: Head
-  keptFrom: number
+  floor: Head
+  lost: OffsetRanges = noRanges
   position: number
   /** Time of the batch at `position`; outlives `releaseAhead`. */
   nextHlc: Hlc | undefined
+  opened: Hlc | undefined
+  openingAsked = false
   /** The records at `position` should be here and cannot be read; tried again once the topic has advanced. */
   late = false
   /** The range that was last told to wait here: once is enough, until the position or the head moves. */
@@ -36,8 +41,24 @@ export class ReadingFeed implements FeedToRead {
     this.key = vectorKeyOf(writer, view.feed.epoch)
     this.link = link
     this.head = view.head
-    this.keptFrom = view.keptFrom
-    this.position = link?.nextOffset ?? 0
+    this.floor = view.floor
+    this.position = this.base
+    this.look(view)
+  }
+
+  /** Takes over what the feed is by now. */
+  look({ head, floor, lost, rooted }: FeedView): void {
+    // What was fetched ahead is below the floor now.
+    if (floor.nextOffset > this.position) this.jumpTo(this.position)
+    this.head = head
+    this.floor = floor
+    this.lost = lost
+    this.rooted = rooted
+  }
+
+  /** Where it begins. */
+  get base(): number {
+    return this.link?.nextOffset ?? 0
   }
 
   get nextOffset(): number {
@@ -50,12 +71,26 @@ export class ReadingFeed implements FeedToRead {
 
   /** Fetches from `position` on; with `sinceHlc` it passes over what is not above that time, or not kept. */
   async fetch(source: ReadSource, bytesMax: number, sinceHlc?: Hlc): Promise<void> {
-    if (sinceHlc !== undefined) this.position = Math.max(this.position, this.keptFrom)
+    if (sinceHlc !== undefined) this.position = Math.max(this.position, this.floor.nextOffset)
     if (this.position >= this.head.nextOffset) return
     this.#ahead = await this.#readBatches(source, bytesMax)
     this.late = this.#ahead.length === 0
     if (sinceHlc !== undefined) this.#passOver(sinceHlc)
     this.nextHlc = this.#ahead[0]?.header.hlc
+  }
+
+  /** Looks when it was opened, once until the topic has advanced. */
+  async lookAtOpening(source: ReadSource): Promise<void> {
+    this.openingAsked = true
+    const { batches } = await source.read(this.feed, NOTHING, 1)
+    const header = batches[0] && readBatchHeader(batches[0])
+    if (typeof header === 'object' && header.opening) this.opened = header.hlc
+  }
+
+  /** The topic has advanced: what could not be had may be there. */
+  tryAgain(): void {
+    this.late = false
+    this.openingAsked = false
   }
 
   /** The batch at `position`, fetched again if it was released; undefined when the feed is late. */
@@ -86,22 +121,33 @@ export class ReadingFeed implements FeedToRead {
   }
 
   async #readBatches(source: ReadSource, bytesMax: number): Promise<FetchedBatch[]> {
-    try {
-      const batches = await source.read(this.feed, this.position, bytesMax)
-      return batches.flatMap((bytes) => {
-        const header = readBatchHeader(bytes)
-        return typeof header === 'string' || header.nextOffset <= this.position ? [] : [{ bytes, header }]
-      })
-    } catch (error) {
-      // A damaged batch is not skipped: this feed waits until it was repaired.
-      if (error instanceof MeshError && error.code === 'STORAGE_FAILED') return []
-      throw error
-    }
+    const from = this.afterLost
+    if (from >= this.head.nextOffset) return []
+    const { batches } = await source.read(this.feed, from, bytesMax)
+    const read = batches.flatMap((bytes) => {
+      const header = readBatchHeader(bytes)
+      return typeof header === 'string' || header.nextOffset <= from ? [] : [{ bytes, header }]
+    })
+    // What is missing and not known to be lost is not skipped: this feed waits until it is here again.
+    return (read[0]?.header.baseOffset ?? 0) > from ? [] : read
+  }
+
+  /** Where there is something to be read, after a range at the position that nobody has. */
+  get afterLost(): number {
+    return rangeAt(this.lost, this.position)?.to ?? this.position
   }
 
   #passOver(sinceHlc: Hlc): void {
     const found = this.#ahead.findIndex(({ header }) => compareHlc(header.hlc, sinceHlc) > 0)
     const passed = this.#ahead.splice(0, found < 0 ? this.#ahead.length : found)
     this.position = passed.at(-1)?.header.nextOffset ?? this.position
+  }
+}
+
+export async function lookAtOpenings(feeds: readonly ReadingFeed[], source: ReadSource): Promise<void> {
+  const unasked = feeds.filter((feed) => !feed.openingAsked)
+  for (let at = 0; at < unasked.length; at += limits.readerFetchesAtOnceMax) {
+    const group = unasked.slice(at, at + limits.readerFetchesAtOnceMax)
+    await Promise.all(group.map((feed) => feed.lookAtOpening(source)))
   }
 }

@@ -1,8 +1,9 @@
 import type { Digests } from '#protocol/digests'
 import { topicIdOf } from '#protocol/ids'
-import { batchHash, openingOf, readBatchHeader, splitBatches, verifyBatch } from '#protocol/log/batch'
+import { batchHash, openingOf, producerRangesOf, readBatchHeader, splitBatches, verifyBatch } from '#protocol/log/batch'
 import type { FeedId, Opening } from '#protocol/log/feed'
 import type { Hlc } from '#protocol/log/hybrid-clock'
+import { indexedRangeOf } from '#protocol/log/producer-index'
 import type { BatchFacts } from '#protocol/replication/inputs'
 import { decodeDataFrame } from '#protocol/wire/data-frame'
 
@@ -36,7 +37,15 @@ export function readRange(frame: Uint8Array, cluster: string, digests: Digests):
     const hash = batchHash(bytes, digests)
     hlc = header.hlc
     const position = { baseOffset, nextOffset, previousHash, hash }
-    facts.push({ ...position, sizeBytes, hlcMs: hlc.ms, ...(opening && { opening }) })
+    const producerRanges = header.producerRangeCount === 0 ? undefined : producerRangesOf(bytes, header)
+    if (typeof producerRanges === 'string') return producerRanges
+    facts.push({
+      ...position,
+      sizeBytes,
+      hlcMs: hlc.ms,
+      ...(opening && { opening }),
+      ...(producerRanges && { producerRanges: producerRanges.map(indexedRangeOf) }),
+    })
   }
   return { ref: decoded.ref, feed: decoded.feed, batches, facts, hlc }
 }

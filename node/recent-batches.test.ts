@@ -31,6 +31,19 @@ test('batches beyond a position are read in order, one at least, then as many as
   expect(sizes(recent.read(oak, 2, 5, everything))).toEqual([3])
 })
 
+test('what was let go of is not read, and what comes after a jump is not taken to go on from it', () => {
+  const recent = new RecentBatches(everything)
+  add(recent, [NOTHING, 0, 2, 5])
+  recent.letGo(oak, 2)
+  expect(recent.sizeBytes).toBe(3)
+  expect(recent.read(oak, 1, 5, everything)).toBeUndefined()
+  expect(sizes(recent.read(oak, 2, 5, everything))).toEqual([3])
+  recent.letGo(oak, 9)
+  add(recent, [9, 11])
+  expect(recent.read(oak, 4, 11, everything)).toBeUndefined()
+  expect([sizes(recent.read(oak, 9, 11, everything)), recent.sizeBytes]).toEqual([[2], 2])
+})
+
 test('what is not in memory is told apart from what does not exist yet', () => {
   const recent = new RecentBatches(everything)
   add(recent, [4, 6, 8])

@@ -69,12 +69,26 @@ export class RecentBatches {
     return batches
   }
 
+  /** What ends at or below is not to be had from memory any more; what comes next need not go on from it. */
+  letGo(feed: FeedId, keptFrom: number): void {
+    const key = feedKeyOf(feed)
+    const entries = this.#byFeed.get(key)
+    const gone = new Set(entries?.filter(({ end }) => end <= keptFrom))
+    if (entries === undefined || gone.size === 0) return
+    for (const { bytes } of gone) this.#bytes -= bytes.length
+    this.#order.splice(0, this.#order.length, ...this.#order.filter((entry) => !gone.has(entry)))
+    entries.splice(0, gone.size)
+    if (entries.length === 0) this.#forget(key)
+  }
+
   #forgetOldest(key: FeedKey): void {
     const entries = this.#byFeed.get(key)
     entries?.shift()
-    if (entries?.length === 0) {
-      this.#byFeed.delete(key)
-      this.#durable.delete(key)
-    }
+    if (entries?.length === 0) this.#forget(key)
+  }
+
+  #forget(key: FeedKey): void {
+    this.#byFeed.delete(key)
+    this.#durable.delete(key)
   }
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { MeshError } from '#protocol/errors'
 import { parsePeerId, type PeerId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
 import type { RegistryEntry } from '#protocol/membership/registry'
 
 const entrySchema = z.object({
@@ -13,7 +14,10 @@ const entrySchema = z.object({
     counter: z.int().nonnegative(),
   }),
   addresses: z.array(z.string()),
-  status: z.object({ type: z.enum(['joining', 'member']), generation: z.int().nonnegative() }),
+  status: z.object({
+    type: z.enum(['joining', 'member', 'leaving', 'forgotten']),
+    generation: z.int().nonnegative(),
+  }),
 })
 
 /** The registry as stored among the metadata: JSON, so that a person can read it. */
@@ -24,7 +28,10 @@ export const encodeRegistry = (entries: readonly RegistryEntry[]): Uint8Array =>
 export function decodeRegistry(bytes: Uint8Array | undefined): readonly RegistryEntry[] {
   if (bytes === undefined) return []
   try {
-    return z.array(entrySchema).parse(JSON.parse(new TextDecoder().decode(bytes)))
+    return z
+      .array(entrySchema)
+      .max(limits.membersMax)
+      .parse(JSON.parse(new TextDecoder().decode(bytes)))
   } catch (cause) {
     throw new MeshError('DATA_UNUSABLE', 'The stored list of members is damaged', { cause })
   }

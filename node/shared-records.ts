@@ -1,6 +1,7 @@
-import type { StoredRecord } from '#gateway/broker'
+import type { ProducerTriple, StoredRecord } from '#gateway/broker'
 import { recordsOf } from '#protocol/log/batch'
-import type { RecordFault } from '#protocol/log/record'
+import type { Producer, RecordFault } from '#protocol/log/record'
+import { hexOf } from '#protocol/text'
 import type { TopicName } from '#protocol/topic-name'
 import type { FetchedBatch } from './reading-feed.ts'
 
@@ -48,9 +49,11 @@ export class SharedRecords {
 function storedRecordsOf({ bytes, header, topic, feed }: BatchOfTopic): readonly StoredRecord[] | RecordFault {
   const records = recordsOf(bytes, header)
   if (typeof records === 'string') return records
-  return records.map(({ key, headers, value }, index) => {
+  return records.map(({ key, headers, value, producer }, index) => {
     const offset = header.baseOffset + index
     const place = { id: `${feed}.${offset}`, topic, feed, offset, timeMs: header.hlc.ms }
-    return { ...place, ...(key && { key }), headers, value }
+    return { ...place, ...(key && { key }), headers, value, ...(producer && { producer: tripleOf(producer) }) }
   })
 }
+
+export const tripleOf = ({ id, epoch, seq }: Producer): ProducerTriple => ({ id: hexOf(id), epoch, seq })

@@ -18,9 +18,9 @@ export function timedAppends(parts: {
 }): Pick<FeedStore, 'append'> {
   const { store, clock, onCommit } = parts
   return {
-    append: async (batches, meta) => {
+    append: async (batches, changes) => {
       const startMs = clock.nowMs()
-      await store.append(batches, meta)
+      await store.append(batches, changes)
       const bytes = batches.reduce((sum, batch) => sum + batch.bytes.length, 0)
       onCommit({ tookMs: clock.nowMs() - startMs, batches: batches.length, bytes })
     },

@@ -44,7 +44,7 @@ export function publishFigures(make: FigureMaker) {
   })
   return {
     published: (publish: PublishFigures): void => {
-      const level = publish.level === 'count' ? 'n' : publish.level
+      const level = publish.level === 'count' || publish.level === 'both' ? 'n' : publish.level
       publishes.inc({ level, outcome: publish.outcome })
       if (publish.outcome === 'refused') return
       records.inc(publish.records)

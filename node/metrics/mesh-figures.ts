@@ -43,16 +43,21 @@ export function meshFigures(make: FigureMaker) {
     name: 'grapevine_membership_rejected_updates_total',
     help: 'Member updates refused as absurd. Rising: a broken or hostile member.',
   })
+  const strangers = make.total({
+    name: 'grapevine_node_strangers_total',
+    help: 'Connections to the peer port that were refused: another protocol, cluster or secret. Rising: see the log for who and why.',
+  })
   const traffic = trafficFigures(make)
   return {
     changed: (to: MemberView['state']): void => changes.inc({ to }),
-    collect: (driver: PeerDriver, snapshot: MembershipSnapshot): void => {
+    collect: (driver: PeerDriver, snapshot: MembershipSnapshot, strangerCount: number): void => {
       members(states.map((state) => [{ state }, snapshot.members.filter((member) => member.state === state).length]))
       const byState = { up: snapshot.links.length, dialing: 0, down: 0 }
       for (const { state } of snapshot.dials) byState[state]++
       links(Object.entries(byState).map(([state, count]) => [{ state }, count]))
       roundTrips(roundTripsOf(snapshot))
       rejected(snapshot.rejected)
+      strangers(strangerCount)
       traffic(driver)
     },
   }

@@ -1,4 +1,6 @@
 import type { DriverBuffers } from '../driver.ts'
+import { reserveBytes } from '#storage/disk-reserve'
+import type { Space } from '../disk-space.ts'
 import type { Commit } from '../timed-appends.ts'
 import { type FigureMaker, secondsBuckets } from './figure.ts'
 
@@ -27,9 +29,21 @@ export function storageFigures(make: FigureMaker) {
     name: 'grapevine_node_recent_batches_bytes',
     help: 'Newest batches in memory, for neighbors and live readers. Above 8 MiB: batches wait for the disk.',
   })
+  const remoteBytes = make.gauge({
+    name: 'grapevine_node_remote_batches_bytes',
+    help: 'Batches that readers here read from other members, kept for the next reader; 16 MiB at most.',
+  })
   const free = make.gauge({
     name: 'grapevine_storage_free_bytes',
-    help: 'Free bytes where the data directory is. A full disk ends the peer.',
+    help: 'Free bytes where the data directory is. Below the reserve nothing is accepted any more.',
+  })
+  const reserve = make.gauge({
+    name: 'grapevine_storage_reserve_bytes',
+    help: 'What of that disk is kept free for what was accepted, and for deleting.',
+  })
+  const full = make.gauge({
+    name: 'grapevine_storage_full',
+    help: '1 while publishes are refused because there is no room beyond the reserve, else 0.',
   })
   return {
     committed: (commit: Commit): void => {
@@ -37,12 +51,15 @@ export function storageFigures(make: FigureMaker) {
       batches.observe(commit.batches)
       bytes.inc(commit.bytes)
     },
-    /** `freeBytes`: NaN where nothing is kept on disk. */
-    collect: (buffers: DriverBuffers, freeBytes: number): void => {
+    /** `disk`: undefined where nothing is kept on one. */
+    collect: (buffers: DriverBuffers, disk: Space | undefined, isFull: boolean): void => {
       pendingBatches(buffers.commitBatches)
       pendingBytes(buffers.commitBytes)
       recentBytes(buffers.recentBytes)
-      free(freeBytes)
+      remoteBytes(buffers.remoteBytes)
+      free(disk?.freeBytes ?? Number.NaN)
+      reserve(disk === undefined ? Number.NaN : reserveBytes(disk.totalBytes))
+      full(isFull ? 1 : 0)
     },
   }
 }

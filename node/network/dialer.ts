@@ -1,6 +1,7 @@
 import { addressesOf } from './addresses.ts'
+import type { Admission } from './admission.ts'
 import { dialReasonOf, isDialToSelf } from './dial-reason.ts'
-import { closeConnection, peerOf } from './link.ts'
+import { peerOf } from './link.ts'
 import { networkLimits } from './network-limits.ts'
 import type { MeshNode } from './libp2p-node.ts'
 import type { DialTarget, LinkId } from '../driver-ports.ts'
@@ -9,8 +10,6 @@ import type { PeerId } from '#protocol/ids'
 
 export interface DialerConfig {
   readonly self: PeerId
-  readonly cluster: string
-  readonly controlProtocol: string
 }
 
 /** What a dial wants to know of the links, which come up by themselves once there is a connection. */
@@ -20,6 +19,12 @@ export interface LinkTable {
   linkIdOf(peer: PeerId): LinkId | undefined
   /** Runs at the next link with that peer, unless undone by the function that is returned. */
   onLinked(peer: PeerId, run: () => void): () => void
+}
+
+export interface DialerDeps {
+  readonly node: MeshNode
+  readonly admission: Pick<Admission, 'verdict'>
+  readonly links: LinkTable
 }
 
 export interface DialFailure {
@@ -32,11 +37,13 @@ export interface DialFailure {
 export class Dialer {
   readonly #config: DialerConfig
   readonly #node: MeshNode
+  readonly #admission: Pick<Admission, 'verdict'>
   readonly #links: LinkTable
 
-  constructor(config: DialerConfig, deps: { readonly node: MeshNode; readonly links: LinkTable }) {
+  constructor(config: DialerConfig, deps: DialerDeps) {
     this.#config = config
     this.#node = deps.node
+    this.#admission = deps.admission
     this.#links = deps.links
   }
 
@@ -78,17 +85,8 @@ export class Dialer {
     return promise.finally(undo)
   }
 
-  /**
-   * Settles only if the peer is none of ours. The dialer asks, since it can tell somebody; the other side leaves the
-   * connection alone meanwhile.
-   */
+  /** Settles only if the other side, or this one, does not admit the other. */
   async #refusal(connection: Connection): Promise<string> {
-    const signal = AbortSignal.timeout(networkLimits.answerMs)
-    const { protocols } = await this.#node.services.identify.identify(connection, { signal })
-    if (protocols.includes(this.#config.controlProtocol)) return new Promise<never>(() => undefined)
-    void closeConnection(connection)
-    const clusters = protocols.flatMap((protocol) => /^\/grapevine\/([^/]+)\/control\//.exec(protocol)?.[1] ?? [])
-    if (clusters.length === 0) return 'that is not a Grapevine peer of this version'
-    return `that peer belongs to cluster ${clusters.join(', ')}, not to ${this.#config.cluster}`
+    return (await this.#admission.verdict(connection)) ?? new Promise<never>(() => undefined)
   }
 }

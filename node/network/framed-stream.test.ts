@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { encodeFrame } from './frame-decoder.ts'
 import { FrameReader } from './frame-reader.ts'
-import { ControlWriter } from './frame-writers.ts'
+import { ControlWriter, DataWriter } from './frame-writers.ts'
 import { networkLimits, streamHeldBytesMax } from './network-limits.ts'
 import { Flood, testStreams } from './test-streams.ts'
 import { limits } from '#protocol/limits'
@@ -30,6 +30,17 @@ test('small frames of one turn leave as one piece and arrive one by one', async 
     'gossip',
   ])
   expect(pieces).toEqual([5 + 3 + 6 + 3 * 4])
+})
+
+test('many small frames are written in one turn, though nothing is encrypted before its end', async () => {
+  const { stream } = await streams.open()
+  const writer = new DataWriter(stream)
+  // Within the first window of a stream.
+  let written = 0
+  const write = (): void => writer.send([new Uint8Array(1_000)], () => (++written < 200 ? write() : undefined))
+  write()
+  await new Promise((nextTurn) => setImmediate(nextTurn))
+  expect(written).toBe(200)
 })
 
 test('a length beyond the limit ends the stream with a reason', async () => {

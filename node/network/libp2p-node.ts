@@ -1,20 +1,17 @@
-import { identify } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
-import { tls } from '@libp2p/tls'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { MeshError } from '#protocol/errors'
 import { multiaddrsOf } from './addresses.ts'
 import { networkLimits } from './network-limits.ts'
+import { roomyTls } from './roomy-tls.ts'
 import { Strangers } from './strangers.ts'
-import type { NetworkLog } from './links.ts'
 import type { NetworkTiming } from './network-limits.ts'
-import type { Identify } from '@libp2p/identify'
 import type { Ed25519PrivateKey, Libp2p, PeerId as Libp2pPeerId } from '@libp2p/interface'
 import type { PeerId } from '#protocol/ids'
 
-export type MeshNode = Libp2p<{ identify: Identify }>
+export type MeshNode = Libp2p
 
 export interface MeshNodeConfig {
   readonly privateKey: Ed25519PrivateKey
@@ -22,7 +19,7 @@ export interface MeshNodeConfig {
   readonly listen: string
   /** Peers that are neither dialed nor let in. */
   readonly refuses: (peer: PeerId) => boolean
-  readonly log?: NetworkLog
+  readonly strangers?: Strangers
   readonly timing?: Partial<NetworkTiming>
 }
 
@@ -30,8 +27,7 @@ export interface MeshNodeConfig {
 export async function createMeshNode(config: MeshNodeConfig): Promise<MeshNode> {
   const { keepAliveMs, socketIdleMs } = { ...networkLimits, ...config.timing }
   const refuses = (peer: Libp2pPeerId): boolean => config.refuses(peer.toString() as PeerId)
-  const asks = networkLimits.identifyStreamsMax
-  const strangers = new Strangers(config.log ?? (() => undefined))
+  const { strangers = new Strangers(() => undefined) } = config
   return createLibp2p({
     start: false,
     privateKey: config.privateKey,
@@ -45,7 +41,7 @@ export async function createMeshNode(config: MeshNodeConfig): Promise<MeshNode> 
         backlog: networkLimits.pendingConnectionsMax,
       }),
     ],
-    connectionEncrypters: [tls(), noise()],
+    connectionEncrypters: [roomyTls(), noise()],
     streamMuxers: [
       yamux({
         enableKeepAlive: true,
@@ -95,8 +91,6 @@ export async function createMeshNode(config: MeshNodeConfig): Promise<MeshNode> 
       },
       denyOutboundEncryptedConnection: refuses,
     },
-    // Asked when a dial wants to know whom it met, or whether a connection is alive; not on each connection.
-    services: { identify: identify({ runOnConnectionOpen: false, maxInboundStreams: asks, maxOutboundStreams: asks }) },
   })
 }
 

@@ -127,7 +127,8 @@ export class Link {
   }
 }
 
-async function closeBothWays(stream: Stream, signal: AbortSignal): Promise<void> {
+/** Resolves once the other side has closed it, too. Rejects when the signal comes first. */
+export async function closeBothWays(stream: Stream, signal: AbortSignal): Promise<void> {
   if (stream.status !== 'open') return
   await Promise.all([once(stream as EventTarget, 'close', { signal }), stream.close({ signal })])
 }

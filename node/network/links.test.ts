@@ -1,8 +1,6 @@
 import { once } from 'node:events'
 import { afterEach, describe, expect, test } from 'vitest'
-import { multiaddrsOf } from './addresses.ts'
-import { createMeshNode } from './libp2p-node.ts'
-import { keysInOrder, startWire, testPeers } from './test-peers.ts'
+import { keysInOrder, startWire, testPeers, startIntruder } from './test-peers.ts'
 import { limits } from '#protocol/limits'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { TestPeer } from './test-peers.ts'
@@ -250,9 +248,7 @@ test('an idle link outlives the inactivity limit of its socket, thanks to the pi
 describe('a peer that breaks the protocol', () => {
   async function intruderAt(oakKey: Ed25519PrivateKey, privateKey: Ed25519PrivateKey) {
     const oak = await peers.start({ privateKey: oakKey })
-    const intruder = await createMeshNode({ privateKey, listen: '127.0.0.1:0', refuses: () => false })
-    await intruder.start()
-    const connection = await intruder.dial(await multiaddrsOf(oak.address))
+    const { node: intruder, connection } = await startIntruder(oak.address, { privateKey, cluster: 'orchard' })
     const open = (kind: string) => connection.newStream(`/grapevine/orchard/${kind}/1`)
     return { oak, intruder, connection, open }
   }

@@ -1,3 +1,4 @@
+import type { Admission } from './admission.ts'
 import { dialReasonOf } from './dial-reason.ts'
 import { Dialer } from './dialer.ts'
 import { Link, closeConnection, linkStreamOf, peerOf } from './link.ts'
@@ -21,6 +22,7 @@ export interface LinksConfig {
 
 export interface LinksDeps {
   readonly node: MeshNode
+  readonly admission: Admission
   readonly listener: TransportListener
   readonly refuses: (peer: PeerId) => boolean
   readonly log: NetworkLog
@@ -48,6 +50,7 @@ export class Links implements Transport, LinkTable {
   readonly #opening = new Map<PeerId, Connection>()
   readonly #failed = new WeakSet<Connection>()
   readonly #arrived = new WeakMap<Connection, Partial<Record<StreamKind, LinkStream>>>()
+  readonly #asked = new WeakMap<Connection, Promise<boolean>>()
   readonly #dialing = new Set<string>()
   readonly #linkWaiters = new Set<{ readonly peer: PeerId; readonly run: () => void }>()
   #newestLinkId = 0
@@ -56,10 +59,7 @@ export class Links implements Transport, LinkTable {
   constructor(config: LinksConfig, deps: LinksDeps) {
     this.#config = config
     this.#deps = deps
-    this.#dialer = new Dialer(
-      { ...config, controlProtocol: this.#protocol('control') },
-      { node: deps.node, links: this },
-    )
+    this.#dialer = new Dialer(config, { ...deps, links: this })
   }
 
   /** To be called before the node starts. */
@@ -70,7 +70,7 @@ export class Links implements Transport, LinkTable {
       maxOutboundStreams: networkLimits.streamsPerProtocolMax,
     }
     for (const kind of ['control', 'data'] as const) {
-      await node.handle(this.#protocol(kind), (stream, over) => this.#streamArrived(kind, stream, over), options)
+      await node.handle(this.#protocol(kind), (stream, over) => void this.#streamArrived(kind, stream, over), options)
     }
     node.addEventListener('connection:open', (event) => this.#connectionOpened(event.detail))
     // Addresses are membership's to remember.
@@ -128,18 +128,21 @@ export class Links implements Transport, LinkTable {
 
   #connectionOpened(connection: Connection): void {
     setTimeout(() => this.#closeIfSpare(connection), this.#config.linkSetupMs).unref()
+    this.#deps.admission.opened(connection)
     if (this.#config.self < peerOf(connection)) void this.#openStreams(connection)
   }
 
   #closeIfSpare(connection: Connection): void {
     const peer = peerOf(connection)
     if (connection.status !== 'open' || this.#linkOf.get(peer)?.connection === connection) return
+    this.#deps.admission.overdue(connection)
     this.#deps.log('close spare connection', { peer })
     void closeConnection(connection)
   }
 
   async #openStreams(connection: Connection): Promise<void> {
     const peer = peerOf(connection)
+    if ((await this.#deps.admission.verdict(connection)) !== undefined) return
     if (this.#deps.refuses(peer) || !(await this.#lacksLink(peer)) || this.#opening.has(peer)) return
     this.#opening.set(peer, connection)
     try {
@@ -166,12 +169,16 @@ export class Links implements Transport, LinkTable {
     return !this.#linkOf.has(peer)
   }
 
-  async #answers(connection: Connection): Promise<boolean> {
-    const signal = AbortSignal.timeout(networkLimits.answerMs)
-    return this.#deps.node.services.identify.identify(connection, { signal }).then(
-      () => true,
-      () => false,
-    )
+  /** Asked once at a time, however many connections come that make one doubt it. */
+  #answers(connection: Connection): Promise<boolean> {
+    const asked = this.#asked.get(connection)
+    if (asked !== undefined) return asked
+    const answer = this.#deps.admission.ask(connection, networkLimits.answerMs).then((refusal) => {
+      this.#asked.delete(connection)
+      return refusal === undefined
+    })
+    this.#asked.set(connection, answer)
+    return answer
   }
 
   async #openStream(kind: StreamKind, connection: Connection): Promise<LinkStream> {
@@ -186,17 +193,27 @@ export class Links implements Transport, LinkTable {
     if (other !== undefined) void this.#openStreams(other)
   }
 
-  #streamArrived(kind: StreamKind, stream: Stream, connection: Connection): void {
+  async #streamArrived(kind: StreamKind, stream: Stream, connection: Connection): Promise<void> {
     const peer = peerOf(connection)
-    if (this.#stopped || this.#deps.refuses(peer) || this.#config.self < peer) {
-      stream.abort(new Error('no stream was expected'))
-      return
+    const { admission } = this.#deps
+    // Who dialed opens nothing before we have admitted it.
+    const isEarly = connection.direction === 'inbound' && !admission.isAdmitted(connection)
+    if (isEarly || !this.#expects(peer)) return stream.abort(new Error('no stream was expected'))
+    // What comes on it has to be heard from now on, though nobody listens before we, who dialed, have admitted the other side.
+    const arrived = linkStreamOf(kind, stream)
+    if ((await admission.verdict(connection)) !== undefined || connection.status !== 'open' || !this.#expects(peer)) {
+      return stream.abort(new Error('no stream was expected'))
     }
-    const streams = { ...this.#arrived.get(connection), [kind]: linkStreamOf(kind, stream) }
+    const streams = { ...this.#arrived.get(connection), [kind]: arrived }
     this.#arrived.set(connection, streams)
     if (streams.control === undefined || streams.data === undefined) return
     this.#linkOf.get(peer)?.down({ cause: 'closed', reason: 'the other side opened a new link' })
     this.#up(connection, { control: streams.control, data: streams.data })
+  }
+
+  /** The one with the smaller id opens streams. */
+  #expects(peer: PeerId): boolean {
+    return !this.#stopped && !this.#deps.refuses(peer) && peer < this.#config.self
   }
 
   #up(connection: Connection, streams: Record<StreamKind, LinkStream>): void {

@@ -25,12 +25,14 @@ export const networkLimits = {
   closeMs: 1_000,
   /** Is the other process still there, at the far end of a link that it seems to have forgotten? */
   answerMs: 3_000,
-  /** Control, data, identify. */
+  /** Control, data, admission. */
   streamsPerConnectionMax: 8,
   /** Of each protocol: a link has one. */
   streamsPerProtocolMax: 1,
-  /** Questions under way on one connection: whom did we meet, are you there. */
-  identifyStreamsMax: 4,
+  /** Handshakes under way on one connection: the first, and whether the other side is still there. */
+  admissionsPerConnectionMax: 4,
+  /** The longest word of a handshake has a name and a number of 64 characters. */
+  admissionFrameBytesMax: 1_024,
   /** Bytes that the other side may send beyond what we have read. One round trip's worth at 20 MB/s over 100 ms. */
   streamWindowBytes: 2 * MiB,
   /** Beyond it libp2p resets the stream, so it has to be more than the window. */
@@ -38,6 +40,11 @@ export const networkLimits = {
   /** We write when nothing waits: one data frame, or one control backlog. */
   writeBufferBytesMax: 4 * MiB,
   readAheadBytes: 256 * 1024,
+  /**
+   * What a connection takes before it is encrypted, which happens once in two or three turns of the event loop. Lower: when
+   * turns are long, because clients keep this peer busy, copies fall behind. Higher: on a slow link gossip waits behind it.
+   */
+  plaintextBytesTarget: 1 * MiB,
   /** yamux pings: they keep the socket of an idle link from its inactivity limit, whatever its streams do. */
   keepAliveMs: 30_000,
   /** A socket that moved nothing for so long is aborted: its pings go unanswered. */
@@ -54,7 +61,11 @@ export type NetworkTiming = Readonly<Record<'keepAliveMs' | 'socketIdleMs' | 'li
 
 /**
  * What one data stream holds in memory at both ends together, at most, however long its reader stalls: there a frame in
- * the making, what was read ahead or flushed out by resuming, and a window in the stream's buffer; here one frame.
+ * the making, what was read ahead or flushed out by resuming, and a window in the stream's buffer; here one frame, and
+ * what the connection has taken.
  */
 export const streamHeldBytesMax =
-  2 * limits.dataFrameBytesMax + networkLimits.readAheadBytes + 2 * networkLimits.streamWindowBytes
+  2 * limits.dataFrameBytesMax +
+  networkLimits.readAheadBytes +
+  2 * networkLimits.streamWindowBytes +
+  networkLimits.plaintextBytesTarget

@@ -1,8 +1,10 @@
 import { listenedAddresses } from './addresses.ts'
+import { Admission } from './admission.ts'
 import { createMeshNode, startListening } from './libp2p-node.ts'
 import { LabFilter } from './lab-filter.ts'
 import { Links } from './links.ts'
 import { networkLimits } from './network-limits.ts'
+import { Strangers } from './strangers.ts'
 import { peerIdOf } from '../identity.ts'
 import type { NetworkTiming } from './network-limits.ts'
 import type { NetworkLog } from './links.ts'
@@ -13,6 +15,8 @@ import type { PeerId } from '#protocol/ids'
 export interface NetworkConfig {
   readonly privateKey: Ed25519PrivateKey
   readonly cluster: string
+  /** Of the cluster (`admission.ts`); none, where whoever reaches the port is trusted. */
+  readonly secrets?: readonly string[]
   /** `host:port`; port 0 takes a free one. Whether it may be beyond loopback is decided before (INSECURE_LISTEN). */
   readonly listen: string
   /** Whether links may be cut by hand. */
@@ -26,6 +30,8 @@ export interface Network {
   readonly peerId: PeerId
   /** Where this peer listens, as `host:port`, those that other machines can reach first. */
   readonly addresses: readonly string[]
+  /** Connections of strangers, since the start. */
+  readonly strangers: () => number
   readonly lab?: Pick<LabFilter, 'drop' | 'dropped'>
   /** Passes on what was sent (at most a second per link), then closes everything. The listener hears nothing more. */
   stop(): Promise<void>
@@ -35,19 +41,21 @@ export interface Network {
 export async function createTransport(config: NetworkConfig, listener: TransportListener): Promise<Network> {
   const lab = config.lab ? new LabFilter(listener) : undefined
   const refuses = (peer: PeerId): boolean => lab?.dropped.has(peer) ?? false
-  const node = await createMeshNode({ ...config, refuses })
-  const peerId = peerIdOf(config.privateKey)
-  const links = new Links(
-    { self: peerId, cluster: config.cluster, linkSetupMs: config.timing?.linkSetupMs ?? networkLimits.linkSetupMs },
-    { node, listener: lab ?? listener, refuses, log: config.log },
-  )
+  const strangers = new Strangers(config.log)
+  const node = await createMeshNode({ ...config, refuses, strangers })
+  const self = peerIdOf(config.privateKey)
+  const { cluster, secrets = [], log } = config
+  const { linkSetupMs = networkLimits.linkSetupMs } = config.timing ?? {}
+  const admission = new Admission({ self, cluster, secrets, timeoutMs: linkSetupMs }, { node, strangers, refuses })
+  const links = new Links({ self, cluster, linkSetupMs }, { node, admission, listener: lab ?? listener, refuses, log })
   lab?.attach(links)
-  await links.start()
+  await Promise.all([admission.start(), links.start()])
   await startListening(node, config.listen)
   return {
     transport: lab ?? links,
-    peerId,
+    peerId: self,
     addresses: listenedAddresses(node),
+    strangers: () => strangers.count,
     ...(lab === undefined ? {} : { lab }),
     stop: async () => {
       await links.stop()

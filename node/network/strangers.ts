@@ -1,16 +1,29 @@
 import { dialReasonOf } from './dial-reason.ts'
 import type { NetworkLog } from './links.ts'
-import type { MultiaddrConnection, StreamCloseEvent } from '@libp2p/interface'
+import type { Connection, MultiaddrConnection, StreamCloseEvent } from '@libp2p/interface'
+import type { PeerId } from '#protocol/ids'
 
-/** A port that is scanned or spoken to in another protocol says so this often, not with each connection. */
-const quietMs = 1_000
+/** Of each reason: a port that is scanned, or a peer with an old secret, comes again and again. */
+const quietMs = 60_000
+/** Reasons are texts of libraries, too: beyond so many the oldest is forgotten. */
+const reasonsMax = 64
 
-/** Tells of connections that end before their other side has said who it is: bytes of another protocol, or damaged ones. */
+interface Told {
+  /** Connections since the last word. */
+  untold: number
+  atMs: number
+}
+
+/**
+ * Tells of connections that are none of ours: they end before their other side has said who it is (bytes of another protocol,
+ * damaged ones), or it is not admitted.
+ */
 export class Strangers {
   readonly #log: NetworkLog
   readonly #unidentified = new WeakSet<MultiaddrConnection>()
-  #untold = 0
-  #toldAtMs = -quietMs
+  readonly #told = new Map<string, Told>()
+  /** Connections, since the start. */
+  count = 0
 
   constructor(log: NetworkLog) {
     this.#log = log
@@ -25,14 +38,26 @@ export class Strangers {
     this.#unidentified.delete(connection)
   }
 
+  refused({ peer, connection, reason }: { peer: PeerId; connection: Connection; reason: string }): void {
+    this.#tell(reason, { address: connection.remoteAddr.toString(), peer })
+  }
+
   #closed(connection: MultiaddrConnection, { error }: StreamCloseEvent): void {
     if (!this.#unidentified.has(connection)) return
-    this.#untold++
-    const nowMs = performance.now()
-    if (nowMs - this.#toldAtMs < quietMs) return
     const reason = error === undefined ? 'it closed the connection' : dialReasonOf(error)
-    this.#log('stranger refused', { address: connection.remoteAddr.toString(), reason, connections: this.#untold })
-    this.#untold = 0
-    this.#toldAtMs = nowMs
+    this.#tell(reason, { address: connection.remoteAddr.toString() })
+  }
+
+  #tell(reason: string, who: Readonly<Record<string, string>>): void {
+    this.count++
+    const nowMs = performance.now()
+    const told = this.#told.get(reason) ?? { untold: 0, atMs: Number.NEGATIVE_INFINITY }
+    this.#told.set(reason, told)
+    told.untold++
+    if (nowMs - told.atMs < quietMs) return
+    this.#log('stranger refused', { ...who, reason, connections: told.untold })
+    Object.assign(told, { untold: 0, atMs: nowMs })
+    const oldest = this.#told.keys().next().value
+    if (this.#told.size > reasonsMax && oldest !== undefined) this.#told.delete(oldest)
   }
 }

@@ -1,9 +1,14 @@
 import { createServer, connect } from 'node:net'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdOf } from '../identity.ts'
+import { multiaddrsOf } from './addresses.ts'
+import { Admission } from './admission.ts'
+import { createMeshNode, type MeshNode } from './libp2p-node.ts'
+import { networkLimits } from './network-limits.ts'
 import { createTransport } from './network.ts'
+import { Strangers } from './strangers.ts'
 import { utf8, textOf } from '#protocol/text'
-import type { Ed25519PrivateKey } from '@libp2p/interface'
+import type { Connection, Ed25519PrivateKey } from '@libp2p/interface'
 import type { AddressInfo, Socket } from 'node:net'
 import type { NetworkConfig, Network } from './network.ts'
 import type { DialTarget, LinkId, TransportListener } from '../driver-ports.ts'
@@ -100,6 +105,24 @@ export function testPeers(): {
       await Promise.all(running.splice(0).map((peer) => peer.stop()))
     },
   }
+}
+
+/** A libp2p node that has dialed a peer and was admitted by it, and says what it likes from then on. */
+export async function startIntruder(
+  address: string,
+  { privateKey, cluster, secrets = [] }: Pick<NetworkConfig, 'privateKey' | 'cluster' | 'secrets'>,
+): Promise<{ readonly node: MeshNode; readonly connection: Connection; readonly refusal: string | undefined }> {
+  const refuses = (): boolean => false
+  const node = await createMeshNode({ privateKey, listen: '127.0.0.1:0', refuses })
+  await node.start()
+  const connection = await node.dial(await multiaddrsOf(address))
+  const strangers = new Strangers(() => undefined)
+  const timeoutMs = networkLimits.linkSetupMs
+  const admission = new Admission(
+    { self: peerIdOf(privateKey), cluster, secrets, timeoutMs },
+    { node, strangers, refuses },
+  )
+  return { node, connection, refusal: await admission.ask(connection, timeoutMs) }
 }
 
 /** Two keys, that of the smaller peer id first: it opens the streams. */

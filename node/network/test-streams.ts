@@ -10,6 +10,8 @@ import type { MeshNode } from './libp2p-node.ts'
 import type { Stream } from '@libp2p/interface'
 
 const protocol = '/grapevine/orchard/test/1'
+/** Opening a stream of it takes a round trip. */
+const echoProtocol = '/grapevine/orchard/echo/1'
 
 /** For tests: a libp2p stream on loopback from one node to another, where a reader listens. */
 export interface TestStream {
@@ -39,10 +41,12 @@ export function testStreams(): {
         const { readAheadBytes } = networkLimits
         arrived.resolve({ reader: new FrameReader(stream, { frameBytesMax, readAheadBytes }), theirs: stream })
       })
+      await elm.handle(echoProtocol, () => undefined)
       await Promise.all([oak.start(), elm.start()])
       const connection = await oak.dial(await multiaddrsOf(listenedAddresses(elm)[0] ?? ''))
       const stream = await connection.newStream(protocol)
-      return { stream, roundTrip: () => oak.services.identify.identify(connection), ...(await arrived.promise) }
+      const roundTrip = async (): Promise<void> => (await connection.newStream(echoProtocol)).abort(new Error('done'))
+      return { stream, roundTrip, ...(await arrived.promise) }
     },
     async stopAll() {
       for (const node of nodes.splice(0)) await node.stop()
