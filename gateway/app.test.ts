@@ -1,8 +1,9 @@
 // Everything but publishing and reading: topics, one record, the mesh, the lab, health, and the errors of all routes.
 import { readFileSync } from 'node:fs'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { errorCatalogue, MeshError } from '#protocol/errors'
 import { utf8 } from '#protocol/text'
+import type { TopicId } from '#protocol/ids'
 import type { TopicName } from '#protocol/topic-name'
 import { createGateway } from './app.ts'
 import { gatewayDefaults } from './config.ts'
@@ -51,6 +52,53 @@ test('PUT makes a topic known: 201, and 200 when it was', async () => {
   expect(await ask('PUT /v1/topics/orders')).toMatchObject({ status: 201, body: orders })
   expect(await ask('PUT /v1/topics/orders', '{}')).toMatchObject({ status: 200, body: orders })
   expect(await ask('GET /v1/topics/orders')).toMatchObject({ status: 200, body: orders })
+})
+
+test('PUT with a configuration makes the topic with it; one that asks for something else is told so', async () => {
+  const { ask } = gateway()
+  const asked = { replicas: 5, retention: { ageMs: 60_000 }, minAck: 'n:2+majority' }
+  const made = await ask('PUT /v1/topics/orders', JSON.stringify(asked))
+  expect(made).toMatchObject({ status: 201, body: { topic: 'orders', config: asked } })
+  expect(await ask('PUT /v1/topics/orders', '{"replicas":5}')).toMatchObject({ status: 200, body: { config: asked } })
+  expect(await ask('PUT /v1/topics/orders', '{"replicas":4}')).toMatchObject({
+    status: 409,
+    body: { code: 'TOPIC_DIFFERS' },
+  })
+  expect(await ask('PUT /v1/topics/bills')).toMatchObject({
+    body: { config: { replicas: 3, retention: {}, minAck: 'local' } },
+  })
+})
+
+test('PATCH changes what the client has read, and nothing that it does not name', async () => {
+  const { ask } = gateway()
+  await ask('PUT /v1/topics/orders', '{"replicas":5,"minAck":"all"}')
+  const read = await ask('GET /v1/topics/orders')
+  const etag = read.headers.get('etag') ?? ''
+  expect(etag).toBe(`"${(read.body as { version: string }).version}"`)
+  const patch = (body: object, match?: string) =>
+    ask('PATCH /v1/topics/orders', JSON.stringify(body), match === undefined ? {} : { 'if-match': match })
+  const changed = await patch({ retention: { records: 10 }, minAck: null }, etag)
+  expect(changed).toMatchObject({
+    status: 200,
+    body: { config: { replicas: 5, retention: { records: 10 }, minAck: 'local' } },
+  })
+  expect(changed.headers.get('etag')).not.toBe(etag)
+  expect(await patch({ replicas: 2 }, etag)).toMatchObject({ status: 412, body: { code: 'TOPIC_CHANGED' } })
+  expect(await patch({ replicas: 2 })).toMatchObject({ status: 428, body: { code: 'IF_MATCH_MISSING' } })
+  expect(await patch({ replicas: 2 }, 'W/"x"')).toMatchObject({ status: 400, body: { code: 'BAD_REQUEST' } })
+  expect(await patch({ replicas: 2 }, '*')).toMatchObject({ status: 200, body: { config: { replicas: 2 } } })
+})
+
+test('DELETE deletes a topic: its name is free, and what is left of it is listed beside the topics', async () => {
+  const { broker, ask } = gateway()
+  await ask('PUT /v1/topics/orders')
+  const remains = '$deleted.orders.0' as TopicName
+  const deleted = { topic: 'orders', generation: 0, remains }
+  expect(await ask('DELETE /v1/topics/orders')).toMatchObject({ status: 200, body: deleted })
+  expect(await ask('DELETE /v1/topics/orders')).toMatchObject({ status: 404, body: { code: 'TOPIC_NOT_FOUND' } })
+  broker.remains = [{ topic: remains, topicId: 'cc'.repeat(16) as TopicId, records: 2, feeds: 1, goesInMs: 9_000 }]
+  expect(await ask('GET /v1/topics')).toMatchObject({ body: { topics: [], deleted: [{ topic: remains, records: 2 }] } })
+  expect(await ask('PUT /v1/topics/orders')).toMatchObject({ status: 201, body: { generation: 1 } })
 })
 
 test('topics are listed by name, all or those that match', async () => {
@@ -120,6 +168,18 @@ test('who holds a record is told by name', async () => {
   })
 })
 
+test('whoever asks for copies of a record is answered as its publisher: 200, or 202 when the wait was not enough', async () => {
+  const { broker, ask } = gateway()
+  broker.append('orders' as TopicName, { headers: {}, value: utf8('pears') })
+  const ack = { level: 'n:3', reached: true, copies: 1, peers: ['oak'], registryVersion: '1', home: ['oak'] }
+  const body = { id: 'oak-id.0123456789abcdef.0', ack }
+  expect(await ask(`GET ${first}/replication?level=n:3&wait=300ms`)).toMatchObject({ status: 200, body })
+  broker.reached = false
+  const unreached = { ...body, ack: { ...ack, level: 'majority', reached: false } }
+  expect(await ask(`GET ${first}/replication?level=majority`)).toMatchObject({ status: 202, body: unreached })
+  expect(broker.awaited.map(({ waitMs }) => waitMs)).toEqual([300, 5_000])
+})
+
 // The mesh, the lab and health ----------------------------------------------------------------------------------------------
 
 test('the mesh shows itself', async () => {
@@ -129,6 +189,7 @@ test('the mesh shows itself', async () => {
   expect(await ask('GET /v1/mesh/members')).toMatchObject({ status: 200, body: { members } })
   expect(await ask('GET /v1/mesh/members/ash-id')).toMatchObject({ status: 200, body: { name: 'ash' } })
   expect(await ask('GET /v1/mesh/members/elm')).toMatchObject({ status: 200, body: { id: 'elm-id' } })
+  expect(await ask('GET /v1/mesh/replication')).toMatchObject({ status: 200, body: { totals: {}, leftOut: {} } })
   expect(await ask('GET /v1/mesh/gossip')).toMatchObject({ status: 200, body: { self: { name: 'oak' }, members } })
   expect(await ask('GET /v1/mesh/links')).toMatchObject({
     status: 200,
@@ -177,7 +238,9 @@ test('a peer is healthy while it runs and ready until it drains', async () => {
 test.each([
   ['starting', 'UNAVAILABLE'],
   ['draining', 'DRAINING'],
-])('a broker that is %s is not ready: %s', async (reason, code) => {
+  ['decommissioned', 'DECOMMISSIONED'],
+  ['forgotten', 'FORGOTTEN'],
+] as const)('a broker that is %s is not ready: %s', async (reason, code) => {
   const { broker, ask } = gateway()
   broker.ready = () => ({ ready: false, reason })
   expect(await ask('GET /readyz')).toMatchObject({ status: 503, body: { code, detail: `This peer is ${reason}.` } })
@@ -190,7 +253,16 @@ test.each([
   ['TOPIC_NAME_INVALID', 'order s', 'GET /v1/topics?match=order%20s'],
   ['TOPIC_NAME_INVALID', 'a.**.b', 'GET /v1/topics?match=a.**.b'],
   ['BAD_REQUEST', 'matches', 'GET /v1/topics?matches=a'],
-  ['BAD_REQUEST', 'replicas is not known', 'PUT /v1/topics/orders', '{"replicas":3}'],
+  ['TOPIC_NAME_INVALID', 'belongs to the mesh', 'PUT /v1/topics/$topics'],
+  ['TOPIC_NAME_INVALID', 'belongs to the mesh', 'PATCH /v1/topics/$deleted.orders.0'],
+  ['TOPIC_NAME_INVALID', 'belongs to the mesh', 'DELETE /v1/topics/$topics'],
+  ['TOPIC_NAME_INVALID', 'belongs to the mesh', 'POST /v1/topics/$topics/records'],
+  ['TOPIC_NAME_INVALID', '$others', 'GET /v1/topics/$others/records'],
+  ['BAD_REQUEST', 'replica is not known', 'PUT /v1/topics/orders', '{"replica":3}'],
+  ['BAD_REQUEST', 'replicas is not valid', 'PUT /v1/topics/orders', '{"replicas":0}'],
+  ['BAD_REQUEST', 'replicas is not valid', 'PUT /v1/topics/orders', '{"replicas":null}'],
+  ['BAD_REQUEST', 'retention.ageMs is not valid', 'PUT /v1/topics/orders', '{"retention":{"ageMs":"7d"}}'],
+  ['BAD_REQUEST', 'minAck is not valid', 'PUT /v1/topics/orders', '{"minAck":"quorum"}'],
   ['BAD_REQUEST', 'the body is not valid', 'PUT /v1/topics/orders', '[]'],
   ['BAD_JSON', 'JSON', 'PUT /v1/topics/orders', '{'],
   ['BODY_TOO_LARGE', '1048576', 'PUT /v1/topics/orders', ' '.repeat(1024 * 1024 + 1)],
@@ -204,6 +276,12 @@ test.each([
   ['RECORD_ID_INVALID', '0', 'GET /v1/topics/orders/records/oak.0123456789abcdef.0.0/replication'],
   ['RECORD_NOT_FOUND', 'oak-id.0123456789abcdef.0', `GET ${first}`],
   ['RECORD_NOT_FOUND', 'oak-id.0123456789abcdef.0', `GET ${first}/replication`],
+  ['RECORD_NOT_FOUND', 'oak-id.0123456789abcdef.0', `GET ${first}/replication?level=local`],
+  ['ACK_LEVEL_INVALID', 'most', `GET ${first}/replication?level=most`],
+  ['ACK_LEVEL_INVALID', '""', `GET ${first}/replication?level=`],
+  ['BAD_REQUEST', 'level=majority', `GET ${first}/replication?wait=5s`],
+  ['BAD_REQUEST', 'at most 60s', `GET ${first}/replication?level=all&wait=2m`],
+  ['BAD_REQUEST', 'ack', `GET ${first}/replication?ack=all`],
   ['MEMBER_NOT_FOUND', 'yew', 'GET /v1/mesh/members/yew'],
   ['MEMBER_NOT_FOUND', 'yew', 'PUT /v1/lab/partition', '{"drop":["yew"]}'],
   ['BAD_REQUEST', 'drop', 'PUT /v1/lab/partition', '{}'],
@@ -282,6 +360,35 @@ test('GET / lists the routes, each of which the README explains', async () => {
   const paths = routes.map((route) => route.split(' ')[1]?.replace('{member}', '{id or name}') ?? '')
   expect(paths.filter((path) => !readme.includes(path))).toEqual([])
   expect(routes).toContain('POST /v1/topics/{topic}/records')
+})
+
+describe('who belongs', () => {
+  test('is decided of one member, by name or id, also of one that is forgotten', async () => {
+    const { broker, ask } = gateway()
+    expect(await ask('POST /v1/mesh/members/elm/decommission')).toMatchObject({ status: 200, body: { name: 'elm' } })
+    await ask('POST /v1/mesh/members/elm-id/forget')
+    await ask('POST /v1/mesh/members/elm/forget?force=true')
+    expect(await ask('POST /v1/mesh/members/yew/admit')).toMatchObject({ status: 200, body: { status: 'forgotten' } })
+    expect(broker.decisions).toEqual([
+      ['elm-id', { type: 'decommission' }],
+      ['elm-id', { type: 'forget', force: false }],
+      ['elm-id', { type: 'forget', force: true }],
+      ['yew-id', { type: 'admit' }],
+    ])
+    expect(await ask('GET /v1/mesh/members')).toMatchObject({ body: { forgotten: [{ name: 'yew' }] } })
+  })
+
+  test('is not decided of nobody, of two, or by a misspelled word', async () => {
+    const { broker, ask } = gateway()
+    expect(await ask('POST /v1/mesh/members/nobody/forget')).toMatchObject({ status: 404 })
+    expect(await ask('POST /v1/mesh/members/elm/forget?forse=true')).toMatchObject({ status: 400 })
+    expect(await ask('POST /v1/mesh/members/elm/decommission?force=true')).toMatchObject({ status: 400 })
+    const [one] = broker.forgotten()
+    broker.forgotten = () => (one === undefined ? [] : [one, { ...one, id: 'yew2-id' }])
+    const detail = '2 peers are called "yew": say which by its id.'
+    expect(await ask('POST /v1/mesh/members/yew/admit')).toMatchObject({ status: 400, body: { detail } })
+    expect(broker.decisions).toEqual([])
+  })
 })
 
 test('answers and problems end their line, and a stray parameter is named as it came', async () => {

@@ -7,7 +7,7 @@ import type { GatewayConfig } from './config.ts'
 import type { RouteDeps } from './deps.ts'
 import { LiveReads } from './live-reads.ts'
 import type { GatewayMetrics } from './metrics.ts'
-import { Problems, type ReportError } from './problem.ts'
+import { isServing, Problems, type ReportError } from './problem.ts'
 import { healthRoutes } from './routes/health.ts'
 import { indexOf } from './routes/index.ts'
 import { labRoutes } from './routes/lab.ts'
@@ -42,7 +42,7 @@ export function createGateway({ broker, config, reportError = console.error, met
     reportError,
     (code) => metrics?.refused(code),
   )
-  const draining = (): boolean => liveReads.draining || !broker.ready().ready
+  const draining = (): boolean => liveReads.draining || !isServing(broker.ready())
   const bodies = deps.bodies ?? new Bodies(config.arrivingBytesMax)
   const shared: RouteDeps = { broker, config, bodies, liveReads, problems, draining }
 

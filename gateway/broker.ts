@@ -1,56 +1,107 @@
 import type { AckLevel } from '#protocol/ack-level'
+import type { ProducerName } from '#protocol/log/producer-id'
 import type { LogRecord } from '#protocol/log/record'
+import type { AskedConfig } from '#protocol/topic-config'
 import type { TopicName, TopicPattern } from '#protocol/topic-name'
 import type {
   GossipView,
   LinkView,
   MemberView,
+  RemainsView,
   ReplicationStatus,
+  ReplicationView,
   SelfView,
   TopicStatus,
   TopicSummary,
+  TopicView,
 } from '#protocol/views'
 
-export type { ReplicaStatus, ReplicationStatus, SelfView, TopicStatus, TopicSummary } from '#protocol/views'
+export type { ReplicaStatus, ReplicationStatus, SelfView, TopicStatus, TopicSummary, TopicView } from '#protocol/views'
 
 /** The port through which the gateway sees its peer (DESIGN §2): the gateway declares it, `node/` implements it. */
 export interface Broker {
   readonly self: SelfView
-  /** Alive and accepting: false before it has `starting` behind it and once it is `draining`. A partitioned peer is ready. */
-  ready(): { readonly ready: boolean; readonly reason?: string }
+  /** Does it take publishes? A partitioned peer does. */
+  ready(): { readonly ready: boolean; readonly reason?: Unreadiness }
 
-  /** Makes the topic known in the mesh by opening this peer's feed of it. Resolves once that is on this peer's disk. */
-  createTopic(topic: TopicName): Promise<{ readonly created: boolean }>
-  /** Topics known here, sorted by name. */
+  /**
+   * Makes the topic, or finds it made as asked. Resolves once that is on this peer's disk. Rejects with TOPIC_DIFFERS,
+   * TOO_MANY_TOPICS.
+   */
+  putTopic(topic: TopicName, asked: AskedConfig): Promise<{ readonly created: boolean }>
+  /**
+   * Changes what is asked and nothing else, if the topic still has the `version` that the client has read; without one,
+   * whatever it has. Rejects with TOPIC_NOT_FOUND, TOPIC_CHANGED.
+   */
+  patchTopic(topic: TopicName, asked: AskedConfig, version: string | undefined): Promise<void>
+  /**
+   * Deletes the topic: what this peer holds of it goes everywhere, and its name is free. Resolves once that is on this
+   * peer's disk, with the generation that was deleted. Rejects with TOPIC_NOT_FOUND.
+   */
+  deleteTopic(topic: TopicName): Promise<{ readonly generation: number }>
+  /** Undefined when neither this peer nor those who would keep it know the topic, as far as they can be asked. */
+  topic(topic: TopicName): Promise<TopicView | undefined>
+  /** Topics of clients that are known here, sorted by name. */
   topics(match?: TopicPattern): readonly TopicSummary[]
+  /** What is left of deleted topics here, sorted by name; of topics that match. */
+  deletedTopics(match?: TopicPattern): readonly RemainsView[]
+  /** Names of both, and of the mesh's own topics that clients may read. */
+  readableTopics(): readonly TopicName[]
   /** Tells of each topic that becomes known here, once `open` finds it. Returns what ends it. */
   onTopic(listener: (topic: TopicName) => void): () => void
-  /** Undefined when this peer does not know the topic. */
-  topicStatus(topic: TopicName): TopicStatus | undefined
+  /** Likewise. */
+  topicStatus(topic: TopicName): Promise<TopicStatus | undefined>
 
   /**
    * Appends the records to this peer's feed in one go and in order, then waits for the ack level until `waitMs` has
-   * passed or the broker drains. Resolves when durable here at least. Rejects with MeshError: RECORD_TOO_LARGE, ACK_LEVEL_IMPOSSIBLE,
-   * OVERLOADED, DRAINING, STORAGE_FAILED.
+   * passed or the broker drains. Resolves when durable here at least. Records that are held here already are answered with
+   * their originals (P6). Rejects with MeshError: RECORD_TOO_LARGE, ACK_LEVEL_IMPOSSIBLE, PRODUCER_FENCED, PRODUCER_GAP,
+   * RETRY_DIFFERS, OVERLOADED, DRAINING, STORAGE_FAILED.
    */
   publish(request: PublishRequest): Promise<PublishResult>
 
-  /** Reads on from a cursor text or a start; records come in reading order (DESIGN §8). Rejects with CURSOR_INVALID, TOPIC_NOT_FOUND. */
+  /** Reads on from a cursor text or a start; records come in reading order (DESIGN §8). Rejects with CURSOR_INVALID, TOPIC_NOT_FOUND, TOPIC_DELETED. */
   open(topic: TopicName, from: ReadFrom): Promise<Reader>
-  /** The record with its neighbors' copies, or undefined when it is not held here. `id` is `<writer>.<epoch>.<offset>`. */
+  /** The record, or undefined when it is neither held here nor by anybody who can be reached. `id` is `<writer>.<epoch>.<offset>`. */
   record(topic: TopicName, id: RecordId): Promise<StoredRecord | undefined>
-  replication(topic: TopicName, id: RecordId): ReplicationStatus | undefined
+  replication(topic: TopicName, id: RecordId): Promise<ReplicationStatus | undefined>
+  /**
+   * Waits until the record has the copies that the level asks for, until `waitMs` has passed or the broker drains. Undefined
+   * as for `record`. Rejects with MeshError ACK_LEVEL_IMPOSSIBLE, DRAINING, STORAGE_FAILED.
+   */
+  awaitCopies(topic: TopicName, id: RecordId, level: AckLevel, waitMs: number): Promise<PublishAck | undefined>
 
+  /** Those that belong, and this peer. */
   members(): readonly MemberView[]
+  /** Others that do not belong any more. */
+  forgotten(): readonly MemberView[]
+  /**
+   * Decides whether the member with that id belongs. Resolves with it as it is then, once that is on this peer's disk. Rejects
+   * with MEMBER_NOT_FOUND, MEMBER_ALIVE, LAST_MEMBER.
+   */
+  decide(id: string, decision: MemberDecision): Promise<MemberView>
   reachability(): Reachability
   /** Tells when `reachability` may have changed. Returns what ends it. */
   onMeshChange(listener: () => void): () => void
   gossip(): GossipView
   links(): readonly LinkView[]
+  meshReplication(): ReplicationView
 
   /** Lab mode only: undefined where the peer was started without --lab. */
   readonly lab?: Lab | undefined
 }
+
+/**
+ * `decommission`: it hands over what it holds and is then forgotten. `forget`: it is gone, with what only it holds. `admit`: it belongs
+ * again, whatever was decided before.
+ */
+export type MemberDecision =
+  | { readonly type: 'decommission' | 'admit' }
+  /** `force`: also if it is alive. */
+  | { readonly type: 'forget'; readonly force: boolean }
+
+/** Why a peer takes no publishes. One that is `decommissioned` or `forgotten` serves readers all the same. */
+export type Unreadiness = 'starting' | 'draining' | 'decommissioned' | 'forgotten'
 
 /** Names of members as this peer believes, itself among them. */
 export interface Reachability {
@@ -60,9 +111,21 @@ export interface Reachability {
   readonly known: readonly string[]
 }
 
+/** A producer as its client calls it, and a number of it: of a record, or of the first of several. */
+export interface ClientProducer extends ProducerName {
+  readonly epoch: number
+  readonly seq: number
+}
+
+export interface RecordToPublish extends Omit<LogRecord, 'producer'> {
+  readonly producer?: ClientProducer
+}
+
 export interface PublishRequest {
   readonly topic: TopicName
-  readonly records: readonly LogRecord[]
+  readonly records: readonly RecordToPublish[]
+  /** Of all records, which have none of their own then. */
+  readonly producer?: ClientProducer | undefined
   readonly ack: AckLevel
   readonly waitMs: number
 }
@@ -72,16 +135,18 @@ export interface PublishResult {
   readonly ids: readonly string[]
   /** Covers what this peer holds, the new records included. */
   readonly cursor: string
-  readonly ack: {
-    readonly level: string
-    readonly reached: boolean
-    readonly copies: number
-    /** Names of the peers that hold the records fsynced, this one first. */
-    readonly peers: readonly string[]
-    readonly registryVersion: string
-    /** Names of the members that `majority` and `all` count. */
-    readonly home: readonly string[]
-  }
+  readonly ack: PublishAck
+}
+
+export interface PublishAck {
+  readonly level: string
+  readonly reached: boolean
+  readonly copies: number
+  /** Names of the peers that hold the records fsynced, this one first if it does. */
+  readonly peers: readonly string[]
+  readonly registryVersion: string
+  /** Names of the members that `majority` and `all` count. */
+  readonly home: readonly string[]
 }
 
 export type ReadFrom =
@@ -106,6 +171,15 @@ export interface StoredRecord {
   readonly key?: Uint8Array
   readonly headers: Readonly<Record<string, string>>
   readonly value: Uint8Array
+  /** By which a record that comes twice is recognized. */
+  readonly producer?: ProducerTriple
+}
+
+export interface ProducerTriple {
+  /** In the log: 32 hex characters, made from what the client calls itself. */
+  readonly id: string
+  readonly epoch: number
+  readonly seq: number
 }
 
 /** Several records and the cursor after each of them, so that a client can go on from any. */
@@ -113,8 +187,10 @@ export interface ReadChunk {
   readonly records: readonly { readonly record: StoredRecord; readonly cursor: string }[]
   /** The cursor after the chunk, also when it is empty. */
   readonly cursor: string
-  /** True when nothing more was held here beyond this chunk. */
+  /** True when nothing more could be had here beyond this chunk. */
   readonly upToDate: boolean
+  /** Told when it is up to date: this peer keeps no copy, and reaches nobody who does. There may be more. */
+  readonly isolated?: boolean
   /** Records that this chunk should have held and cannot (P5). A reader tells a `late` range once, until it changes. */
   readonly gaps?: readonly ReadGap[]
 }
@@ -135,6 +211,8 @@ export interface Reader {
   /** The cursor of where the reader stands now. */
   readonly cursor: string
   /**
+   * Rejects with TOPIC_DELETED once the topic is deleted: one that is made again under its name is another one.
+   *
    * Up to `limit` records beyond the reader's position, at once, maybe none. It ends after the record that reaches
    * `bytesTarget`, by default `pageBytesMax`.
    */

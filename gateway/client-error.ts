@@ -11,6 +11,9 @@ export interface ClientError extends Error {
 
 /** Answers what never became a request. A socket that has had an answer might be in the middle of another: it is just closed. */
 export function answerClientError(problems: Problems, error: ClientError, socket: Socket): void {
+  const bytesMax = lingering.get(socket)
+  // More of the same: it had its answer.
+  if (bytesMax !== undefined && socket.bytesRead <= bytesMax) return
   if (!socket.writable || socket.bytesWritten > 0) return void socket.destroy()
   answerSocket(problems, faultOf(error), socket)
 }
@@ -27,6 +30,24 @@ export function answerSocket(problems: Problems, fault: MeshError, socket: Socke
     `content-length: ${Buffer.byteLength(body)}`,
   ]
   socket.end(`${[...head, 'connection: close'].join('\r\n')}\r\n\r\n${body}`)
+  linger(socket)
+}
+
+const lingerMs = 2_000
+const lingerBytesMax = 4 * 1024 * 1024
+
+/** Sockets that had their last word, with the bytes read at which they are closed whatever their client still sends. */
+const lingering = new WeakMap<Socket, number>()
+
+/**
+ * Takes and drops what the client is still sending until it closes: a socket closed with bytes unread is reset, and the
+ * reset overtakes the answer (RFC 9112 §9.6).
+ */
+function linger(socket: Socket): void {
+  lingering.set(socket, socket.bytesRead + lingerBytesMax)
+  const deadline = setTimeout(() => socket.destroy(), lingerMs)
+  socket.once('close', () => clearTimeout(deadline))
+  socket.resume()
 }
 
 /** What Node would refuse without a word: a request without a host, or with an expectation that nobody meets. */

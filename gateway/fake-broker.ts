@@ -1,20 +1,35 @@
-import { ackLevelText } from '#protocol/ack-level'
+import { type AckLevel, ackLevelText } from '#protocol/ack-level'
 import { MeshError } from '#protocol/errors'
-import type { LogRecord } from '#protocol/log/record'
+import type { TopicId } from '#protocol/ids'
+import { agrees, type AskedConfig, configJson, type TopicConfig, topicConfigDefaults } from '#protocol/topic-config'
 import { matchesTopic, type TopicName, type TopicPattern } from '#protocol/topic-name'
-import type { LinkView, MemberView, ReplicationStatus, SelfView, TopicStatus, TopicSummary } from '#protocol/views'
+import type {
+  LinkView,
+  MemberView,
+  RemainsView,
+  ReplicationStatus,
+  ReplicationView,
+  SelfView,
+  TopicStatus,
+  TopicSummary,
+  TopicView,
+} from '#protocol/views'
 import type {
   Broker,
   Lab,
+  MemberDecision,
+  PublishAck,
   PublishRequest,
   PublishResult,
   Reachability,
   ReadChunk,
+  RecordToPublish,
   Reader,
   ReadFrom,
   ReadGap,
   RecordId,
   StoredRecord,
+  Unreadiness,
 } from './broker.ts'
 
 /** A broker in memory, alone in its mesh, for the tests of the gateway: one feed per topic, cursors that say what they mean. */
@@ -36,9 +51,18 @@ export class FakeBroker implements Broker {
   /** Thrown by whatever is asked next. */
   failure: Error | undefined
   readonly published: PublishRequest[] = []
+  readonly awaited: { readonly id: RecordId; readonly waitMs: number }[] = []
   /** What the next chunks say is missing, one after the other. */
   readonly gaps: (readonly ReadGap[])[] = []
+  /** At most so many records at once. */
+  chunkMax = Number.POSITIVE_INFINITY
+  /** Does it reach nobody who keeps its topics? */
+  isolated = false
   readonly #topics = new Map<TopicName, StoredRecord[]>()
+  readonly #configs = new Map<TopicName, TopicConfig>()
+  readonly #generations = new Map<TopicName, number>()
+  /** What is left of deleted topics. */
+  remains: RemainsView[] = []
   readonly #waiters = new Set<() => void>()
   /** What this broker believes; `meshChanges` tells it. */
   reachable: Reachability = { reachable: ['elm', 'oak'], known: ['elm', 'oak'] }
@@ -46,7 +70,11 @@ export class FakeBroker implements Broker {
   readonly #meshListeners = new Set<() => void>()
   #draining = false
 
-  ready(): { ready: boolean; reason?: string } {
+  /** Why it takes no publishes, while it serves readers. */
+  isGoing: 'decommissioned' | 'forgotten' | undefined
+
+  ready(): { ready: boolean; reason?: Unreadiness } {
+    if (this.isGoing !== undefined) return { ready: false, reason: this.isGoing }
     return this.#draining ? { ready: false, reason: 'draining' } : { ready: true }
   }
 
@@ -55,11 +83,46 @@ export class FakeBroker implements Broker {
     this.#wake()
   }
 
-  async createTopic(topic: TopicName): Promise<{ created: boolean }> {
+  async putTopic(topic: TopicName, asked: AskedConfig): Promise<{ created: boolean }> {
     this.#failIfAsked()
-    const created = !this.#topics.has(topic)
+    const config = this.#configs.get(topic)
+    if (config !== undefined && !agrees(config, asked)) throw new MeshError('TOPIC_DIFFERS')
+    this.#configs.set(topic, config ?? { ...topicConfigDefaults, ...asked })
     this.#recordsOf(topic)
-    return { created }
+    return { created: config === undefined }
+  }
+
+  async patchTopic(topic: TopicName, asked: AskedConfig, version: string | undefined): Promise<void> {
+    const config = this.#configs.get(topic)
+    if (config === undefined) throw new MeshError('TOPIC_NOT_FOUND')
+    if (version !== undefined && version !== this.#versionOf(topic)) throw new MeshError('TOPIC_CHANGED')
+    this.#configs.set(topic, { ...config, ...asked })
+  }
+
+  async deleteTopic(topic: TopicName): Promise<{ generation: number }> {
+    const generation = this.#generations.get(topic) ?? 0
+    if (!this.#topics.delete(topic)) throw new MeshError('TOPIC_NOT_FOUND')
+    this.#configs.delete(topic)
+    this.#generations.set(topic, generation + 1)
+    this.#wake()
+    return { generation }
+  }
+
+  deletedTopics(match?: TopicPattern): RemainsView[] {
+    return this.remains.filter(({ topic }) => match === undefined || matchesTopic(match, topic))
+  }
+
+  async topic(topic: TopicName): Promise<TopicView | undefined> {
+    const config = this.#configs.get(topic)
+    return config && { ...this.#summaryOf(topic), config: configJson(config), version: this.#versionOf(topic) }
+  }
+
+  readableTopics(): TopicName[] {
+    return [...this.#topics.keys()]
+  }
+
+  #versionOf(topic: TopicName): string {
+    return `v${JSON.stringify(this.#configs.get(topic)).length}`
   }
 
   onTopic(listener: (topic: TopicName) => void): () => void {
@@ -93,35 +156,31 @@ export class FakeBroker implements Broker {
       .map((topic) => this.#summaryOf(topic))
   }
 
-  topicStatus(topic: TopicName): TopicStatus | undefined {
+  async topicStatus(topic: TopicName): Promise<TopicStatus | undefined> {
     if (!this.#topics.has(topic)) return undefined
     const { records } = this.#summaryOf(topic)
     const feeds = [{ feed: this.#feed, floor: 0, nextOffset: records, hash: 'aa'.repeat(32) }]
-    const replica = { peer: 'oak-id', name: 'oak', state: 'alive', current: true, lag: 0, feeds }
-    return { ...this.#summaryOf(topic), converged: true, replicas: [replica] }
+    const replica = { peer: 'oak-id', name: 'oak', role: 'home', state: 'alive', current: true, lag: 0, feeds } as const
+    return { ...this.#summaryOf(topic), converged: true, registryVersion: '1', replicas: [replica] }
   }
 
   async publish(request: PublishRequest): Promise<PublishResult> {
     this.#failIfAsked()
     if (this.#draining) throw new MeshError('DRAINING')
-    await this.createTopic(request.topic)
+    if (!this.#topics.has(request.topic)) await this.putTopic(request.topic, {})
     this.published.push(request)
     const ids = request.records.map((record) => this.append(request.topic, record).id)
     this.#wake()
+    return { ids, cursor: `after-${this.#recordsOf(request.topic).length}`, ack: this.#ackOf(request.ack) }
+  }
+
+  #ackOf(level: AckLevel): PublishAck {
     const { reached } = this
-    const ack = {
-      level: ackLevelText(request.ack),
-      reached,
-      copies: 1,
-      peers: ['oak'],
-      registryVersion: '1',
-      home: ['oak'],
-    }
-    return { ids, cursor: `after-${this.#recordsOf(request.topic).length}`, ack }
+    return { level: ackLevelText(level), reached, copies: 1, peers: ['oak'], registryVersion: '1', home: ['oak'] }
   }
 
   /** One record more, whose hybrid-clock time is a second per offset. */
-  append(topic: TopicName, { key, headers, value }: LogRecord): StoredRecord {
+  append(topic: TopicName, { key, headers, value }: RecordToPublish): StoredRecord {
     const records = this.#recordsOf(topic)
     const offset = records.length
     const place = { id: `${this.#feed}.${offset}`, topic, feed: this.#feed, offset, timeMs: offset * 1_000 }
@@ -133,7 +192,7 @@ export class FakeBroker implements Broker {
   async open(topic: TopicName, from: ReadFrom): Promise<Reader> {
     this.#failIfAsked()
     if (!this.#topics.has(topic)) throw new MeshError('TOPIC_NOT_FOUND')
-    return new FakeReader(this.#recordsOf(topic), this.#positionOf(topic, from), this)
+    return new FakeReader(this.#recordsOf(topic), this.#positionOf(topic, from), this, topic)
   }
 
   #positionOf(topic: TopicName, from: ReadFrom): number {
@@ -149,11 +208,30 @@ export class FakeBroker implements Broker {
     return this.#topics.get(topic)?.[id.offset]
   }
 
-  replication(topic: TopicName, id: RecordId): ReplicationStatus | undefined {
+  async replication(topic: TopicName, id: RecordId): Promise<ReplicationStatus | undefined> {
     const record = this.#topics.get(topic)?.[id.offset]
     if (record === undefined) return undefined
-    const oak = { peer: 'oak-id', name: 'oak', holds: true, current: true }
-    return { id: record.id, copies: 1, peers: [oak], home: ['oak'] }
+    const oak = { peer: 'oak-id', name: 'oak', role: 'home', holds: true, current: true } as const
+    return { id: record.id, copies: 1, peers: [oak], registryVersion: '1', home: ['oak'] }
+  }
+
+  async awaitCopies(topic: TopicName, id: RecordId, level: AckLevel, waitMs: number): Promise<PublishAck | undefined> {
+    this.#failIfAsked()
+    this.awaited.push({ id, waitMs })
+    return this.#topics.get(topic)?.[id.offset] && this.#ackOf(level)
+  }
+
+  /** What was decided of whom. */
+  readonly decisions: [string, MemberDecision][] = []
+
+  forgotten(): MemberView[] {
+    return [{ ...memberView('yew', { state: 'dead' }), status: 'forgotten' }]
+  }
+
+  decide(id: string, decision: MemberDecision): Promise<MemberView> {
+    this.decisions.push([id, decision])
+    const member = [...this.members(), ...this.forgotten()].find((one) => one.id === id)
+    return member === undefined ? Promise.reject(new MeshError('MEMBER_NOT_FOUND')) : Promise.resolve(member)
   }
 
   members(): MemberView[] {
@@ -162,12 +240,29 @@ export class FakeBroker implements Broker {
   }
 
   gossip() {
-    const self = { id: 'oak-id', name: 'oak', incarnation: 1 }
-    return { self, members: this.members(), rumors: [], probes: [], roundTrips: [], pushPulls: [], events: [] }
+    const self = { id: 'oak-id', name: 'oak', incarnation: 1, awareness: 0 }
+    return {
+      self,
+      members: this.members(),
+      forgotten: [],
+      rumors: [],
+      probes: [],
+      roundTrips: [],
+      pushPulls: [],
+      events: [],
+    }
   }
 
   links(): LinkView[] {
     return [{ peer: 'elm-id', name: 'elm', state: 'up', sinceMs: 5, rttMs: 1, creditOut: 100, creditIn: 100 }]
+  }
+
+  meshReplication(): ReplicationView {
+    const none = { behindRecords: 0, behindFeeds: 0, damagedRecords: 0, lostRecords: 0, followedTopics: 0 }
+    const counts = { rangesFound: 0, rangesRepaired: 0, handedOff: 0, forgotten: 0, verifications: 0 }
+    const totals = { diskFull: false, ...none, ...counts, remoteReads: 0, waitingPublishes: 0 }
+    const lists = { neighbors: [], behind: [], catchUps: [], repairs: [], handoffs: [] }
+    return { totals, ...lists, leftOut: { neighbors: 0, behind: 0, repairs: 0, handoffs: 0 } }
   }
 
   /** Resolves when something was published, or the signal aborts, or this broker drains. */
@@ -184,6 +279,11 @@ export class FakeBroker implements Broker {
     })
   }
 
+  /** Are these the records of the topic, or of one that had its name before? */
+  holds(topic: TopicName, records: readonly StoredRecord[]): boolean {
+    return this.#topics.get(topic) === records
+  }
+
   get #feed(): string {
     return `${this.self.peerId}.${this.self.epoch}`
   }
@@ -198,7 +298,9 @@ export class FakeBroker implements Broker {
   }
 
   #summaryOf(topic: TopicName): TopicSummary {
-    return { topic, topicId: 'bb'.repeat(16), records: this.#recordsOf(topic).length, feeds: 1 }
+    const topicId = 'bb'.repeat(16) as TopicId
+    const generation = this.#generations.get(topic) ?? 0
+    return { topic, topicId, generation, kept: true, records: this.#recordsOf(topic).length, feeds: 1 }
   }
 
   /** Readers look again, as when another topic's news came with theirs. */
@@ -222,9 +324,11 @@ export class FakeBroker implements Broker {
 class FakeReader implements Reader {
   readonly #records: readonly StoredRecord[]
   readonly #broker: FakeBroker
+  readonly #topic: TopicName
   #position: number
 
-  constructor(records: readonly StoredRecord[], position: number, broker: FakeBroker) {
+  constructor(records: readonly StoredRecord[], position: number, broker: FakeBroker, topic: TopicName) {
+    this.#topic = topic
     this.#records = records
     this.#position = position
     this.#broker = broker
@@ -236,13 +340,17 @@ class FakeReader implements Reader {
 
   async next(limit: number): Promise<ReadChunk> {
     if (this.#broker.failure !== undefined) throw this.#broker.failure
-    const records = this.#records.slice(this.#position, this.#position + limit).map((record) => {
-      this.#position++
-      return { record, cursor: this.cursor }
-    })
+    if (!this.#broker.holds(this.#topic, this.#records)) throw new MeshError('TOPIC_DELETED')
+    const records = this.#records
+      .slice(this.#position, this.#position + Math.min(limit, this.#broker.chunkMax))
+      .map((record) => {
+        this.#position++
+        return { record, cursor: this.cursor }
+      })
     const gaps = this.#broker.gaps.shift()
     const upToDate = this.#position === this.#records.length
-    return { records, cursor: this.cursor, upToDate, ...(gaps && { gaps }) }
+    const isolated = upToDate && this.#broker.isolated && { isolated: true }
+    return { records, cursor: this.cursor, upToDate, ...isolated, ...(gaps && { gaps }) }
   }
 
   more(signal: AbortSignal): Promise<void> {
@@ -255,6 +363,7 @@ const memberView = (name: string, { self = false, state = 'alive' as MemberView[
   name,
   self,
   state,
+  status: 'member',
   incarnation: 1,
   sinceMs: 1_000,
   http: `http://${name}:8400`,

@@ -1,9 +1,8 @@
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import { LineSplitter } from '#protocol/line-splitter'
-import type { LogRecord } from '#protocol/log/record'
 import { brokenOff, jsonOf, type Bodies } from './body.ts'
-import type { PublishResult } from './broker.ts'
+import type { PublishResult, RecordToPublish } from './broker.ts'
 import { recordOf } from './publish-body.ts'
 
 /** What holds for all records of these lines: of several publishes that are told in one, the least. */
@@ -25,7 +24,7 @@ export interface LineFault {
 }
 
 export interface LinePublisherDeps {
-  readonly publish: (records: readonly LogRecord[]) => Promise<PublishResult>
+  readonly publish: (records: readonly RecordToPublish[]) => Promise<PublishResult>
   readonly bodies: Bodies
 }
 
@@ -156,7 +155,7 @@ export class LinePublisher {
 }
 
 interface Gathered {
-  readonly records: LogRecord[]
+  readonly records: RecordToPublish[]
   bytes: number
   /** Their lines; 0 while there is none. */
   first: number

@@ -17,7 +17,8 @@ export const ndjsonRecords: StreamFormat = {
   opened: () => '',
   told({ gaps, records, cursor, caughtUp }) {
     const lines = [...gaps.map((gap) => eventJson('gap', { gap })), ...records.map(({ record }) => recordJson(record))]
-    if (caughtUp) lines.push(eventJson('caught-up', { cursor }))
+    const isolated = caughtUp === 'isolated' && { isolated: true }
+    if (caughtUp) lines.push(eventJson('caught-up', { cursor, ...isolated }))
     else if (lines.length > 0) lines.push(eventJson('cursor', { cursor }))
     return lines.map((line) => `${line}\n`).join('')
   },

@@ -1,17 +1,35 @@
 import type { Context } from 'hono'
+import { type AckLevel, parseAckLevel } from '#protocol/ack-level'
 import { MeshError } from '#protocol/errors'
 import { parseEpoch, parsePeerId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
-import { parseTopicName, type TopicName } from '#protocol/topic-name'
+import { parseReadableName, parseTopicName, type TopicName } from '#protocol/topic-name'
 import type { RecordId } from './broker.ts'
 import { invalid } from './problem.ts'
 
-/** The `{topic}` of the path. Throws TOPIC_NAME_INVALID. */
+/** The `{topic}` of the path, to publish to or to administer. Throws TOPIC_NAME_INVALID, for the mesh's own topics, too. */
 export function topicOf(c: Context): TopicName {
   const text = c.req.param('topic') ?? ''
   const topic = parseTopicName(text)
-  if (topic === undefined) throw new MeshError('TOPIC_NAME_INVALID', `${quoted(text)} is not a topic name.`)
-  return topic
+  if (topic !== undefined) return topic
+  const isOfMesh = parseReadableName(text) !== undefined
+  const problem = isOfMesh ? 'belongs to the mesh: it can be read, and nothing else' : 'is not a topic name'
+  throw new MeshError('TOPIC_NAME_INVALID', `${quoted(text)} ${problem}.`)
+}
+
+/** The `{topic}` of the path, to read. Throws TOPIC_NAME_INVALID. */
+export function readableTopicOf(c: Context): TopicName {
+  return parseReadableName(c.req.param('topic') ?? '') ?? topicOf(c)
+}
+
+/** The version in `If-Match`; undefined for `*`, any. Throws IF_MATCH_MISSING, and BAD_REQUEST for what is no strong ETag. */
+export function ifMatchOf(c: Context): string | undefined {
+  const text = c.req.header('if-match')?.trim()
+  if (text === undefined) throw new MeshError('IF_MATCH_MISSING')
+  if (text === '*') return undefined
+  const version = /^"([\x21\x23-\x7e]+)"$/.exec(text)?.[1]
+  if (version === undefined) throw invalid('if-match', 'must be the ETag of the topic, such as "4f…", or *')
+  return version
 }
 
 /** The `{id}` of the path: `<writer>.<epoch>.<offset>`. Throws RECORD_ID_INVALID. */
@@ -47,6 +65,13 @@ export function queryOf<Name extends string>(c: Context, names: readonly Name[])
     found[name] = values[0] ?? ''
   }
   return found as Partial<Record<Name, string>>
+}
+
+/** Throws ACK_LEVEL_INVALID. */
+export function ackLevelOf(text: string): AckLevel {
+  const level = parseAckLevel(text)
+  if (level === undefined) throw new MeshError('ACK_LEVEL_INVALID', `${quoted(text)} is not an ack level.`)
+  return level
 }
 
 /** Milliseconds of `300ms`, `2s`, `1m` or `0`, at most 60 s. */

@@ -1,4 +1,5 @@
 import { type ErrorCode, MeshError } from '#protocol/errors'
+import type { Broker, Unreadiness } from './broker.ts'
 
 /** An error as RFC 9457 problem details, with the code of the catalogue; facts of the error are extension members. */
 export interface Problem {
@@ -64,3 +65,17 @@ export class Problems {
 /** The request is malformed at `field`: a query parameter, a header, or a path into the body such as `records[2].key`. */
 export const invalid = (field: string, problem: string): MeshError =>
   new MeshError('BAD_REQUEST', `${field} ${problem}.`, { facts: { field } })
+
+const codes = {
+  starting: 'UNAVAILABLE',
+  draining: 'DRAINING',
+  decommissioned: 'DECOMMISSIONED',
+  forgotten: 'FORGOTTEN',
+} as const satisfies Record<Unreadiness, ErrorCode>
+
+export const notReady = (reason: Unreadiness = 'starting'): MeshError =>
+  new MeshError(codes[reason], `This peer is ${reason}.`)
+
+/** Does the peer serve readers? */
+export const isServing = ({ ready, reason }: ReturnType<Broker['ready']>): boolean =>
+  ready || reason === 'decommissioned' || reason === 'forgotten'

@@ -1,22 +1,22 @@
 // What a publish says: one record or many, and every way to say it wrongly is refused as a whole, with the place named.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { LogRecord } from '#protocol/log/record'
 import { MeshError, type ErrorCode } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import { textOf, utf8 } from '#protocol/text'
+import type { RecordToPublish } from './broker.ts'
 import { publishBodyOf } from './publish-body.ts'
 import { recordJson } from './record-json.ts'
 
 const bodyOf = (contentType: string, body: string | Uint8Array) =>
   publishBodyOf(typeof body === 'string' ? utf8(body) : body, { headers: { 'content-type': contentType } })
 
-function batchOf(...records: unknown[]): readonly LogRecord[] {
+function batchOf(...records: unknown[]): readonly RecordToPublish[] {
   const body = bodyOf('application/json', JSON.stringify({ records }))
   return body.type === 'batch' ? body.records : []
 }
 
-const readable = ({ key, headers, value }: LogRecord): unknown[] => [
+const readable = ({ key, headers, value }: RecordToPublish): unknown[] => [
   key && textOf(key),
   headers['content-type'],
   textOf(value),

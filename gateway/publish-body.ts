@@ -4,15 +4,17 @@ import { limits } from '#protocol/limits'
 import { utf8 } from '#protocol/text'
 import { jsonOf } from './body.ts'
 import { isContentType, mediaTypeOf, recordsMediaType, unknownMediaType, valueFormOf } from './media-type.ts'
+import type { RecordToPublish } from './broker.ts'
 import { invalid } from './problem.ts'
+import { producerOfJson } from './producer.ts'
 
 /**
  * What the body of a publish says. Checked by hand, not by schema: this is the hot path. One bad record refuses the
  * whole request, so that anything but 2xx means that nothing was accepted.
  */
 export type PublishBody =
-  | { readonly type: 'one'; readonly record: LogRecord }
-  | { readonly type: 'batch'; readonly records: readonly LogRecord[] }
+  | { readonly type: 'one'; readonly record: RecordToPublish }
+  | { readonly type: 'batch'; readonly records: readonly RecordToPublish[] }
 
 /** Key and headers of a record that is the whole body; its Content-Type is the header `content-type`. */
 export interface RecordHead {
@@ -37,7 +39,7 @@ export function publishBodyOf(body: Uint8Array, head: RecordHead): PublishBody {
 const isRecords = (document: unknown): document is { records: unknown[] } =>
   isObject(document) && Array.isArray(document['records']) && Object.keys(document).length === 1
 
-function recordsOf(document: unknown, head: RecordHead): LogRecord[] {
+function recordsOf(document: unknown, head: RecordHead): RecordToPublish[] {
   if (!isRecords(document)) throw invalid('records', 'must be an array, and nothing may stand beside it')
   refuseRecordHead(head)
   const { length } = document.records
@@ -54,17 +56,19 @@ export function refuseRecordHead({ key, headers }: RecordHead): void {
   if (stray !== undefined) throw invalid(`record-header-${stray}`, 'belongs into the records of a batch')
 }
 
-const recordFields = new Set(['key', 'keyBase64', 'headers', 'value', 'valueBase64', 'contentType'])
+const recordFields = new Set(['key', 'keyBase64', 'headers', 'value', 'valueBase64', 'contentType', 'producer'])
 
 /** One record of many; `at` is its place for the complaint. Throws BAD_REQUEST, RECORD_TOO_LARGE. */
-export function recordOf(item: unknown, at: string): LogRecord {
+export function recordOf(item: unknown, at: string): RecordToPublish {
   if (!isObject(item)) throw invalid(at, 'must be an object')
   for (const name of Object.keys(item))
     if (!recordFields.has(name)) throw invalid(`${at}.${name}`, 'is not a field of a record')
   const key = keyOf(item, at)
   const { value, contentType } = valueOf(item, at)
   const headers = headersOf(item['headers'], contentType, `${at}.headers`)
-  return checked({ ...(key !== undefined && { key }), headers, value }, at)
+  const record = checked({ ...(key !== undefined && { key }), headers, value }, at)
+  if (item['producer'] === undefined) return record
+  return { ...record, producer: producerOfJson(item['producer'], `${at}.producer`) }
 }
 
 function keyOf(item: JsonObject, at: string): Uint8Array | undefined {
@@ -114,8 +118,10 @@ function headersOf(given: unknown, contentType: string, at: string): Record<stri
 /** Names are those of HTTP, in lower case, so that a header is the same one however the record came. */
 export const isHeaderName = (name: string): boolean => /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$/.test(name)
 
+type Unnumbered = Omit<LogRecord, 'producer'>
+
 /** Refused here, where its place is known: the broker would refuse the whole batch. */
-function checked(record: LogRecord, at?: string): LogRecord {
+function checked(record: Unnumbered, at?: string): Unnumbered {
   const { key, headers, value } = record
   if (key !== undefined && key.length > limits.recordKeyBytesMax) {
     throw invalid(at === undefined ? 'record-key' : `${at}.key`, `must have at most ${limits.recordKeyBytesMax} bytes`)
@@ -137,7 +143,7 @@ function headerBytesAtMost(headers: LogRecord['headers']): number {
 }
 
 /** Its exact size is that of its encoding: asked only where it might be too large. */
-function checkSize(record: LogRecord, at: string | undefined): void {
+function checkSize(record: Unnumbered, at: string | undefined): void {
   try {
     encodeRecords([record])
   } catch (error) {

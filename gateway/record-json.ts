@@ -28,6 +28,7 @@ function textOf(record: StoredRecord): string {
     ...keyJson(record.key),
     ...(Object.keys(headers).length > 0 && { headers }),
     contentType,
+    ...(record.producer && { producer: record.producer }),
   }
   return `${JSON.stringify(envelope).slice(0, -1)},${valueMember(record.value, contentType)}}`
 }

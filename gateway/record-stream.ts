@@ -24,8 +24,11 @@ export interface StreamNews {
   readonly records: ReadChunk['records']
   /** After all of them. */
   readonly cursor: string
-  /** True once: when the reader first has everything held here. */
-  readonly caughtUp: boolean
+  /**
+   * Told once: when the reader first has everything that is kept. `isolated`, before that maybe: it has all that can be had
+   * here, and nobody who keeps the topic can be reached.
+   */
+  readonly caughtUp?: 'fully' | 'isolated'
 }
 
 export interface Farewell {
@@ -110,14 +113,15 @@ class RecordStream {
 
   async *#records(): AsyncGenerator<string, void> {
     const { reader, draining, format } = this.#deps
-    let caughtUp = false
+    let told: StreamNews['caughtUp']
     while (!this.#ended && !draining()) {
-      const { gaps = [], records, cursor, upToDate } = await reader.next(this.#config.streamRecordsPerRead)
-      const news = { gaps, records, cursor, caughtUp: upToDate && !caughtUp }
-      caughtUp ||= upToDate
+      const { gaps = [], records, cursor, ...chunk } = await reader.next(this.#config.streamRecordsPerRead)
+      const caughtUp = isNews(caughtUpOf(chunk), told) ? caughtUpOf(chunk) : undefined
+      told = caughtUp ?? told
+      const news = { gaps, records, cursor, ...(caughtUp && { caughtUp }) }
       const text = format.told(news) + this.#takeMeshNews()
       if (text !== '') yield text
-      if (caughtUp && !this.#config.follow) return
+      if (told !== undefined && !this.#config.follow) return
       if (text === '') yield* this.#idle()
     }
     yield format.bye({ reason: 'draining', alternatives: this.#deps.alternatives(), retryMs: returnMs() })
@@ -138,3 +142,9 @@ class RecordStream {
     if (!draining() && this.#meshNews === undefined) yield format.idle(reader.cursor)
   }
 }
+
+const caughtUpOf = ({ upToDate, isolated }: Pick<ReadChunk, 'upToDate' | 'isolated'>): StreamNews['caughtUp'] =>
+  upToDate ? (isolated === true ? 'isolated' : 'fully') : undefined
+
+const isNews = (now: StreamNews['caughtUp'], told: StreamNews['caughtUp']): boolean =>
+  now !== undefined && (told === undefined || (told === 'isolated' && now === 'fully'))

@@ -1,14 +1,49 @@
 import type { Context } from 'hono'
 import { z } from 'zod'
 import type { MeshError } from '#protocol/errors'
+import { type AckLevel, parseAckLevel } from '#protocol/ack-level'
 import { limits } from '#protocol/limits'
+import { type AskedConfig, topicConfigDefaults } from '#protocol/topic-config'
 import { jsonOf, type Bodies, type BodyLimit } from './body.ts'
 import { invalid } from './problem.ts'
 
 /** Bodies of administration. Publishes, the hot path, are checked by hand in `publish-body.ts`. */
 
-/** Topics take no configuration yet, so nothing that is asked for may be ignored. */
-export const topicBody = z.strictObject({})
+const atLeastOne = z.int().min(1)
+const replicas = atLeastOne.max(limits.replicasMax)
+/** Whole: a limit that is left out is none. */
+const retention = z.strictObject({
+  ageMs: atLeastOne.exactOptional(),
+  bytes: atLeastOne.exactOptional(),
+  records: atLeastOne.exactOptional(),
+})
+const minAck = z.string().transform((text, context): AckLevel => {
+  const level = parseAckLevel(text)
+  if (level !== undefined) return level
+  context.addIssue('must be local, n:K, majority, all, n:K+majority or n:K+all')
+  return z.NEVER
+})
+
+/** What is left out is not asked for. */
+export const topicBody = z.strictObject({
+  replicas: replicas.exactOptional(),
+  retention: retention.exactOptional(),
+  minAck: minAck.exactOptional(),
+}) satisfies z.ZodType<AskedConfig>
+
+/** null asks for the default. */
+export const topicPatchBody = z.strictObject({
+  replicas: orDefault(replicas, topicConfigDefaults.replicas),
+  retention: orDefault(retention, topicConfigDefaults.retention),
+  minAck: orDefault(minAck, topicConfigDefaults.minAck),
+}) satisfies z.ZodType<AskedConfig>
+
+function orDefault<Schema extends z.ZodType>(schema: Schema, normal: z.output<Schema>) {
+  return schema
+    .nullable()
+    .transform((value) => value ?? normal)
+    .exactOptional()
+}
 
 export const labPartitionBody = z.strictObject({
   drop: z.array(z.string().min(1).max(128)).min(1).max(limits.membersMax),

@@ -272,7 +272,7 @@ class SlowBroker extends FakeBroker {
 test('a stop says bye to streams, lets a publish finish and takes no new connection', async () => {
   const broker = new SlowBroker()
   const { gateway, records } = await start({ drainMs: 10_000 }, broker)
-  await broker.createTopic(orders)
+  await broker.putTopic(orders, {})
   const { until, ended } = await stream(records)
   await until(/caught-up/)
   const published = fetch(records, { method: 'POST', body: 'pears' })

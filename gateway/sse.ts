@@ -12,7 +12,8 @@ export const serverSentEvents: StreamFormat = {
   told({ gaps, records, cursor, caughtUp }) {
     const id = records.length === 0 ? { id: cursor } : {}
     const missing = gaps.map((gap) => eventText({ event: 'gap', ...id, data: gap })).join('')
-    const end = caughtUp ? eventText({ event: 'caught-up', id: cursor, data: { cursor } }) : ''
+    const isolated = caughtUp === 'isolated' && { isolated: true }
+    const end = caughtUp ? eventText({ event: 'caught-up', id: cursor, data: { cursor, ...isolated } }) : ''
     return missing + records.map(recordEvent).join('') + end
   },
   mesh: ({ event, ...data }) => eventText({ event, data }),

@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { MeshError } from '#protocol/errors'
 import type { RouteDeps } from '../deps.ts'
+import { notReady } from '../problem.ts'
 import { json } from './json-answer.ts'
 
 /** For whoever watches the process. A partitioned peer is ready: it goes on publishing (P1). */
@@ -10,7 +11,7 @@ export function healthRoutes({ broker, liveReads }: RouteDeps): Hono {
   routes.get('/readyz', () => {
     const { ready, reason } = broker.ready()
     if (liveReads.draining) throw new MeshError('DRAINING')
-    if (!ready) throw new MeshError(reason === 'draining' ? 'DRAINING' : 'UNAVAILABLE', `This peer is ${reason}.`)
+    if (!ready) throw notReady(reason)
     return json({ status: 'ready' })
   })
   routes.get('/version', () => json({ name: 'grapevine', version: broker.self.version }))

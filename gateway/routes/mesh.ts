@@ -1,8 +1,9 @@
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { MeshError } from '#protocol/errors'
 import type { MemberView } from '#protocol/views'
+import type { MemberDecision } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
-import { queryOf, quoted } from '../parameters.ts'
+import { flagOf, queryOf, quoted } from '../parameters.ts'
 import { json } from './json-answer.ts'
 
 export function meshRoutes({ broker }: RouteDeps): Hono {
@@ -14,16 +15,39 @@ export function meshRoutes({ broker }: RouteDeps): Hono {
     })
   }
   show('/self', () => broker.self)
-  show('/members', () => ({ members: broker.members() }))
+  show('/members', () => ({ members: broker.members(), forgotten: broker.forgotten() }))
   show('/gossip', () => broker.gossip())
   show('/links', () => ({ links: broker.links() }))
+  show('/replication', () => broker.meshReplication())
 
   routes.get('/members/:member', (c) => {
     queryOf(c, [])
     return json(memberOf(broker.members(), c.req.param('member')))
   })
 
+  const decides = (name: MemberDecision['type'], decisionOf: (c: Context) => MemberDecision): void => {
+    routes.post(`/members/:member/${name}`, async (c) => {
+      const decision = decisionOf(c)
+      const member = theOnlyOne([...broker.members(), ...broker.forgotten()], c.req.param('member'))
+      return json(await broker.decide(member.id, decision))
+    })
+  }
+  const plain = (type: 'decommission' | 'admit') => (c: Context) => {
+    queryOf(c, [])
+    return { type }
+  }
+  decides('decommission', plain('decommission'))
+  decides('admit', plain('admit'))
+  decides('forget', (c) => ({ type: 'forget', force: flagOf('force', queryOf(c, ['force']).force) }))
+
   return routes
+}
+
+/** By id or by name: what is decided of one of two with the same name may be meant for the other. */
+function theOnlyOne(members: readonly MemberView[], text: string): MemberView {
+  const named = members.filter(({ name }) => name === text)
+  if (named.length < 2) return memberOf(members, text)
+  throw new MeshError('BAD_REQUEST', `${named.length} peers are called ${quoted(text)}: say which by its id.`)
 }
 
 /** By id or by name; of several with one name, a living one. */

@@ -1,12 +1,13 @@
 import type { Context } from 'hono'
 import { MeshError } from '#protocol/errors'
 import { piecesOf, refuseCompressed } from '../body.ts'
-import type { PublishRequest } from '../broker.ts'
+import type { Broker, PublishRequest } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
-import { type LineFault, LinePublisher, type StoredLines } from '../line-publisher.ts'
+import { type LineFault, LinePublisher, type LinePublisherDeps, type StoredLines } from '../line-publisher.ts'
 import { ndjsonMediaType, outcomeJson } from '../ndjson.ts'
 import { pacedText } from '../paced-text.ts'
 import type { Problems } from '../problem.ts'
+import { refuseTwo } from '../producer.ts'
 import { streamAnswer } from './stream-answer.ts'
 
 /**
@@ -19,7 +20,7 @@ export async function publishLines(
   request: Omit<PublishRequest, 'records'>,
 ): Promise<Response> {
   refuseCompressed(c)
-  const publisher = new LinePublisher({ publish: (records) => broker.publish({ ...request, records }), bodies })
+  const publisher = new LinePublisher({ publish: publishOnward(broker, request), bodies })
   const leave = liveReads.begin(() => publisher.stop(new MeshError('DRAINING')))
   const hurry = bodies.takeTime(c)
   const end = (): void => {
@@ -36,6 +37,17 @@ export async function publishLines(
   }
   const texts = textsOf(first, told, (error) => problems.of(error))
   return streamAnswer(pacedText(texts, end), ndjsonMediaType)
+}
+
+/** One publish after the other; numbers of the whole stream go on from each to the next. */
+function publishOnward(broker: Broker, request: Omit<PublishRequest, 'records'>): LinePublisherDeps['publish'] {
+  let { producer } = request
+  return async (records) => {
+    refuseTwo(producer, records)
+    const result = await broker.publish({ ...request, records, producer })
+    producer = producer && { ...producer, seq: producer.seq + records.length }
+    return result
+  }
 }
 
 type Outcome = StoredLines | LineFault

@@ -1,16 +1,15 @@
 import type { HttpBindings } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
-import { parseAckLevel, type AckLevel } from '#protocol/ack-level'
-import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import { textOf, utf8 } from '#protocol/text'
 import type { BodyLimit } from '../body.ts'
-import type { PublishResult } from '../broker.ts'
+import type { ClientProducer, PublishResult } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { isContentType, mediaTypeOf, recordsMediaType } from '../media-type.ts'
 import { isNdjson } from '../ndjson.ts'
-import { queryOf, quoted, topicOf, waitMsOf } from '../parameters.ts'
+import { ackLevelOf, queryOf, topicOf, waitMsOf } from '../parameters.ts'
 import { invalid } from '../problem.ts'
+import { producerOfTexts, type ProducerTexts, refuseTwo } from '../producer.ts'
 import { isHeaderName, publishBodyOf, refuseRecordHead, type RecordHead } from '../publish-body.ts'
 import { jsonAnswer } from './json-answer.ts'
 import { publishLines } from './publish-lines.ts'
@@ -22,39 +21,45 @@ export function publishRoutes(deps: RouteDeps): Hono {
   routes.post('/v1/topics/:topic/records', async (c) => {
     const topic = topicOf(c)
     const query = queryOf(c, ['ack', 'wait'])
-    const ack = ackOf(query.ack)
+    const ack = ackLevelOf(query.ack ?? 'local')
     const waitMs = waitMsOf(query.wait, limits.waitMsDefault)
-    const head = headOf(c)
+    const { head, producer } = headOf(c)
     if (isNdjson(mediaTypeOf(head.headers['content-type'] ?? ''))) {
       refuseRecordHead(head)
-      return publishLines(c, deps, { topic, ack, waitMs })
+      return publishLines(c, deps, { topic, ack, waitMs, producer })
     }
     const body = publishBodyOf(await bodies.read(c, limitOf(head)), head)
     const records = body.type === 'one' ? [body.record] : body.records
-    const result = await broker.publish({ topic, records, ack, waitMs })
+    refuseTwo(producer, records)
+    const result = await broker.publish({ topic, records, ack, waitMs, producer })
     return body.type === 'one' ? answerOne(result) : answerBatch(result)
   })
 
   return routes
 }
 
-function ackOf(text = 'local'): AckLevel {
-  const ack = parseAckLevel(text)
-  if (ack === undefined) throw new MeshError('ACK_LEVEL_INVALID', `${quoted(text)} is not an ack level.`)
-  return ack
-}
-
 const recordHeaderPrefix = 'record-header-'
 
-function headOf(c: Context): RecordHead {
+/** Fields that say who publishes, and the part of that they say. */
+const producerFields: Readonly<Record<string, keyof ProducerTexts>> = {
+  'idempotency-key': 'idempotencyKey',
+  'producer-id': 'id',
+  'producer-epoch': 'epoch',
+  'producer-seq': 'seq',
+}
+
+function headOf(c: Context): { readonly head: RecordHead; readonly producer: ClientProducer | undefined } {
   let key: Uint8Array | undefined
   const headers = new Map<string, string>()
+  const producer: ProducerTexts = {}
   for (const [name, value] of headerFields(c)) {
     if (name === 'content-type') headers.set(name, contentTypeOf(value))
     else if (name === 'record-key') key = utf8(headerText(value))
     else if (name.startsWith(recordHeaderPrefix)) headers.set(recordHeaderName(name), headerText(value))
+    else if (name in producerFields) producer[producerFields[name] as keyof ProducerTexts] = headerText(value)
   }
-  return { ...(key !== undefined && { key }), headers: Object.fromEntries(headers) }
+  const head = { ...(key !== undefined && { key }), headers: Object.fromEntries(headers) }
+  return { head, producer: producerOfTexts(producer) }
 }
 
 /** Node's own table where there is one: to list a `Headers` costs as much as all the rest of a publish. */
@@ -98,7 +103,7 @@ function answerOne(result: PublishResult): Response {
   return jsonAnswer(JSON.stringify({ id: ids[0], cursor, ack }), statusOf(result), cursor)
 }
 
-/** Every record of a batch has the same fate today; each has its own status, since retries will differ. */
+/** Every record of a batch has the same fate; each has its own status all the same, for records may differ in it one day. */
 function answerBatch(result: PublishResult): Response {
   const { ids, cursor, ack } = result
   const status = statusOf(result)

@@ -2,16 +2,16 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { MeshError } from '#protocol/errors'
-import type { LogRecord } from '#protocol/log/record'
 import { utf8 } from '#protocol/text'
 import type { TopicName } from '#protocol/topic-name'
 import { createGateway } from '../app.ts'
+import type { RecordToPublish } from '../broker.ts'
 import { gatewayDefaults, type GatewayConfig } from '../config.ts'
 import { FakeBroker } from '../fake-broker.ts'
 import { LiveReads } from '../live-reads.ts'
 
 const orders = 'orders' as TopicName
-const text = (value: string): LogRecord => ({ headers: { 'content-type': 'text/plain' }, value: utf8(value) })
+const text = (value: string): RecordToPublish => ({ headers: { 'content-type': 'text/plain' }, value: utf8(value) })
 
 function gateway({ values = [] as string[], config = {} as Partial<GatewayConfig> } = {}) {
   const broker = new FakeBroker()
@@ -57,6 +57,12 @@ test('all that is held here, one record to a line, and the cursor after it', asy
     { event: 'caught-up', cursor: 'after-2' },
   ])
   expect(liveReads.count).toBe(0)
+})
+
+test('a peer that reaches nobody who keeps the topic says so', async () => {
+  const { broker, get } = gateway({ values: ['pears'] })
+  broker.isolated = true
+  expect((await allOf(await get(''))).at(-1)).toEqual({ event: 'caught-up', cursor: 'after-1', isolated: true })
 })
 
 test('the other name of the media type is understood; events go before lines', async () => {

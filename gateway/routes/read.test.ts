@@ -1,6 +1,6 @@
 // Reading a topic: pages, long-polls and server-sent events, all over one reader of the broker.
 import { setImmediate as turn } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import { utf8 } from '#protocol/text'
@@ -82,7 +82,38 @@ test('a page tells what is missing between its records', async () => {
   expect(await pageOf(get(''))).toEqual({ records: ['figs'], cursor: 'after-1', upToDate: true, gaps: [lost] })
 })
 
+describe('a strict reader', () => {
+  const lost = { type: 'lost', feed: 'elm-id.00', from: 3, to: 9 } as const
+  const late = { type: 'late', feed: 'elm-id.00', from: 9, to: 10 } as const
+
+  test('is told of what is lost instead of the records behind it, and where it can go on', async () => {
+    const { broker, get } = gateway({ values: ['figs'] })
+    broker.gaps.push([lost, late])
+    const answer = await get('?from=after-0&strict=true')
+    expect(answer.status).toBe(410)
+    const problem = { code: 'RECORDS_LOST', gaps: [lost], cursor: 'after-0', retryable: false }
+    expect(await answer.json()).toMatchObject(problem)
+    expect(await pageOf(get('?from=after-0'))).toMatchObject({ records: ['figs'] })
+  })
+
+  test('has what comes before that first', async () => {
+    const { broker, get } = gateway({ values: ['figs', 'pears'] })
+    broker.chunkMax = 1
+    broker.gaps.push([], [lost])
+    expect(await pageOf(get('?strict=true'))).toEqual({ records: ['figs'], cursor: 'after-1', upToDate: false })
+    broker.gaps.push([lost])
+    expect((await get('?from=after-1&strict=true')).status).toBe(410)
+  })
+
+  test('is told what is late as ever', async () => {
+    const { broker, get } = gateway({ values: ['figs'] })
+    broker.gaps.push([late])
+    expect(await pageOf(get('?strict=true'))).toMatchObject({ records: ['figs'], gaps: [late] })
+  })
+})
+
 test.each([
+  ['?strict=maybe', 400, 'BAD_REQUEST', 'strict'],
   ['?limit=0', 400, 'BAD_REQUEST', 'limit'],
   ['?limit=1001', 400, 'BAD_REQUEST', 'limit'],
   ['?limit=ten', 400, 'BAD_REQUEST', 'limit'],
@@ -116,6 +147,15 @@ test('a long-poll answers when something was published', async () => {
   await publish('plums')
   expect(await pageOf(answer)).toEqual({ records: ['plums'], cursor: 'after-2', upToDate: true })
   expect(liveReads.count).toBe(0)
+})
+
+test.each(['decommissioned', 'forgotten'] as const)('a peer that is %s serves readers', async (reason) => {
+  const { broker, publish, get } = gateway({ values: ['pears'] })
+  broker.isGoing = reason
+  const answer = get('?from=latest&wait=60s')
+  await waiting(broker)
+  await publish('plums')
+  expect(await pageOf(answer)).toMatchObject({ records: ['plums'] })
 })
 
 test('a long-poll that has records to tell does not wait', async () => {
@@ -244,6 +284,26 @@ test.each([
   expect(told).toMatchObject(expected.map((value) => ({ data: { value } })))
 })
 
+test('a stream says that it is isolated, and once more that it has caught up when it is not any more', async () => {
+  const { broker, get } = gateway({ values: ['pears'] })
+  broker.isolated = true
+  const events = eventsOf(await get('?from=earliest', sse))
+  const caughtUp = { event: 'caught-up', id: 'after-1' }
+  expect((await take(events, 3)).at(-1)).toEqual({ ...caughtUp, data: { cursor: 'after-1', isolated: true } })
+  await waiting(broker)
+  broker.isolated = false
+  broker.stir()
+  expect(await take(events, 1)).toEqual([{ ...caughtUp, data: { cursor: 'after-1' } }])
+  expect(await (await get('?from=earliest')).json()).not.toHaveProperty('isolated')
+})
+
+test('a page of a peer that reaches nobody who keeps the topic says so', async () => {
+  const { broker, get } = gateway({ values: ['pears', 'plums'] })
+  broker.isolated = true
+  expect(await (await get('')).json()).toMatchObject({ upToDate: true, isolated: true })
+  expect(await (await get('?limit=1')).json()).not.toHaveProperty('isolated')
+})
+
 test('a stream from a cursor that is none is refused before it begins', async () => {
   const { get } = gateway({ values: ['pears'] })
   const answer = await get('', { ...sse, 'last-event-id': 'after-lunch' })
@@ -370,4 +430,18 @@ test('HEAD of a stream is answered and leaves nothing open', async () => {
   const { app, liveReads } = gateway({ values: ['pears'] })
   const answer = await app.request('/v1/topics/orders/records', { method: 'HEAD', headers: sse })
   expect([answer.status, liveReads.count]).toEqual([200, 0])
+})
+
+test('a topic that is deleted ends what is read of it, with its name: a page, a poll, a stream', async () => {
+  const { broker, get, app } = gateway({ values: ['pears'] })
+  const poll = get('?from=latest&wait=10s')
+  await waiting(broker)
+  const stream = await get('?from=earliest', { accept: 'text/event-stream' })
+  const told = stream.text()
+  while (broker.waitingReaders < 2) await turn()
+  await broker.deleteTopic(orders)
+  expect((await poll).status).toBe(410)
+  expect(await (await poll).json()).toMatchObject({ code: 'TOPIC_DELETED', retryable: false })
+  expect(await told).toMatch(/event: problem\ndata: \{.*"code":"TOPIC_DELETED"/)
+  expect((await app.request('/v1/topics/orders/records')).status).toBe(404)
 })

@@ -1,14 +1,16 @@
 import { Hono, type Context } from 'hono'
+import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import type { TopicName } from '#protocol/topic-name'
 import type { ReadChunk, Reader, ReadFrom, ReadGap } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { otherGateways } from '../farewell.ts'
 import { ndjsonMediaType, ndjsonRecords } from '../ndjson.ts'
-import { countOf, flagOf, queryOf, topicOf, waitMsOf } from '../parameters.ts'
+import { countOf, flagOf, queryOf, readableTopicOf, waitMsOf } from '../parameters.ts'
 import { recordJson } from '../record-json.ts'
 import { recordStream, type StreamFormat } from '../record-stream.ts'
 import { serverSentEvents } from '../sse.ts'
+import { StrictReader } from '../strict-reader.ts'
 import { jsonAnswer } from './json-answer.ts'
 import { streamAnswer } from './stream-answer.ts'
 
@@ -29,52 +31,64 @@ const wantsNdjson = /(^|[,\s])application\/(x-)?ndjson/i
 
 /** EventSource sends `Last-Event-ID` when it comes back; it knows better than the URL it was made with. */
 async function answerEvents(c: Context, deps: RouteDeps): Promise<Response> {
-  const topic = topicOf(c)
-  const query = queryOf(c, ['from', 'lastEventId'])
+  const topic = readableTopicOf(c)
+  const query = queryOf(c, ['from', 'lastEventId', 'strict'])
+  const strict = flagOf('strict', query.strict)
   const lastEventId = c.req.header('last-event-id') || query.lastEventId
   const from: ReadFrom = lastEventId ? { type: 'cursor', cursor: lastEventId } : fromOf(query.from, 'latest')
-  const stream = await streamOf(deps, { topic, from, follow: true, format: serverSentEvents })
+  const stream = await streamOf(deps, { topic, from, strict, follow: true, format: serverSentEvents })
   return streamAnswer(stream, 'text/event-stream')
 }
 
 /** What is held here and the end; with `follow` all that comes after it, too. */
 async function answerNdjson(c: Context, deps: RouteDeps): Promise<Response> {
-  const topic = topicOf(c)
-  const query = queryOf(c, ['from', 'follow'])
+  const topic = readableTopicOf(c)
+  const query = queryOf(c, ['from', 'follow', 'strict'])
+  const strict = flagOf('strict', query.strict)
   const follow = flagOf('follow', query.follow)
   const from = fromOf(query.from, 'earliest')
-  return streamAnswer(await streamOf(deps, { topic, from, follow, format: ndjsonRecords }), ndjsonMediaType)
+  return streamAnswer(await streamOf(deps, { topic, from, strict, follow, format: ndjsonRecords }), ndjsonMediaType)
 }
 
 interface Streaming {
   readonly topic: TopicName
   readonly from: ReadFrom
+  readonly strict: boolean
   readonly follow: boolean
   readonly format: StreamFormat
 }
 
-async function streamOf(deps: RouteDeps, { topic, from, follow, format }: Streaming) {
+async function streamOf(deps: RouteDeps, { topic, from, strict, follow, format }: Streaming) {
   const { broker, config, liveReads, draining, problems } = deps
-  const reader = await broker.open(topic, from)
+  const reader = await openReader(deps, { topic, from, strict })
   const alternatives = (): string[] => otherGateways(broker)
   const problemOf = problems.of.bind(problems)
   const shared = { liveReads, mesh: broker, draining, alternatives, problemOf }
   return recordStream({ ...shared, reader, format }, { ...config, follow })
 }
 
+async function openReader(
+  { broker }: Pick<RouteDeps, 'broker'>,
+  { topic, from, strict }: Pick<Streaming, 'topic' | 'from' | 'strict'>,
+): Promise<Reader> {
+  const reader = await broker.open(topic, from)
+  return strict ? new StrictReader(reader) : reader
+}
+
 async function answerPage(c: Context, deps: RouteDeps): Promise<Response> {
-  const topic = topicOf(c)
-  const query = queryOf(c, ['from', 'limit', 'wait'])
+  const topic = readableTopicOf(c)
+  const query = queryOf(c, ['from', 'limit', 'wait', 'strict'])
+  const strict = flagOf('strict', query.strict)
   const limit = countOf('limit', query.limit, { normal: 100, max: limits.pageRecordsMax })
   const waitMs = waitMsOf(query.wait, 0)
-  const reader = await deps.broker.open(topic, fromOf(query.from, 'earliest'))
+  const reader = await openReader(deps, { topic, from: fromOf(query.from, 'earliest'), strict })
   let page = await readPage(reader, limit)
   if (!hasNews(page) && waitMs > 0) page = await pollPage(page, { c, deps, reader, limit, waitMs })
   return jsonAnswer(pageJson(page), 200, page.cursor)
 }
 
-function pageJson({ records, cursor, upToDate, gaps }: Page): string {
-  const rest = JSON.stringify({ cursor, upToDate, ...(gaps.length > 0 && { gaps }) })
+function pageJson({ records, cursor, upToDate, isolated, gaps }: Page): string {
+  const rest = JSON.stringify({ cursor, upToDate, ...(isolated && { isolated }), ...(gaps.length > 0 && { gaps }) })
   return `{"records":[${records.join(',')}],${rest.slice(1)}`
 }
 
@@ -89,6 +103,8 @@ interface Page {
   readonly records: readonly string[]
   readonly cursor: string
   readonly upToDate: boolean
+  /** Up to date with what can be had here alone. */
+  readonly isolated: boolean
   readonly gaps: readonly ReadGap[]
 }
 
@@ -97,20 +113,34 @@ async function readPage(reader: Reader, limit: number, earlier?: Page): Promise<
   const records: string[] = []
   let gaps = earlier?.gaps ?? []
   let size = 0
+  let end = reader.cursor
   for (;;) {
-    const chunk = await reader.next(limit - records.length)
+    const chunk = await nextOf(reader, limit - records.length, records.length > 0)
+    // What was read before records that are lost is given first.
+    if (chunk === undefined) return { records, cursor: end, upToDate: false, isolated: false, gaps }
+    end = chunk.cursor
     gaps = gapsAfter(gaps, chunk)
     for (const [index, { record }] of chunk.records.entries()) {
       const json = recordJson(record)
       size += json.length
       const before = chunk.records[index - 1]
       if (before !== undefined && size > limits.pageBytesMax)
-        return { records, cursor: before.cursor, upToDate: false, gaps }
+        return { records, cursor: before.cursor, upToDate: false, isolated: false, gaps }
       records.push(json)
     }
-    const { cursor, upToDate } = chunk
+    const { cursor, upToDate, isolated = false } = chunk
     const full = records.length >= limit || size > limits.pageBytesMax
-    if (full || upToDate || chunk.records.length === 0) return { records, cursor, upToDate, gaps }
+    if (full || upToDate || chunk.records.length === 0) return { records, cursor, upToDate, isolated, gaps }
+  }
+}
+
+/** Undefined: a strict reader has met what is lost, and there is something to give before that. */
+async function nextOf(reader: Reader, limit: number, isBegun: boolean): Promise<ReadChunk | undefined> {
+  try {
+    return await reader.next(limit)
+  } catch (error) {
+    if (isBegun && error instanceof MeshError && error.code === 'RECORDS_LOST') return undefined
+    throw error
   }
 }
 

@@ -1,9 +1,11 @@
 import { Hono, type Context } from 'hono'
 import { MeshError } from '#protocol/errors'
-import type { StoredRecord } from '../broker.ts'
+import { limits } from '#protocol/limits'
+import type { Broker, StoredRecord } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { isContentType, unknownMediaType } from '../media-type.ts'
-import { queryOf, recordIdOf, topicOf } from '../parameters.ts'
+import { ackLevelOf, queryOf, recordIdOf, readableTopicOf, waitMsOf } from '../parameters.ts'
+import { invalid } from '../problem.ts'
 import { recordJson } from '../record-json.ts'
 import { json } from './json-answer.ts'
 
@@ -12,17 +14,27 @@ export function recordRoutes({ broker }: RouteDeps): Hono {
 
   routes.get('/v1/topics/:topic/records/:id', async (c) => {
     queryOf(c, [])
-    const record = (await broker.record(topicOf(c), recordIdOf(c))) ?? notHeld(c)
+    const record = (await broker.record(readableTopicOf(c), recordIdOf(c))) ?? notHeld(c)
     if (wantsBytes(c)) return answerBytes(record)
     return c.body(recordJson(record), 200, { 'content-type': 'application/json', vary: 'accept' })
   })
 
-  routes.get('/v1/topics/:topic/records/:id/replication', (c) => {
-    queryOf(c, [])
-    return json(broker.replication(topicOf(c), recordIdOf(c)) ?? notHeld(c))
+  routes.get('/v1/topics/:topic/records/:id/replication', async (c) => {
+    const { level, wait } = queryOf(c, ['level', 'wait'])
+    if (level !== undefined) return answerCopies(c, broker, level, wait)
+    if (wait !== undefined) throw invalid('wait', 'is for a level to be reached: say which, as in level=majority')
+    return json((await broker.replication(readableTopicOf(c), recordIdOf(c))) ?? notHeld(c))
   })
 
   return routes
+}
+
+/** As a publish is answered (P2), but for the 201: nothing was made. */
+async function answerCopies(c: Context, broker: Broker, level: string, wait: string | undefined): Promise<Response> {
+  const id = recordIdOf(c)
+  const waitMs = waitMsOf(wait, limits.waitMsDefault)
+  const ack = (await broker.awaitCopies(readableTopicOf(c), id, ackLevelOf(level), waitMs)) ?? notHeld(c)
+  return json({ id: c.req.param('id'), ack }, ack.reached ? 200 : 202)
 }
 
 const notHeld = (c: Context): never => {

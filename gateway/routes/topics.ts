@@ -1,10 +1,9 @@
 import { Hono } from 'hono'
 import { MeshError } from '#protocol/errors'
-import { parseTopicPattern, type TopicName, type TopicPattern } from '#protocol/topic-name'
-import type { Broker, TopicSummary } from '../broker.ts'
+import { deletedName, parseTopicPattern, type TopicName, type TopicPattern } from '#protocol/topic-name'
 import type { RouteDeps } from '../deps.ts'
-import { queryOf, quoted, topicOf } from '../parameters.ts'
-import { bodyOf, topicBody } from '../schemas.ts'
+import { ifMatchOf, queryOf, quoted, readableTopicOf, topicOf } from '../parameters.ts'
+import { bodyOf, topicBody, topicPatchBody } from '../schemas.ts'
 import { json } from './json-answer.ts'
 
 export function topicRoutes({ broker, bodies }: RouteDeps): Hono {
@@ -12,27 +11,47 @@ export function topicRoutes({ broker, bodies }: RouteDeps): Hono {
 
   routes.get('/v1/topics', (c) => {
     const { match } = queryOf(c, ['match'])
-    return json({ topics: broker.topics(match === undefined ? undefined : patternOf(match)) })
+    const pattern = match === undefined ? undefined : patternOf(match)
+    return json({ topics: broker.topics(pattern), deleted: broker.deletedTopics(pattern) })
   })
 
   routes.put('/v1/topics/:topic', async (c) => {
     const topic = topicOf(c)
     queryOf(c, [])
-    await bodyOf(c, bodies, topicBody)
-    const { created } = await broker.createTopic(topic)
-    return json(summaryOf(broker, topic), created ? 201 : 200)
+    const { created } = await broker.putTopic(topic, await bodyOf(c, bodies, topicBody))
+    return answer(topic, created ? 201 : 200)
+  })
+
+  routes.patch('/v1/topics/:topic', async (c) => {
+    const topic = topicOf(c)
+    queryOf(c, [])
+    const version = ifMatchOf(c)
+    await broker.patchTopic(topic, await bodyOf(c, bodies, topicPatchBody), version)
+    return answer(topic)
+  })
+
+  routes.delete('/v1/topics/:topic', async (c) => {
+    const topic = topicOf(c)
+    queryOf(c, [])
+    const { generation } = await broker.deleteTopic(topic)
+    return json({ topic, generation, remains: deletedName(topic, generation) })
   })
 
   routes.get('/v1/topics/:topic', (c) => {
     queryOf(c, [])
-    return json(summaryOf(broker, topicOf(c)))
+    return answer(readableTopicOf(c))
   })
 
-  routes.get('/v1/topics/:topic/status', (c) => {
-    const topic = topicOf(c)
+  routes.get('/v1/topics/:topic/status', async (c) => {
+    const topic = readableTopicOf(c)
     queryOf(c, [])
-    return json(broker.topicStatus(topic) ?? fail(topic))
+    return json((await broker.topicStatus(topic)) ?? notFound(topic))
   })
+
+  const answer = async (topic: TopicName, status = 200): Promise<Response> => {
+    const view = (await broker.topic(topic)) ?? notFound(topic)
+    return json(view, status, { etag: `"${view.version}"` })
+  }
 
   return routes
 }
@@ -45,10 +64,6 @@ function patternOf(match: string): TopicPattern {
   return pattern
 }
 
-/** A name is a pattern that matches itself alone. */
-const summaryOf = (broker: Broker, topic: TopicName): TopicSummary =>
-  broker.topics(parseTopicPattern(topic))[0] ?? fail(topic)
-
-const fail = (topic: TopicName): never => {
+const notFound = (topic: TopicName): never => {
   throw new MeshError('TOPIC_NOT_FOUND', `This peer does not know the topic ${topic}.`, { facts: { topic } })
 }

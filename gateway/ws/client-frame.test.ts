@@ -37,6 +37,20 @@ test('each frame is taken apart', () => {
   })
 })
 
+test('a publish may say its producer, or a key', () => {
+  const producer = { type: 'producer', name: 'shop', epoch: 0, seq: 4 }
+  expect(parse({ ...publish, producer: { id: 'shop', seq: 4 } })).toMatchObject({ producer })
+  const key = { type: 'idempotencyKey', name: 'a7', epoch: 0, seq: 0 }
+  expect(parse({ ...publish, idempotencyKey: 'a7' })).toMatchObject({ producer: key })
+  const records = [{ value: 'pears', producer: { id: 'shop', epoch: 1, seq: 4 } }]
+  expect(parse({ ...publish, records })).toMatchObject({ records: [{ producer: { ...producer, epoch: 1 } }] })
+  const both = [
+    { idempotencyKey: 'a7', producer: { id: 'shop', seq: 4 } },
+    { idempotencyKey: 'a7', records },
+  ]
+  for (const wrong of both) expect(parse({ ...publish, ...wrong })).toMatchObject({ type: 'bad', fatal: false })
+})
+
 const long = 'x'.repeat(limits.socketNameLengthMax + 1)
 
 test.each<[object, string, string?]>([

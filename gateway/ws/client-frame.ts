@@ -1,7 +1,6 @@
 import { type AckLevel, parseAckLevel } from '#protocol/ack-level'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
-import type { LogRecord } from '#protocol/log/record'
 import {
   matchesTopic,
   parseTopicName,
@@ -9,9 +8,11 @@ import {
   type TopicName,
   type TopicPattern,
 } from '#protocol/topic-name'
+import type { ClientProducer, RecordToPublish } from '../broker.ts'
 import { parseJson } from '../json-text.ts'
 import { quoted, stray, waitMsOf } from '../parameters.ts'
 import { invalid } from '../problem.ts'
+import { producerOfJson, producerOfKey, refuseTwo } from '../producer.ts'
 import { recordOf } from '../publish-body.ts'
 
 /** What a client said, checked and built afresh. */
@@ -39,7 +40,8 @@ export interface PublishInput {
   readonly type: 'publish'
   readonly ref: string
   readonly topic: TopicName
-  readonly records: readonly LogRecord[]
+  readonly records: readonly RecordToPublish[]
+  readonly producer: ClientProducer | undefined
   readonly ack: AckLevel
   readonly waitMs: number
 }
@@ -91,7 +93,7 @@ function inputOf(frame: JsonObject): ClientInput {
       onlyFields(frame, ['sub'])
       return { type: 'unsubscribe', sub: nameOf(frame, 'sub') }
     case 'publish':
-      onlyFields(frame, ['ref', 'topic', 'records', 'ack', 'wait'])
+      onlyFields(frame, ['ref', 'topic', 'records', 'ack', 'wait', 'producer', 'idempotencyKey'])
       return publishOf(frame)
     case 'auth':
       return { type: 'auth' }
@@ -163,14 +165,26 @@ function publishOf(frame: JsonObject): PublishInput {
   if (!Array.isArray(records) || records.length < 1 || records.length > max) {
     throw invalid('records', `must be an array of 1 to ${max} records`)
   }
+  const toPublish = records.map((item, index) => recordOf(item, `records[${index}]`))
+  const producer = producerOf(frame)
+  refuseTwo(producer, toPublish)
   return {
     type: 'publish',
     ref: nameOf(frame, 'ref'),
     topic,
-    records: records.map((item, index) => recordOf(item, `records[${index}]`)),
+    records: toPublish,
+    producer,
     ack: ackOf(frame['ack']),
     waitMs: waitOf(frame['wait']),
   }
+}
+
+function producerOf({ producer, idempotencyKey }: JsonObject): ClientProducer | undefined {
+  if (producer !== undefined && idempotencyKey !== undefined) {
+    throw invalid('idempotencyKey', 'cannot stand beside producer')
+  }
+  if (idempotencyKey !== undefined) return producerOfKey(idempotencyKey, 'idempotencyKey')
+  return producer === undefined ? undefined : producerOfJson(producer, 'producer')
 }
 
 function ackOf(text: unknown = 'local'): AckLevel {

@@ -200,7 +200,7 @@ class EndlessBroker extends FakeBroker {
 test('a client that does not read stops its reader however much credit it gave, and goes on when it reads', async () => {
   const broker = new EndlessBroker()
   const { url, gateway } = await start({}, broker)
-  await broker.createTopic(orders)
+  await broker.putTopic(orders, {})
   const client = await Client.open(url)
   client.send(subscribe({ credit: 1_000_000 }))
   await client.until('record')

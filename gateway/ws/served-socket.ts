@@ -1,7 +1,6 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { WebSocket } from 'ws'
 import { limits } from '#protocol/limits'
-import type { TopicName } from '#protocol/topic-name'
 import { closeCodes, type SocketLimits } from '#protocol/wire/socket-frames'
 import type { ReadChunk, Reader } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
@@ -57,7 +56,7 @@ export class ServedSocket implements LiveSocket {
       peer: broker.self.name,
       limits: socketLimits,
       recordsPerRead: config.streamRecordsPerRead,
-      topics: () => broker.topics().map(({ topic }) => topic as TopicName),
+      topics: () => broker.readableTopics(),
     })
   }
 

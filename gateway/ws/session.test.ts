@@ -34,10 +34,14 @@ const publish = (ref: string) => ({ type: 'publish', ref, topic: 'orders', recor
 const opened = (reader: number, cursor = `c${reader}`): SessionInput => ({ type: 'opened', reader, cursor })
 const advanced = (reader: number): SessionInput => ({ type: 'advanced', reader })
 
-function read(reader: number, count: number, { upToDate = true, gaps = [] as ReadGap[] } = {}): SessionInput {
+function read(
+  reader: number,
+  count: number,
+  { upToDate = true, isolated = false, gaps = [] as ReadGap[] } = {},
+): SessionInput {
   const record = {} as StoredRecord
   const records = Array.from({ length: count }, (_, i) => ({ record, cursor: `r${i + 1}` }))
-  const chunk: ReadChunk = { records, cursor: `r${count}`, upToDate, gaps }
+  const chunk: ReadChunk = { records, cursor: `r${count}`, upToDate, isolated, gaps }
   return { type: 'read', reader, chunk }
 }
 
@@ -134,6 +138,18 @@ test('caught-up is told once, when every topic of the beginning has been read to
   expect(tell(advanced(1), read(1, 1))).toEqual(['read 1 10', 'records a 1', 'waitForMore 1'])
 })
 
+test('caught-up says that some topic is isolated, and comes once more when none is', () => {
+  const { say, tell } = session({ topics: [orders, bills] })
+  say(subscribe({ topics: ['**'], credit: 50 }))
+  tell(opened(1), opened(2))
+  tell(read(1, 0, { isolated: true }))
+  expect(tell(read(2, 0))).toEqual(['waitForMore 2', 'event {sub:a,event:caught-up,isolated:true}'])
+  expect(tell(advanced(1), read(1, 1, { isolated: true }))).toEqual(['read 1 10', 'records a 1', 'waitForMore 1'])
+  const again = tell(advanced(1), read(1, 0))
+  expect(again).toEqual(['read 1 10', 'waitForMore 1', 'event {sub:a,event:caught-up}'])
+  expect(tell(advanced(1), read(1, 0))).toEqual(['read 1 10', 'waitForMore 1'])
+})
+
 // Credit and turns ------------------------------------------------------------------------------------------------------
 
 test('no more is read than there is credit for, and reading goes on when there is more', () => {
@@ -171,6 +187,36 @@ test('while the socket is behind nothing is read', () => {
 })
 
 // Gaps and the mesh -----------------------------------------------------------------------------------------------------
+
+test('a topic that is deleted is told, and one that has its name by then is read from its beginning', () => {
+  const topics: TopicName[] = [orders, bills]
+  const { say, tell } = session({ topics })
+  say(subscribe({ topics: ['*', 'bills.*'], from: 'latest' }))
+  tell(opened(1), opened(2), read(1, 0), read(2, 0))
+  topics.shift()
+  const deleted = { type: 'readFailed', reader: 1, error: new MeshError('TOPIC_DELETED') } as const
+  expect(tell(advanced(1), deleted)).toEqual(['read 1 5', 'closeReader 1', 'event {sub:a,event:deleted,topic:orders}'])
+  expect(tell({ type: 'topicAppeared', topic: orders })).toEqual(['open 3 orders earliest'])
+  topics.unshift(orders)
+  const again = { ...deleted, reader: 3 }
+  expect(tell(opened(3), again)).toEqual([
+    'read 3 5',
+    'closeReader 3',
+    'event {sub:a,event:deleted,topic:orders}',
+    'open 4 orders earliest',
+  ])
+})
+
+test('a cursor of a topic that was deleted ends nothing: that is told, and the new topic is read from its beginning', () => {
+  const { say, tell } = session({ topics: [orders] })
+  expect(say(subscribe({ from: { orders: 'gv1.old' } }))).toEqual(['open 1 orders cursor gv1.old'])
+  expect(tell({ type: 'openFailed', reader: 1, error: new MeshError('TOPIC_DELETED') })).toEqual([
+    'closeReader 1',
+    'event {sub:a,event:deleted,topic:orders}',
+    'open 2 orders earliest',
+  ])
+  expect(tell(opened(2))).toEqual(['subscribed {sub:a,cursor:{orders:c2}}', 'read 2 5'])
+})
 
 test('gaps come before the records after them; one without records brings the cursor', () => {
   const { say, tell } = session()

@@ -111,7 +111,7 @@ export class Session implements Machine<SessionInput, SessionOrder> {
         return this.#onRead(input.reader, input.chunk)
       case 'readFailed':
         this.#endRead(input.reader)
-        return this.#withReader(input.reader, ({ subscription }) => this.#fail(subscription.sub, input.error))
+        return this.#withReader(input.reader, (open) => this.#onReadFailed(open, input.reader, input.error))
       case 'advanced':
         return this.#withReader(input.reader, ({ subscription }) => subscription.hasMore(input.reader))
       case 'published':
@@ -193,11 +193,23 @@ export class Session implements Machine<SessionInput, SessionOrder> {
   }
 
   #onOpenFailed({ subscription, topic }: OpenReader, reader: ReaderNumber, error: unknown): void {
+    if (isDeleted(error)) return this.#startOver(subscription, topic, reader)
     if (!(error instanceof MeshError && error.code === 'TOPIC_NOT_FOUND')) return this.#fail(subscription.sub, error)
     subscription.notFound(topic, reader)
     this.#readers.delete(reader)
     this.#order({ type: 'closeReader', reader })
     this.#beginIfOpen(subscription)
+  }
+
+  /** The topic is gone, with whatever position there was in it. Another one may have its name by now. */
+  #startOver(subscription: Subscription, topic: TopicName, reader: ReaderNumber): void {
+    subscription.deleted(topic, reader)
+    this.#readers.delete(reader)
+    this.#order({ type: 'closeReader', reader })
+    this.#send({ type: 'event', sub: subscription.sub, event: 'deleted', topic })
+    if (this.#config.topics().includes(topic)) this.#open(subscription, topic)
+    this.#beginIfOpen(subscription)
+    this.#tellIfCaughtUp(subscription)
   }
 
   #beginIfOpen(subscription: Subscription): void {
@@ -254,12 +266,17 @@ export class Session implements Machine<SessionInput, SessionOrder> {
     this.#withReader(reader, (open) => this.#tell(open, reader, chunk))
   }
 
+  #onReadFailed({ subscription, topic }: OpenReader, reader: ReaderNumber, error: unknown): void {
+    if (isDeleted(error)) this.#startOver(subscription, topic, reader)
+    else this.#fail(subscription.sub, error)
+  }
+
   #endRead(reader: ReaderNumber): void {
     if (this.#reading === reader) this.#reading = undefined
   }
 
   #tell({ subscription, topic }: OpenReader, reader: ReaderNumber, chunk: ReadChunk): void {
-    const { records, upToDate, cursor, gaps = [] } = chunk
+    const { records, upToDate, isolated = false, cursor, gaps = [] } = chunk
     const { sub } = subscription
     for (const gap of gaps) {
       const moved = records.length === 0 ? { cursor } : {}
@@ -267,14 +284,17 @@ export class Session implements Machine<SessionInput, SessionOrder> {
     }
     if (records.length > 0) this.#order({ type: 'sendRecords', sub, records })
     subscription.credit -= records.length
-    if (upToDate) subscription.isUpToDate(reader)
+    if (upToDate) subscription.isUpToDate(reader, isolated)
     if (upToDate || records.length === 0) this.#order({ type: 'waitForMore', reader })
     else subscription.hasMore(reader)
     this.#tellIfCaughtUp(subscription)
   }
 
   #tellIfCaughtUp(subscription: Subscription): void {
-    if (subscription.takeCaughtUp()) this.#send({ type: 'event', sub: subscription.sub, event: 'caught-up' })
+    const caughtUp = subscription.takeCaughtUp()
+    if (caughtUp === undefined) return
+    const isolated = caughtUp === 'isolated' && { isolated: true }
+    this.#send({ type: 'event', sub: subscription.sub, event: 'caught-up', ...isolated })
   }
 
   #withReader(reader: ReaderNumber, then: (open: OpenReader) => void): void {
@@ -284,11 +304,11 @@ export class Session implements Machine<SessionInput, SessionOrder> {
 
   // Publishing ----------------------------------------------------------------------------------------------------------
 
-  #onPublish({ ref, topic, records, ack, waitMs }: PublishInput): void {
+  #onPublish({ ref, topic, records, producer, ack, waitMs }: PublishInput): void {
     const refusal = this.#publishRefusal(ref)
     if (refusal !== undefined) return this.#order({ type: 'sendProblem', ref, error: refusal })
     this.#publishes.add(ref)
-    this.#order({ type: 'publish', ref, request: { topic, records, ack, waitMs } })
+    this.#order({ type: 'publish', ref, request: { topic, records, producer, ack, waitMs } })
   }
 
   #publishRefusal(ref: string): MeshError | undefined {
@@ -347,6 +367,8 @@ export class Session implements Machine<SessionInput, SessionOrder> {
     this.#orders.push(order)
   }
 }
+
+const isDeleted = (error: unknown): boolean => error instanceof MeshError && error.code === 'TOPIC_DELETED'
 
 function publishedOf({ ids, cursor, ack }: PublishResult) {
   // 201: the level was reached. 202: durable here, but not on as many peers as asked within `wait` (P2).

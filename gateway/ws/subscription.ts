@@ -22,7 +22,12 @@ export class Subscription {
   readonly #behind = new Set<ReaderNumber>()
   /** Topics with more to read, as far as is known: the one that has waited longest first. */
   readonly #ready = new Set<ReaderNumber>()
-  #phase: 'opening' | 'catchingUp' | 'caughtUp' = 'opening'
+  /** Topics that were deleted while it read them: where it began says nothing of those that have their names now. */
+  readonly #startedOver = new Set<TopicName>()
+  /** Of which all that can be had here has been told, and nobody who keeps them can be reached. */
+  readonly #isolated = new Set<ReaderNumber>()
+  /** `isolated`: so caught up that some of the topics were. */
+  #phase: 'opening' | 'catchingUp' | 'isolated' | 'caughtUp' = 'opening'
 
   constructor({ sub, patterns, from, credit }: SubscribeInput) {
     this.sub = sub
@@ -54,10 +59,12 @@ export class Subscription {
     if (this.#phase !== 'opening') return this.#startOf(topic)
     this.#opening.add(reader)
     this.#behind.add(reader)
-    return this.#from.type === 'latest' ? { type: 'latest' } : this.#startOf(topic)
+    const isLatest = this.#from.type === 'latest' && !this.#startedOver.has(topic)
+    return isLatest ? { type: 'latest' } : this.#startOf(topic)
   }
 
   #startOf(topic: TopicName): ReadFrom {
+    if (this.#startedOver.has(topic)) return { type: 'earliest' }
     const cursor = this.#from.type === 'cursors' ? this.#from.cursors.get(topic) : undefined
     return cursor === undefined ? { type: 'earliest' } : { type: 'cursor', cursor }
   }
@@ -67,11 +74,20 @@ export class Subscription {
     this.#ready.add(reader)
   }
 
+  /** Whatever there was of it, and any position in it, is gone. */
+  deleted(topic: TopicName, reader: ReaderNumber): void {
+    this.notFound(topic, reader)
+    this.#cursors.delete(topic)
+    this.#ready.delete(reader)
+    this.#startedOver.add(topic)
+  }
+
   /** The topic went between being listed and being opened: it will be told again when it is back. */
   notFound(topic: TopicName, reader: ReaderNumber): void {
     this.#topics.delete(topic)
     this.#opening.delete(reader)
     this.#behind.delete(reader)
+    this.#isolated.delete(reader)
   }
 
   /** Where it began, once: when all topics of the beginning are open. */
@@ -95,14 +111,19 @@ export class Subscription {
     this.#ready.add(reader)
   }
 
-  isUpToDate(reader: ReaderNumber): void {
+  isUpToDate(reader: ReaderNumber, isolated: boolean): void {
     this.#behind.delete(reader)
+    if (isolated) this.#isolated.add(reader)
+    else this.#isolated.delete(reader)
   }
 
-  /** True once: when all topics of the beginning have been told to their ends. */
-  takeCaughtUp(): boolean {
-    if (this.#phase !== 'catchingUp' || this.#behind.size > 0) return false
-    this.#phase = 'caughtUp'
-    return true
+  /** Told once: when all topics of the beginning have been told to their ends; `isolated` comes before that, maybe. */
+  takeCaughtUp(): 'isolated' | 'caughtUp' | undefined {
+    const now = this.#isolated.size > 0 ? 'isolated' : 'caughtUp'
+    if (this.#phase === 'catchingUp' ? this.#behind.size > 0 : this.#phase !== 'isolated' || now === 'isolated') {
+      return undefined
+    }
+    this.#phase = now
+    return now
   }
 }

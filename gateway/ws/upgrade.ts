@@ -6,7 +6,7 @@ import { limits } from '#protocol/limits'
 import { socketPath, socketProtocol } from '#protocol/wire/socket-frames'
 import type { Broker } from '../broker.ts'
 import { queryOf } from '../parameters.ts'
-import { invalid, type ReportError } from '../problem.ts'
+import { invalid, isServing, notReady, type ReportError } from '../problem.ts'
 import { ServedSocket, type ServedSocketDeps } from './served-socket.ts'
 import type { Sockets } from './sockets.ts'
 
@@ -17,9 +17,8 @@ type Handshake = Pick<HttpBindings['incoming'], 'method' | 'url' | 'headers'>
  * HTTP with its problem: once upgraded, a connection can only be given a status.
  */
 export function upgradeFault(handshake: Handshake, { broker, sockets }: UpgradeDeps): MeshError | undefined {
-  const { ready, reason } = broker.ready()
-  if (ready) return handshakeFault(handshake) ?? sockets.refusal
-  return new MeshError(reason === 'draining' ? 'DRAINING' : 'UNAVAILABLE', `This peer is ${reason}.`)
+  const readiness = broker.ready()
+  return isServing(readiness) ? (handshakeFault(handshake) ?? sockets.refusal) : notReady(readiness.reason)
 }
 
 export interface UpgradeDeps {
