@@ -47,6 +47,20 @@ test('a publish says how far it got, also when the level was not reached', async
   expect(oak.frames).toMatchObject([{ type: 'publish', topic: 'orders', ack: 'n:2', wait: '300ms' }])
 })
 
+test('copies of a record are waited for, whoever published it', async () => {
+  await using oak = await FakeGateway.start('oak')
+  oak.append('orders', 'pears')
+  const id = oak.topics.get('orders')?.[0]?.id ?? ''
+  await using mesh = await connect({ servers: [oak.url] })
+  expect(await mesh.awaitCopies('orders', id, { ack: 'n:1' })).toMatchObject({ id, level: 'n:1', reached: true })
+  const unreached = await mesh.awaitCopies('orders', id, { ack: 'n:2', wait: 300 })
+  expect(unreached).toMatchObject({ level: 'n:2', reached: false, copies: 1, peers: ['oak'] })
+  expect(oak.requests.at(-1)).toContain('level=n%3A2&wait=300ms')
+  await expect(mesh.awaitCopies('orders', 'nothing', { ack: 'n:1' })).rejects.toMatchObject({
+    code: 'RECORD_NOT_FOUND',
+  })
+})
+
 test('many records go in one frame and keep their order', async () => {
   await using oak = await FakeGateway.start('oak')
   await using mesh = await connect({ servers: [oak.url] })
@@ -134,17 +148,86 @@ test('a server that answers but opens no WebSocket is named as such', async () =
   await expect(mesh.publish('orders', 'pears')).rejects.toMatchObject({ message: expect.stringContaining('a proxy') })
 })
 
-test('a publish whose answer is lost is not repeated anywhere', async () => {
+const published = (gateway: FakeGateway) => gateway.frames.filter((frame) => frame.type === 'publish')
+const numbersOf = (gateway: FakeGateway) =>
+  published(gateway).map(({ producer, records }) => [producer?.epoch, producer?.seq, records.length])
+
+test('publishes are numbered: in each topic one after the other', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using mesh = await connect({ servers: [oak.url] })
+  await mesh.publish('orders', 'pears')
+  await mesh.publishMany('orders', [{ value: 'figs' }, { value: 'plums' }])
+  await mesh.publish('bills', 'three')
+  await mesh.publish('orders', 'grapes')
+  await mesh.publish('orders', 'nuts', { idempotencyKey: 'a7' })
+  expect(numbersOf(oak)).toEqual([
+    [0, 0, 1],
+    [0, 1, 2],
+    [0, 0, 1],
+    [0, 3, 1],
+    [undefined, undefined, 1],
+  ])
+  expect(published(oak).at(-1)).toMatchObject({ idempotencyKey: 'a7' })
+  expect(new Set(published(oak).map(({ producer }) => producer?.id)).size).toBe(2)
+})
+
+test('publishes whose answers are lost are sent again, the same and in order, before what comes later', async () => {
   await using oak = await FakeGateway.start('oak')
   await using elm = await FakeGateway.start('elm')
   await using mesh = await connect({ servers: [oak.url, elm.url] })
+  oak.publishesInFlightMax = 2
   oak.interceptFrame = (_, socket) => {
-    socket.terminate()
+    if (published(oak).length === 2) socket.terminate()
     return true
   }
-  await expect(mesh.publish('orders', 'pears')).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN', retryable: false })
-  expect(elm.frames).toEqual([])
-  expect(await mesh.publish('orders', 'figs')).toMatchObject({ peers: ['elm'] })
+  const publishes = ['pears', 'figs', 'plums'].map((value) => mesh.publish('orders', value))
+  for (const each of publishes) expect(await each).toMatchObject({ peers: ['elm'] })
+  expect(published(elm).slice(0, 2)).toEqual(published(oak))
+  expect(published(elm).flatMap(({ records }) => records)).toMatchObject([
+    { value: 'pears' },
+    { value: 'figs' },
+    { value: 'plums' },
+  ])
+  expect(numbersOf(elm)).toEqual([
+    [0, 0, 1],
+    [0, 1, 1],
+    [1, 0, 1],
+  ])
+})
+
+test('a publish whose answer stays away until its time is over may be stored', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using mesh = await connect({ servers: [oak.url], answerMsMax: 200, backoff })
+  oak.interceptFrame = (_, socket) => {
+    socket.terminate()
+    oak.takesSockets = false
+    return true
+  }
+  const lost = mesh.publish('orders', 'pears', { wait: 0 })
+  await expect(lost).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN', retryable: false })
+})
+
+test('what is refused because one before it was is sent again, in order, in another epoch', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using mesh = await connect({ servers: [oak.url] })
+  const refusals = ['OVERLOADED', 'PRODUCER_GAP', 'PRODUCER_GAP'] as const
+  oak.interceptFrame = (frame, socket) => {
+    const code = refusals[published(oak).length - 1]
+    if (code === undefined || !('ref' in frame)) return false
+    // All of them are in flight by then.
+    if (published(oak).length < refusals.length) return true
+    for (const [index, { ref }] of published(oak).entries()) {
+      socket.send(JSON.stringify({ type: 'error', ref, problem: problemOf(refusals[index] ?? 'INTERNAL') }))
+    }
+    return true
+  }
+  const [pears, figs, plums] = ['pears', 'figs', 'plums'].map((value) => mesh.publish('orders', value))
+  await expect(pears).rejects.toMatchObject({ code: 'OVERLOADED' })
+  expect([await figs, await plums]).toMatchObject([{ peers: ['oak'] }, { peers: ['oak'] }])
+  expect(numbersOf(oak).slice(3)).toEqual([
+    [1, 0, 1],
+    [1, 1, 1],
+  ])
 })
 
 test('a publish without an answer is given up after its wait and some more', async () => {
@@ -168,6 +251,42 @@ test('a publish that a draining peer did not take goes on elsewhere', async () =
   expect(await mesh.publish('orders', 'pears')).toMatchObject({ peers: ['elm'] })
 })
 
+test.each(['DECOMMISSIONED', 'FORGOTTEN'] as const)(
+  'a peer that is %s is left for the next, once it has answered all',
+  async (code) => {
+    await using oak = await FakeGateway.start('oak')
+    await using elm = await FakeGateway.start('elm')
+    await using mesh = await connect({ servers: [oak.url, elm.url] })
+    const held: (() => void)[] = []
+    oak.interceptFrame = (frame, socket) => {
+      const ref = 'ref' in frame ? frame.ref : ''
+      held.push(() => socket.send(JSON.stringify({ type: 'error', ref, problem: problemOf(code) })))
+      return true
+    }
+    const publishes = ['pears', 'figs', 'plums'].map((value) => mesh.publish('orders', value))
+    await expect.poll(() => held.length).toBe(3)
+    held[0]?.()
+    await mesh.self()
+    expect(elm.frames).toEqual([])
+    for (const refuse of held.slice(1)) refuse()
+    expect(await Promise.all(publishes)).toMatchObject([{ peers: ['elm'] }, { peers: ['elm'] }, { peers: ['elm'] }])
+    expect((await mesh.read('orders')).records.map((record) => record.text())).toEqual(['pears', 'figs', 'plums'])
+  },
+)
+
+test('where there is no other peer, one that is forgotten is asked a few times', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using mesh = await connect({ servers: [oak.url] })
+  oak.interceptFrame = (frame, socket) => {
+    socket.send(
+      JSON.stringify({ type: 'error', ref: 'ref' in frame ? frame.ref : '', problem: problemOf('FORGOTTEN') }),
+    )
+    return true
+  }
+  await expect(mesh.publish('orders', 'pears')).rejects.toMatchObject({ code: 'FORGOTTEN' })
+  expect(oak.frames).toHaveLength(4)
+})
+
 test('publishes beyond what the peer takes at a time wait for their turn, and keep their order', async () => {
   await using oak = await FakeGateway.start('oak')
   oak.publishesInFlightMax = 2
@@ -179,12 +298,14 @@ test('publishes beyond what the peer takes at a time wait for their turn, and ke
     return true
   }
   const publishes = ['a', 'b', 'c'].map((value) => mesh.publish('orders', value))
+  const ends = Promise.allSettled(publishes)
   await expect.poll(() => held.length).toBe(2)
   held[0]?.()
   await expect(publishes[0]).rejects.toMatchObject({ code: 'OVERLOADED' })
+  held[1]?.()
   await expect.poll(() => held.length).toBe(3)
-  for (const answer of held.slice(1)) answer()
-  await Promise.allSettled(publishes)
+  held[2]?.()
+  await ends
   expect(oak.frames.flatMap((frame) => ('records' in frame ? frame.records : []))).toMatchObject([
     { value: 'a' },
     { value: 'b' },
@@ -197,6 +318,7 @@ test('what does not fit into a frame is not sent, for that would close the socke
   await using mesh = await connect({ servers: [oak.url] })
   await expect(mesh.publish('orders', 'x'.repeat(100_000))).rejects.toMatchObject({ code: 'BODY_TOO_LARGE' })
   expect(await mesh.publish('orders', 'x'.repeat(90_000))).toMatchObject({ peers: ['oak'] })
+  expect(numbersOf(oak)).toEqual([[0, 0, 1]])
 })
 
 test('a publish ends with its signal, whether sent or not', async () => {
@@ -256,6 +378,30 @@ test('several topics and patterns are one subscription, and topics that appear l
     if (item.type === 'record' && told.push(`${item.record.topic} ${item.record.text()}`) === 2) break
   }
   expect(told).toEqual(['orders pears', 'bills.eu 3 €'])
+})
+
+test('a record that was accepted twice is given once, and costs no credit of its own', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using mesh = await connect({ servers: [oak.url] })
+  const records = mesh.subscribe('orders')[Symbol.asyncIterator]()
+  const first = records.next()
+  await expect.poll(() => oak.frames.length).toBe(1)
+  const [asked] = oak.frames
+  const { sub, credit } = asked?.type === 'subscribe' ? asked : { sub: '', credit: 0 }
+  const give = (id: string, seq: number) => {
+    const place = { id, topic: 'orders', feed: 'oak', offset: 0, time: '', contentType: 'text/plain' }
+    const record = { ...place, value: id, producer: { id: 'shop', epoch: 0, seq } }
+    oak.say({ type: 'record', sub, record, cursor: id })
+  }
+  give('a', 0)
+  expect((await first).value?.text()).toBe('a')
+  const granted = () => oak.frames.reduce((sum, frame) => sum + (frame.type === 'credit' ? frame.n : 0), credit)
+  for (let given = 1; given < 3_000;) {
+    await expect.poll(() => granted() - given).toBeGreaterThan(0)
+    for (; given < granted(); given++) give(`again ${given}`, 0)
+  }
+  give('b', 1)
+  expect((await records.next()).value).toMatchObject({ id: 'b', cursor: 'b' })
 })
 
 test('subscriptions and publishes share one WebSocket', async () => {

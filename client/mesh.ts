@@ -3,15 +3,27 @@ import type {
   GossipView,
   LinkView,
   MemberView,
+  RemainsView,
   ReplicationStatus,
+  ReplicationView,
   SelfView,
   TopicStatus,
   TopicSummary,
+  TopicView,
 } from '#protocol/views'
 import type { CursorMap } from '#protocol/wire/socket-frames'
 import { defaultBackoff, type Backoff } from './backoff.ts'
 import { Connection } from './connection.ts'
-import { publishCall, publishedOf, type Published, type PublishedMany, type PublishOptions } from './publish.ts'
+import {
+  type Ack,
+  durationText,
+  publishCall,
+  publishedOf,
+  type Published,
+  type PublishedMany,
+  type PublishOptions,
+  waitMsOf,
+} from './publish.ts'
 import { Publisher } from './publisher.ts'
 import { type Gap, ReceivedRecord, type OutgoingRecord, type PublishValue, type RecordJson } from './record.ts'
 import { baseUrlOf, Servers, type Fetch, type Request } from './servers.ts'
@@ -60,12 +72,16 @@ export interface SubscribeOptions extends CallOptions {
   readonly from?: string | CursorMap
 }
 
+export type AwaitOptions = CallOptions & Pick<PublishOptions, 'ack' | 'wait'>
+
 export interface PageOptions extends CallOptions {
   /** `earliest` (the default), `latest` or the cursor of a record, page or publish. */
   readonly from?: string
   readonly limit?: number
   /** How long to wait for a first record if there is none, in milliseconds, at most 60 s. */
   readonly waitMs?: number
+  /** Rather reject with RECORDS_LOST, whose facts have `gaps` and `cursor`, than go on behind what is not kept any more. */
+  readonly strict?: boolean
 }
 
 export interface Page {
@@ -73,8 +89,24 @@ export interface Page {
   readonly cursor: string
   /** False: the peer holds more beyond this page. */
   readonly upToDate: boolean
+  /** True: it reaches nobody who keeps the topic, so there may be more. */
+  readonly isolated?: boolean
   /** What is missing between the records, or waits at this peer. */
   readonly gaps: readonly Gap[]
+}
+
+/** Configuration of a topic, as much of it as is asked for. */
+export type TopicAsked = Partial<TopicView['config']>
+
+export interface DeletedTopic {
+  readonly topic: string
+  readonly generation: number
+  readonly remains: string
+}
+
+export interface TopicList {
+  readonly topics: readonly TopicSummary[]
+  readonly deleted: readonly RemainsView[]
 }
 
 interface PageJson extends Omit<Page, 'records' | 'gaps'> {
@@ -113,7 +145,10 @@ export class Mesh implements AsyncDisposable {
     return this.#servers.current
   }
 
-  /** Publishes one record. Not repeated if the answer is lost: that is OUTCOME_UNKNOWN. */
+  /**
+   * Publishes one record. If the answer is lost it is sent again, to this or another server, and stored once all the same; if
+   * none answers in time, that is OUTCOME_UNKNOWN.
+   */
   async publish(
     topic: string,
     value: PublishValue,
@@ -158,6 +193,7 @@ export class Mesh implements AsyncDisposable {
     const query = new URLSearchParams({ from: options.from ?? 'earliest' })
     if (options.limit !== undefined) query.set('limit', String(options.limit))
     if (options.waitMs !== undefined) query.set('wait', `${options.waitMs}ms`)
+    if (options.strict === true) query.set('strict', 'true')
     const path = `${topicPath(topic)}/records?${query.toString()}`
     const page = await this.#get<PageJson>(path, options, options.waitMs)
     return { gaps: [], ...page, records: page.records.map((json) => new ReceivedRecord(json, page.cursor)) }
@@ -169,8 +205,50 @@ export class Mesh implements AsyncDisposable {
   }
 
   async topics(options: CallOptions & { readonly match?: string } = {}): Promise<readonly TopicSummary[]> {
+    return (await this.topicList(options)).topics
+  }
+
+  /** The topics that the peer knows, and what it still has of deleted ones. */
+  topicList(options: CallOptions & { readonly match?: string } = {}): Promise<TopicList> {
     const search = options.match === undefined ? '' : `?match=${encodeURIComponent(options.match)}`
-    return (await this.#get<{ topics: TopicSummary[] }>(`/v1/topics${search}`, options)).topics
+    return this.#get(`/v1/topics${search}`, options)
+  }
+
+  /** A topic with its configuration. */
+  topic(topic: string, options: CallOptions = {}): Promise<TopicView> {
+    return this.#get(topicPath(topic), options)
+  }
+
+  /** Makes a topic, or finds it made as asked; what is left out is not asked for. Throws TOPIC_DIFFERS. */
+  createTopic(topic: string, asked: TopicAsked = {}, options: CallOptions = {}): Promise<TopicView> {
+    const body = { body: JSON.stringify(asked), headers: jsonHeaders }
+    const request = { method: 'PUT', path: topicPath(topic), ...body, repeatable: true } as const
+    return this.#json({ ...request, ...signalOf(options) }) as Promise<TopicView>
+  }
+
+  /**
+   * Changes what is asked and nothing else; null asks for the default. With the `version` that was read it throws
+   * TOPIC_CHANGED if there is another by now.
+   */
+  changeTopic(
+    topic: string,
+    asked: { readonly [Field in keyof TopicAsked]: TopicAsked[Field] | null },
+    options: CallOptions & { readonly version?: string } = {},
+  ): Promise<TopicView> {
+    const { version } = options
+    const headers = { ...jsonHeaders, 'if-match': version === undefined ? '*' : `"${version}"` }
+    const body = { body: JSON.stringify(asked), headers }
+    const request = { method: 'PATCH', path: topicPath(topic), ...body, repeatable: version === undefined } as const
+    return this.#json({ ...request, ...signalOf(options) }) as Promise<TopicView>
+  }
+
+  /**
+   * Deletes a topic. Its name is free at once; what others published to it without knowing is read as `remains` for a
+   * while. Not repeated if the answer is lost: a topic that was made since would be deleted.
+   */
+  deleteTopic(topic: string, options: CallOptions = {}): Promise<DeletedTopic> {
+    const request = { method: 'DELETE', path: topicPath(topic), repeatable: false } as const
+    return this.#json({ ...request, ...signalOf(options) }) as Promise<DeletedTopic>
   }
 
   /** What every replica holds of the topic, as far as the peer that answers knows. */
@@ -183,6 +261,19 @@ export class Mesh implements AsyncDisposable {
     return this.#get(`${topicPath(topic)}/records/${encodeURIComponent(recordId)}/replication`, options)
   }
 
+  /** Waits until the record has the copies that `ack` asks for, `majority` by default, whoever published it. */
+  async awaitCopies(
+    topic: string,
+    recordId: string,
+    options: AwaitOptions = {},
+  ): Promise<Ack & { readonly id: string }> {
+    const { ack = 'majority', wait } = options
+    const query = new URLSearchParams({ level: ack, ...(wait !== undefined && { wait: durationText(wait) }) })
+    const path = `${topicPath(topic)}/records/${encodeURIComponent(recordId)}/replication?${query.toString()}`
+    const answer = await this.#get<{ readonly id: string; readonly ack: Ack }>(path, options, waitMsOf(wait))
+    return { id: answer.id, ...answer.ack }
+  }
+
   /** The peer that answers. */
   self(options: CallOptions = {}): Promise<SelfView> {
     return this.#get('/v1/mesh/self', options)
@@ -192,12 +283,45 @@ export class Mesh implements AsyncDisposable {
     return (await this.#get<{ members: MemberView[] }>('/v1/mesh/members', options)).members
   }
 
+  /** Peers that do not belong any more, and may be admitted again. */
+  async forgotten(options: CallOptions = {}): Promise<readonly MemberView[]> {
+    return (await this.#get<{ forgotten: MemberView[] }>('/v1/mesh/members', options)).forgotten
+  }
+
+  /**
+   * The member, by id or name, is to hand over what it holds, and is forgotten when it has; `replication` of its own gateway
+   * tells what is left. Throws MEMBER_NOT_FOUND, LAST_MEMBER.
+   */
+  decommission(member: string, options: CallOptions = {}): Promise<MemberView> {
+    return this.#decide(member, 'decommission', options)
+  }
+
+  /** The member is gone, with what only it holds. Throws MEMBER_NOT_FOUND, LAST_MEMBER; without `force`, MEMBER_ALIVE. */
+  forget(member: string, { force, ...options }: CallOptions & { readonly force?: boolean } = {}): Promise<MemberView> {
+    return this.#decide(member, force === true ? 'forget?force=true' : 'forget', options)
+  }
+
+  /** The peer belongs again, whatever was decided before: also one that is being decommissioned. Throws MEMBER_NOT_FOUND. */
+  admit(member: string, options: CallOptions = {}): Promise<MemberView> {
+    return this.#decide(member, 'admit', options)
+  }
+
+  #decide(member: string, decision: string, options: CallOptions): Promise<MemberView> {
+    const path = `/v1/mesh/members/${encodeURIComponent(member)}/${decision}`
+    return this.#json({ method: 'POST', path, repeatable: true, ...signalOf(options) }) as Promise<MemberView>
+  }
+
   gossip(options: CallOptions = {}): Promise<GossipView> {
     return this.#get('/v1/mesh/gossip', options)
   }
 
   async links(options: CallOptions = {}): Promise<readonly LinkView[]> {
     return (await this.#get<{ links: LinkView[] }>('/v1/mesh/links', options)).links
+  }
+
+  /** What flows between the peer that answers and others, and what waits for whom. */
+  replication(options: CallOptions = {}): Promise<ReplicationView> {
+    return this.#get('/v1/mesh/replication', options)
   }
 
   /** Ends every call and subscription of this mesh. */
@@ -237,11 +361,10 @@ class Lab {
   /** From now on the peer is deaf and mute to these members (names or peer ids). Throws LAB_DISABLED, MEMBER_NOT_FOUND. */
   async drop(members: readonly string[], options: CallOptions = {}): Promise<void> {
     const body = JSON.stringify({ drop: members })
-    const headers = { 'content-type': 'application/json' }
     await this.#json({
       method: 'PUT',
       path: '/v1/lab/partition',
-      headers,
+      headers: jsonHeaders,
       body,
       repeatable: true,
       ...signalOf(options),
@@ -252,6 +375,8 @@ class Lab {
     await this.#json({ method: 'DELETE', path: '/v1/lab/partition', repeatable: true, ...signalOf(options) })
   }
 }
+
+const jsonHeaders = { 'content-type': 'application/json' }
 
 const topicPath = (topic: string): string => `/v1/topics/${encodeURIComponent(topic)}`
 

@@ -6,6 +6,11 @@ import { outgoingJson, type OutgoingRecord } from './record.ts'
 export interface PublishOptions {
   /** `local` (the default), `n:K`, `majority` or `all`: on how many disks the records are to be before the answer comes. */
   readonly ack?: string
+  /**
+   * A name of this publish by which any peer recognizes it, also if another process sends it again. Without one it has a
+   * number of this mesh object, which is enough for as long as that lives.
+   */
+  readonly idempotencyKey?: string
   /** How long to wait for the level: milliseconds, or text such as `300ms` and `2s`. At most 60 s. */
   readonly wait?: number | string
   readonly signal?: AbortSignal
@@ -18,6 +23,9 @@ export interface Ack {
   readonly reached: boolean
   readonly copies: number
   readonly peers: readonly string[]
+  /** Names of the members that `majority` and `all` count, and the registry in which they were found. */
+  readonly home: readonly string[]
+  readonly registryVersion: string
 }
 
 export interface Published extends Ack {
@@ -35,14 +43,14 @@ export interface PublishedMany extends Ack {
 export function publishCall(
   topic: string,
   records: readonly OutgoingRecord[],
-  { ack, wait }: PublishOptions,
+  { ack, wait, idempotencyKey }: PublishOptions,
 ): Omit<PublishCall, 'signal'> {
-  const text = typeof wait === 'number' ? `${wait}ms` : wait
   const frame = {
     topic,
     records: records.map(outgoingJson),
     ...(ack === undefined ? {} : { ack }),
-    ...(text === undefined ? {} : { wait: text }),
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    ...(wait === undefined ? {} : { wait: durationText(wait) }),
   }
   return { frame, waitMs: waitMsOf(wait) }
 }
@@ -51,8 +59,11 @@ export function publishedOf({ results, cursor, ack }: PublishedFrame): Published
   return { ids: results.map((result) => result.id), cursor, ...(ack as Ack) }
 }
 
+export const durationText = (duration: number | string): string =>
+  typeof duration === 'number' ? `${duration}ms` : duration
+
 /** How long our own deadline must wait with the peer; the peer is the one that judges the text. */
-function waitMsOf(wait: number | string | undefined): number {
+export function waitMsOf(wait: number | string | undefined): number {
   if (wait === undefined) return limits.waitMsDefault
   if (typeof wait === 'number') return wait
   const [, digits, unit] = /^(\d+)(ms|s|m)$/.exec(wait) ?? []

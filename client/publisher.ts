@@ -3,40 +3,54 @@ import type { PublishedFrame, PublishFrame, SocketLimits } from '#protocol/wire/
 import type { Connection, Participant } from './connection.ts'
 import type { Frame, FrameSocket } from './frame-socket.ts'
 import { errorOfProblem } from './problem.ts'
+import { ProducerNumbers } from './producer-numbers.ts'
 
 export interface PublishCall {
-  readonly frame: Omit<PublishFrame, 'type' | 'ref'>
+  readonly frame: Omit<PublishFrame, 'type' | 'ref' | 'producer'>
   /** How long the peer was asked to wait before it answers. */
   readonly waitMs: number
   readonly signal: AbortSignal
 }
 
-interface Waiting {
-  readonly ref: string
-  readonly text: string
-  readonly waitMs: number
+interface Waiting extends Pick<PublishCall, 'frame' | 'waitMs'> {
+  /** Rises: the order in which they are to be read. */
+  readonly order: number
   readonly answer: PromiseWithResolvers<PublishedFrame>
-  /** By peers that drain: nothing of it was taken. */
+  /** Its frame, once it has a number. A retry is the same, to the last character. */
+  text: string | undefined
+  /** It was sent, and the socket broke before the answer came: it may be stored. */
+  isLost: boolean
+  /** By peers that took nothing of it. */
   refusals: number
   deadline?: ReturnType<typeof setTimeout>
 }
 
-/** How often a publish is taken elsewhere when the peer says that it takes nothing new. */
+/** How often a publish is sent again when a peer says that it took nothing of it. */
 const refusalsMax = 3
 
 /**
- * The publishes of a mesh on their way: in order, as many in flight as the peer takes. One that was sent and whose answer
- * is lost is never sent again: OUTCOME_UNKNOWN.
+ * The publishes of a mesh on their way: in order, as many in flight as the peer takes. Each has a number, by which a peer
+ * that has it answers with what is stored. So one whose answer is lost is sent again, first of all, to whatever server comes
+ * next, until its time is over: only then it is OUTCOME_UNKNOWN.
  */
 export class Publisher implements Participant {
   readonly #connection: Connection
   readonly #answerMsMax: number
+  readonly #numbers = new ProducerNumbers()
+  /** In order, those that are lost first. */
   #unsent: Waiting[] = []
+  /** By ref. */
   readonly #inFlight = new Map<string, Waiting>()
   #socket: FrameSocket | undefined
+  /** Its peer takes no more publishes: it is closed once all in flight are answered, and the next server takes its place. */
+  #outgoing: FrameSocket | undefined
+  /** The last one. */
+  #numberedFor: FrameSocket | undefined
   #limits: SocketLimits | undefined
   #leave: (() => void) | undefined
-  #lastRef = 0
+  #lastOrder = 0
+  /** One was refused: those in flight behind it may be, too, and come before what is sent next. */
+  #isHolding = false
 
   constructor(connection: Connection, { answerMsMax }: { readonly answerMsMax: number }) {
     this.#connection = connection
@@ -45,9 +59,9 @@ export class Publisher implements Participant {
 
   async publish({ frame, waitMs, signal }: PublishCall): Promise<PublishedFrame> {
     signal.throwIfAborted()
-    const ref = String(++this.#lastRef)
-    const text = JSON.stringify({ type: 'publish', ref, ...frame })
-    const waiting: Waiting = { ref, text, waitMs, answer: Promise.withResolvers(), refusals: 0 }
+    const order = ++this.#lastOrder
+    const answer = Promise.withResolvers<PublishedFrame>()
+    const waiting: Waiting = { order, frame, waitMs, answer, text: undefined, isLost: false, refusals: 0 }
     const abort = (): void => this.#settle(waiting, () => waiting.answer.reject(signal.reason as Error))
     signal.addEventListener('abort', abort)
     this.#unsent.push(waiting)
@@ -63,6 +77,12 @@ export class Publisher implements Participant {
   opened(socket: FrameSocket, limits: SocketLimits): void {
     this.#socket = socket
     this.#limits = limits
+    if (socket !== this.#numberedFor) {
+      this.#isHolding = false
+      // The peer may not know what was published elsewhere.
+      this.#numbers.beginEpoch()
+      this.#numberedFor = socket
+    }
     this.#sendMore()
   }
 
@@ -78,54 +98,95 @@ export class Publisher implements Participant {
 
   interrupted(error: MeshError, { allFailed }: { readonly allFailed: boolean }): void {
     this.#socket = undefined
-    for (const waiting of this.#inFlight.values()) this.#lose(waiting, error.message)
-    if (allFailed) for (const waiting of this.#unsent) this.#settle(waiting, () => waiting.answer.reject(error))
+    this.#outgoing = undefined
+    const lost = [...this.#inFlight.values()]
+    for (const waiting of lost) {
+      waiting.isLost = true
+      this.#sendLater(waiting)
+    }
+    if (!allFailed) return
+    for (const waiting of this.#unsent) {
+      if (!waiting.isLost) this.#settle(waiting, () => waiting.answer.reject(error))
+    }
   }
 
   failed(error: Error): void {
     for (const waiting of [...this.#inFlight.values(), ...this.#unsent]) {
-      this.#settle(waiting, () => waiting.answer.reject(error))
+      this.#settle(waiting, () => waiting.answer.reject(waiting.isLost ? unknown(error.message) : error))
     }
   }
 
   #sendMore(): void {
+    if (this.#inFlight.size === 0) {
+      this.#isHolding = false
+      this.#outgoing?.close()
+      this.#outgoing = undefined
+    }
     while (this.#socket !== undefined && this.#inFlight.size < (this.#limits?.publishesInFlight ?? 0)) {
-      const waiting = this.#unsent.shift()
+      const waiting = this.#isHolding ? undefined : this.#unsent.shift()
       if (waiting === undefined) return
       this.#send(this.#socket, waiting)
     }
   }
 
   #send(socket: FrameSocket, waiting: Waiting): void {
-    const { ref, text, waitMs, answer } = waiting
+    const { frame, waitMs, answer } = waiting
+    const ref = String(waiting.order)
     const frameBytes = this.#limits?.frameBytes ?? 0
+    const producer = frame.idempotencyKey === undefined && { producer: this.#numbers.next(frame.topic) }
+    const text = waiting.text ?? JSON.stringify({ type: 'publish', ref, ...frame, ...producer })
     if (isLonger(text, frameBytes)) {
       const error = new MeshError('BODY_TOO_LARGE', `As JSON it is larger than the ${frameBytes} bytes of a frame.`)
       return this.#settle(waiting, () => answer.reject(error))
     }
+    if (waiting.text === undefined) this.#numbers.take(frame.topic, frame.records.length)
+    waiting.text = text
     this.#inFlight.set(ref, waiting)
     const ms = this.#answerMsMax + waitMs
-    waiting.deadline = setTimeout(() => this.#lose(waiting, `${socket.server}: no answer within ${ms} ms`), ms)
+    waiting.deadline ??= setTimeout(() => this.#giveUp(waiting, `${socket.server}: no answer within ${ms} ms`), ms)
     socket.sendText(text)
   }
 
-  /** A peer that drains has taken nothing of it. */
+  /** Nothing of it was taken by this peer. */
   #onProblem(waiting: Waiting, error: MeshError): void {
-    if (error.code !== 'DRAINING' || ++waiting.refusals > refusalsMax) {
-      return this.#settle(waiting, () => waiting.answer.reject(error))
+    // Its number will be missing before those behind it.
+    if (error.code !== 'DRAINING') this.#holdBack()
+    const isOnItsWayOut = error.code === 'DECOMMISSIONED' || error.code === 'FORGOTTEN'
+    if (isOnItsWayOut) this.#goElsewhere()
+    const isSentAgain = error.code === 'DRAINING' || isOnItsWayOut || (error.code === 'PRODUCER_GAP' && !waiting.isLost)
+    if (isSentAgain && ++waiting.refusals <= refusalsMax) {
+      // Refused for what is missing before it: it gets another number.
+      if (error.code === 'PRODUCER_GAP') waiting.text = undefined
+      this.#sendLater(waiting)
+      return this.#sendMore()
     }
-    clearTimeout(waiting.deadline)
-    this.#inFlight.delete(waiting.ref)
-    this.#unsent.unshift(waiting)
+    // What is lost may have been stored by the peer that it was sent to first.
+    this.#settle(waiting, () => waiting.answer.reject(waiting.isLost ? unknown(error.message) : error))
   }
 
-  #lose(waiting: Waiting, reason: string): void {
-    this.#settle(waiting, () => waiting.answer.reject(new MeshError('OUTCOME_UNKNOWN', reason)))
+  #goElsewhere(): void {
+    this.#outgoing ??= this.#socket
+    this.#socket = undefined
+  }
+
+  #holdBack(): void {
+    this.#isHolding = true
+    this.#numbers.beginEpoch()
+  }
+
+  #sendLater(waiting: Waiting): void {
+    this.#inFlight.delete(String(waiting.order))
+    this.#unsent.push(waiting)
+    this.#unsent.sort((a, b) => a.order - b.order)
+  }
+
+  #giveUp(waiting: Waiting, reason: string): void {
+    this.#settle(waiting, () => waiting.answer.reject(unknown(reason)))
   }
 
   #settle(waiting: Waiting, answer: () => void): void {
     clearTimeout(waiting.deadline)
-    this.#inFlight.delete(waiting.ref)
+    this.#inFlight.delete(String(waiting.order))
     this.#unsent = this.#unsent.filter((other) => other !== waiting)
     answer()
     this.#sendMore()
@@ -135,6 +196,8 @@ export class Publisher implements Participant {
     this.#socket = undefined
   }
 }
+
+const unknown = (reason: string): MeshError => new MeshError('OUTCOME_UNKNOWN', reason)
 
 /** Its bytes in UTF-8, counted only where they might be too many. */
 const isLonger = (text: string, bytesMax: number): boolean =>

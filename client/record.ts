@@ -14,6 +14,8 @@ export interface RecordJson {
   readonly keyBase64?: string
   readonly headers?: Readonly<Record<string, string>>
   readonly contentType: string
+  /** Who published it, and under which number: by these a record that comes twice is recognized. */
+  readonly producer?: { readonly id: string; readonly epoch: number; readonly seq: number }
   /** JSON content types: the value itself. `text/*`: a string. */
   readonly value?: unknown
   /** Everything else. */
@@ -42,6 +44,8 @@ export class ReceivedRecord {
   readonly key: string | undefined
   readonly headers: Readonly<Record<string, string>>
   readonly contentType: string
+  /** Of two records with the same topic, id, epoch and seq one is a retry of the other. */
+  readonly producer: RecordJson['producer']
   readonly cursor: string
   readonly #json: RecordJson
 
@@ -54,6 +58,7 @@ export class ReceivedRecord {
     this.key = json.key
     this.headers = json.headers ?? {}
     this.contentType = json.contentType
+    this.producer = json.producer
     this.cursor = cursor
     this.#json = json
   }

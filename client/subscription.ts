@@ -5,6 +5,7 @@ import type { Frame, FrameSocket } from './frame-socket.ts'
 import { errorOfProblem } from './problem.ts'
 import { type Gap, ReceivedRecord } from './record.ts'
 import { RecordCredit } from './record-credit.ts'
+import { SeenNumbers } from './seen-numbers.ts'
 
 export type { CursorMap } from '#protocol/wire/socket-frames'
 
@@ -12,11 +13,14 @@ export type { CursorMap } from '#protocol/wire/socket-frames'
 export type StreamItem =
   | { readonly type: 'record'; readonly record: ReceivedRecord }
   /** Everything that this peer held has been told; what follows is live. `cursors`: where each topic is. */
-  | { readonly type: 'caught-up'; readonly cursors: CursorMap }
+  /** `isolated`: of some topic the peer reaches nobody who keeps it; told again without, once that has changed. */
+  | { readonly type: 'caught-up'; readonly cursors: CursorMap; readonly isolated?: boolean }
   | { readonly type: 'gap'; readonly topic: string; readonly gap: Gap }
   /** Names of members that the peer believes to live, of those that it knows. */
   | { readonly type: 'partition'; readonly reachable: readonly string[]; readonly known: readonly string[] }
   | { readonly type: 'healed' }
+  /** The topic was deleted. One that is made under its name again is another one, and is read from its beginning. */
+  | { readonly type: 'deleted'; readonly topic: string }
   /** The stream broke or cannot begin yet. It goes on from its cursors after `retryInMs`, maybe at another server. */
   | { readonly type: 'interrupted'; readonly error: MeshError; readonly retryInMs: number }
 
@@ -56,6 +60,7 @@ class Subscription implements Participant {
   readonly #items: StreamItem[] = []
   #taken = 0
   readonly #credit = new RecordCredit()
+  readonly #seen = new SeenNumbers()
   #hasBegun = false
   #socket: FrameSocket | undefined
   #failure: Error | undefined
@@ -115,7 +120,7 @@ class Subscription implements Participant {
 
   #tell(item: StreamItem): void {
     // News of the connection and the mesh: who comes late wants the last word of each, not the history.
-    if (item.type !== 'record' && item.type !== 'gap') {
+    if (item.type !== 'record' && item.type !== 'gap' && item.type !== 'deleted') {
       const stale = this.#items.findIndex(({ type }, index) => index >= this.#taken && type === item.type)
       if (stale >= 0) this.#items.splice(stale, 1)
     }
@@ -140,7 +145,9 @@ class Subscription implements Participant {
       case 'record': {
         this.#credit.received(length)
         this.#cursors.set(frame.record.topic, frame.cursor)
-        this.#tell({ type: 'record', record: new ReceivedRecord(frame.record, frame.cursor) })
+        // It was accepted twice, and this peer does not hold the copy that was given.
+        if (!this.#seen.add(frame.record)) this.#give(this.#credit.taken())
+        else this.#tell({ type: 'record', record: new ReceivedRecord(frame.record, frame.cursor) })
         break
       }
       case 'subscribed':
@@ -182,7 +189,11 @@ class Subscription implements Participant {
   #onEvent(frame: EventFrame<Gap>): void {
     switch (frame.event) {
       case 'caught-up':
-        return this.#tell({ type: 'caught-up', cursors: Object.fromEntries(this.#cursors) })
+        return this.#tell({
+          type: 'caught-up',
+          cursors: Object.fromEntries(this.#cursors),
+          ...(frame.isolated && { isolated: true }),
+        })
       case 'gap':
         if (frame.cursor !== undefined) this.#cursors.set(frame.topic, frame.cursor)
         return this.#tell({ type: 'gap', topic: frame.topic, gap: frame.gap })
@@ -190,6 +201,9 @@ class Subscription implements Participant {
         return this.#tell({ type: 'partition', reachable: frame.reachable, known: frame.known })
       case 'healed':
         return this.#tell({ type: 'healed' })
+      case 'deleted':
+        this.#cursors.delete(frame.topic)
+        return this.#tell({ type: 'deleted', topic: frame.topic })
     }
   }
 
