@@ -15,7 +15,15 @@ export class Describer {
   }
 
   feed({ topicId, writer, epoch }: FeedId): string {
-    return `${this.#topics.get(topicId) ?? topicId.slice(0, 4)}/${writer}.${epoch.slice(0, 4)}`
+    return `${this.#topic(topicId)}/${writer}.${epoch.slice(0, 4)}`
+  }
+
+  #topic(topicId: TopicId): string {
+    return this.#topics.get(topicId) ?? topicId.slice(0, 4)
+  }
+
+  #topicsText(topics: readonly TopicId[]): string {
+    return topics.map((topicId) => this.#topic(topicId)).join(' ')
   }
 
   control(message: ControlMessage | WireFault): string {
@@ -32,14 +40,37 @@ export class Describer {
         return `pushPull${message.reply ? '?' : ''} ${message.standing}${updatesText(message.members)}`
       case 'digest': {
         const heads = message.feeds.map(({ feed, nextOffset }) => `${this.feed(feed)}→${nextOffset}`)
-        return `digest${message.initial ? ' of all' : ''} ${heads.join(' ')}`
+        const { listing } = message
+        const gone = (message.gone ?? []).map((feed) => ` ${this.feed(feed)} gone`)
+        return `digest${listing === undefined ? '' : ` of ${listing.replaced.length} buckets`} ${heads.join(' ')}${gone.join('')}`
       }
+      case 'summary':
+        return `summary ${message.root}`
+      case 'summaryDiffers':
+        return 'summaryDiffers'
       case 'want':
         return `want ${message.ref} ${this.feed(message.feed)} beyond ${message.position}`
+      case 'follow':
+        return `follow ${message.on ? 'on' : 'off'} ${this.#topicsText(message.topics)}`
+      case 'followed':
+        return `followed ${this.#topicsText(message.topics)}`
+      case 'pushPullMore':
       case 'digestMore':
-        return 'digestMore'
+      case 'followMore':
+        return message.type
+      case 'disk':
+        return message.full ? 'disk full' : 'disk not full'
       case 'wantMissing':
         return `wantMissing ${message.ref}`
+      case 'handoff':
+        return `handoff ${message.ref} of ${this.feed(message.feed)} up to ${message.nextOffset}?`
+      case 'clock':
+        return `clock ${message.wallMs}`
+      case 'handoffConfirmed':
+        return `handoffConfirmed ${message.ref}`
+      case 'flush':
+      case 'flushed':
+        return `${message.type} ${message.ref}`
       case 'credit':
         return `credit ${message.bytes}`
       case 'fault':

@@ -1,9 +1,13 @@
-import type { PeerId } from '#protocol/ids'
+import { feedKeyOf } from '#protocol/log/feed'
+import { shuffled } from '#protocol/random'
+import { topicsTopic } from '#protocol/topic-name'
 import { Dice } from './dice.ts'
+import { Partitions } from './partitions.ts'
 import type { SimNetwork } from './network.ts'
 import type { Scheduler } from './scheduler.ts'
+import { soundBatches } from './sim-disk.ts'
 import type { SimPeer } from './sim-peer.ts'
-import type { Fault, FaultOptions } from './swarm.ts'
+import type { BitFlipFault, CrashFault, Fault, FaultOptions, PartitionFault } from './swarm.ts'
 import type { Trace } from './trace.ts'
 
 export interface FaultDeps {
@@ -18,27 +22,63 @@ export interface FaultDeps {
 /** Whatever goes wrong, until it all ends. Each class has dice of its own. */
 export class Faults {
   readonly #deps: FaultDeps
+  readonly #partitions: Partitions
+  readonly #appendDice: Dice
+  readonly #bootDice: Dice
+  #twins = 0
   #over = false
-  #partitions = 0
-  readonly #cuts = new Set<string>()
 
   constructor(deps: FaultDeps) {
     this.#deps = deps
+    this.#partitions = new Partitions({ ...deps, peers: deps.peers.map(({ id }) => id) })
+    this.#appendDice = new Dice(deps.seed, 'crashes in appends')
+    this.#bootDice = new Dice(deps.seed, 'crashes in boots')
   }
 
   start(): void {
-    const { partitions, crashes, pauses, resets, leaves } = this.#deps.options
-    this.#repeat('partitions', partitions, (dice, fault) => this.#partition(dice, fault))
-    this.#repeat('crashes', crashes, (dice, fault) => this.#crash(dice, fault))
-    this.#repeat('pauses', pauses, (dice, { forMsMax }) => this.#upPeer(dice)?.pause(dice.between(50, forMsMax)))
-    this.#repeat('resets', resets, (dice) => {
-      const host = this.#upPeer(dice)?.host
-      if (host !== undefined) this.#deps.network.resetOne(host, dice)
+    const { options, network, peers } = this.#deps
+    this.#repeat('partitions', options.partitions, (dice, fault) => this.#partition(dice, fault))
+    this.#repeat('crashes', options.crashes, (dice, fault) => this.#crash(dice, fault))
+    this.#repeat('pauses', options.pauses, (dice, { forMsMax }) =>
+      this.#upPeer(dice)?.pause(dice.magnitude(50, forMsMax)),
+    )
+    this.#repeat('clogs', options.clogs, (dice, { forMsMax }) => {
+      network.clog(dice.pick(peers).id, dice.magnitude(10, clogMsMax), dice.between(100, forMsMax))
     })
-    this.#repeat('leaves', leaves, (dice, fault) => {
+    this.#repeat('resets', options.resets, (dice) => {
+      const host = this.#upPeer(dice)?.host
+      if (host !== undefined) network.resetOne(host, dice)
+    })
+    this.#repeat('leaves', options.leaves, (dice, { forMsMax }) => {
       const peer = this.#upPeer(dice)
       peer?.leave()
-      if (peer !== undefined) this.#bootAfter(peer, 300 + dice.between(0, fault.forMsMax))
+      if (peer !== undefined) this.#bootAfter(peer, 300 + dice.between(0, forMsMax))
+    })
+    this.#repeat('slow disks', options.slowDisks, (dice, { forMsMax, factor }) => {
+      dice.pick(peers).slowDisk(factor, dice.magnitude(100, forMsMax))
+    })
+    this.#repeat('fsync errors', options.fsyncErrors, (dice) => {
+      dice.pick(peers).disk.failsNext = true
+    })
+    this.#repeat('bit flips', options.bitFlips, (dice, fault) => this.#flipBits(dice, fault))
+    this.#repeat('full disks', options.fullDisks, (dice, { forMsMax, roomBytesMax }) => {
+      const peer = dice.pick(peers)
+      if (peer.disk.capacity !== undefined) return
+      peer.fillDisk(dice.whole(0, roomBytesMax))
+      this.#deps.scheduler.after(dice.magnitude(2_000, forMsMax), () => {
+        peer.disk.capacity = undefined
+      })
+    })
+    this.#repeat('backups', options.backups, (dice, fault) => this.#restoreBackup(dice, fault))
+    this.#repeat('clones', options.clones, (dice, { forMsMax }) => {
+      const peer = dice.pick(peers)
+      if (peer.boots === 0 || peer.twin !== undefined) return
+      const concern = `${this.#deps.seed} twin ${++this.#twins}`
+      peer.startTwin({ random: new Dice(0, concern), storeDice: new Dice(1, concern) })
+      this.#deps.scheduler.after(dice.between(500, forMsMax), () => peer.endTwin())
+    })
+    this.#repeat('clock jumps', options.clocks?.jumps, (dice, { byMs }) => {
+      dice.pick(peers).setClock(dice.pick([-byMs, byMs]))
     })
   }
 
@@ -46,11 +86,37 @@ export class Faults {
   healAll(): void {
     this.#over = true
     this.#deps.trace.line('*', 'heal', 'no more faults')
-    for (const cut of this.#cuts) this.#heal(cut)
-    for (const peer of this.#deps.peers) void peer.boot()
+    this.#partitions.healAll()
+    for (const peer of this.#deps.peers) {
+      peer.disk.failsNext = false
+      peer.disk.slow = undefined
+      peer.disk.capacity = undefined
+      peer.goOn()
+      peer.endTwin()
+      void peer.boot()
+    }
   }
 
-  #repeat<F extends Fault>(concern: string, fault: F | undefined, strike: (dice: Dice, fault: F) => void): void {
+  /** The peer hands something to its disk: that may be the moment. */
+  appending(peer: SimPeer): void {
+    const { crashes } = this.#deps.options
+    if (this.#over || crashes === undefined || !this.#appendDice.chance(crashes.inAppend)) return
+    this.#deps.scheduler.after(this.#appendDice.magnitude(0.01, 30), () => {
+      peer.crash('powerCut')
+      this.#bootAfter(peer, this.#appendDice.magnitude(50, crashes.forMsMax))
+    })
+  }
+
+  /** Its process has ended by itself, and is started again. */
+  died(peer: SimPeer): void {
+    this.#bootAfter(peer, 500)
+  }
+
+  #repeat<F extends Pick<Fault, 'everyMs'>>(
+    concern: string,
+    fault: F | undefined,
+    strike: (dice: Dice, fault: F) => void,
+  ): void {
     if (fault === undefined) return
     const dice = new Dice(this.#deps.seed, concern)
     const next = (): void => {
@@ -61,28 +127,16 @@ export class Faults {
     this.#deps.scheduler.after(dice.exponential(fault.everyMs), next)
   }
 
-  #partition(dice: Dice, { forMsMax, oneWay }: NonNullable<FaultOptions['partitions']>): void {
-    const peers = this.#deps.peers.map(({ id }) => id)
-    const lonely = dice.chance(0.3) ? dice.pick(peers) : undefined
-    const side = new Set(peers.filter((peer) => (lonely === undefined ? dice.chance(0.5) : peer === lonely)))
-    const directions = dice.chance(oneWay) ? [dice.pick(['out', 'in'])] : ['out', 'in']
-    const cut = `partition ${++this.#partitions}`
-    this.#cuts.add(cut)
-    for (const [from, to] of this.#pairs()) {
-      const direction = side.has(from) && !side.has(to) ? 'out' : !side.has(from) && side.has(to) ? 'in' : undefined
-      if (direction !== undefined && directions.includes(direction)) this.#deps.network.path(from, to).cut(cut)
+  /** On each side somebody may join who was never there, so that each side has a registry of its own. */
+  #partition(dice: Dice, fault: PartitionFault): void {
+    const sides = this.#partitions.strike(dice, fault)
+    for (const side of sides) {
+      const joiner = this.#deps.peers.find(({ id, boots }) => boots === 0 && side.has(id))
+      if (joiner !== undefined && dice.chance(0.5)) this.#bootAfter(joiner, dice.between(0, fault.forMsMax / 2))
     }
-    this.#deps.trace.line('*', 'cut', `${cut}: ${[...side].join(' ')} from the others, ${directions.join(' and ')}`)
-    this.#deps.scheduler.after(dice.between(200, forMsMax), () => this.#heal(cut))
   }
 
-  #heal(cut: string): void {
-    if (!this.#cuts.delete(cut)) return
-    this.#deps.trace.line('*', 'heal', cut)
-    for (const [from, to] of this.#pairs()) this.#deps.network.path(from, to).heal(cut)
-  }
-
-  #crash(dice: Dice, { forMsMax, powerCuts, losses }: NonNullable<FaultOptions['crashes']>): void {
+  #crash(dice: Dice, { forMsMax, powerCuts, losses }: CrashFault): void {
     const victim = this.#upPeer(dice)
     // Once in a while the whole data center goes dark: what was acked everywhere was acked on disks.
     const isBlackout = dice.chance(0.05)
@@ -98,17 +152,60 @@ export class Faults {
     }
   }
 
+  /** In one batch, at some of the disks that have it whole, or at all. What the mesh knows of its topics it never loses. */
+  #flipBits(dice: Dice, { everywhere }: BitFlipFault): void {
+    const { peers, trace, scheduler } = this.#deps
+    const stored = [...dice.pick(peers).disk.feeds.values()]
+    if (stored.length === 0) return
+    const { feed, batches, opening } = dice.pick(stored)
+    const { head } = dice.pick(batches)
+    const key = feedKeyOf(feed)
+    const isEverywhere = dice.chance(everywhere) && opening.topic !== topicsTopic
+    const holders = shuffled(dice, peers).filter(({ disk }) => {
+      const held = disk.feeds.get(key)
+      return held !== undefined && soundBatches(held).some((batch) => batch.head.nextOffset === head.nextOffset)
+    })
+    const count = isEverywhere ? holders.length : dice.whole(0, Math.max(0, holders.length - 1))
+    for (const { machine, disk } of holders.slice(0, count)) {
+      if (!disk.flipBit(key, head.nextOffset, dice.next(), scheduler.nowMs)) continue
+      trace.line(machine, 'bit flip', `${feed.writer}.${feed.epoch.slice(0, 4)} in the batch before ${head.nextOffset}`)
+    }
+  }
+
+  #restoreBackup(dice: Dice, { forMsMax }: Fault): void {
+    const peer = dice.pick(this.#deps.peers)
+    const backup = peer.disk.backup()
+    this.#deps.scheduler.after(dice.magnitude(100, forMsMax), () => {
+      if (this.#over || peer.boots === 0) return
+      peer.crash('exit')
+      peer.restore(backup)
+      this.#bootAfter(peer, dice.magnitude(50, 5_000))
+    })
+  }
+
   #bootAfter(peer: SimPeer, afterMs: number): void {
-    this.#deps.scheduler.after(afterMs, () => void peer.boot())
+    this.#deps.scheduler.after(afterMs, () => {
+      if (!peer.isDown) return
+      void peer.boot()
+      this.#mayCrashInBoot(peer)
+    })
+  }
+
+  /** While it reads its disk, or writes to it for the first time. */
+  #mayCrashInBoot(peer: SimPeer): void {
+    const { inBoot } = this.#deps.options.crashes ?? { inBoot: 0 }
+    if (this.#over || !this.#bootDice.chance(inBoot)) return
+    this.#deps.scheduler.after(this.#bootDice.magnitude(0.01, 10), () => {
+      peer.crash('powerCut')
+      this.#bootAfter(peer, this.#bootDice.magnitude(10, 1_000))
+    })
   }
 
   #upPeer(dice: Dice): SimPeer | undefined {
     const peer = dice.pick(this.#deps.peers)
     return peer.driver === undefined ? undefined : peer
   }
-
-  #pairs(): readonly (readonly [PeerId, PeerId])[] {
-    const ids = this.#deps.peers.map(({ id }) => id)
-    return ids.flatMap((from) => ids.filter((to) => to !== from).map((to) => [from, to] as const))
-  }
 }
+
+/** How much longer a packet takes at most while the buffers on its way are full. */
+const clogMsMax = 5_000

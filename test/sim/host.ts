@@ -7,18 +7,24 @@ import type { SimNetwork } from './network.ts'
 /** The network of one process: its side of every link, and the port through which it sees them. */
 export class Host implements Transport {
   readonly peer: PeerId
+  /** A machine is called as the peer that runs on it; the clone of one has a name of its own. */
+  readonly machine: PeerId
   readonly address: string
   readonly life: Life
   readonly #network: SimNetwork
   readonly #links = new Map<LinkId, { readonly link: Link; readonly end: End }>()
-  /** Addresses. Each dial ends once, in a link or in a failure. */
+  /** Addresses of seeds, and members. Each dial ends once, in a link or in a failure. */
   readonly #dialing = new Set<string>()
   #listener: TransportListener | undefined
   #lastLinkId = 0
 
-  constructor(network: SimNetwork, self: { readonly peer: PeerId; readonly address: string; readonly life: Life }) {
+  constructor(
+    network: SimNetwork,
+    self: { readonly peer: PeerId; readonly machine: PeerId; readonly address: string; readonly life: Life },
+  ) {
     this.#network = network
     this.peer = self.peer
+    this.machine = self.machine
     this.address = self.address
     this.life = self.life
   }
@@ -34,9 +40,9 @@ export class Host implements Transport {
   }
 
   dial(target: DialTarget): void {
-    if (this.#dialing.has(addressIn(target))) return
+    if (this.#dialing.has(keyOf(target))) return
     if (target.type === 'member' && this.linkWith(target.peer)?.state === 'up') return
-    this.#dialing.add(addressIn(target))
+    this.#dialing.add(keyOf(target))
     this.#network.dial(this, target)
   }
 
@@ -76,6 +82,15 @@ export class Host implements Transport {
     return undefined
   }
 
+  /** Who is at the other end of the link with that peer. */
+  partnerOf(peer: PeerId): Host | undefined {
+    for (const { link, end } of this.#links.values()) {
+      const { host } = link.otherEnd(end)
+      if (host.peer === peer) return host
+    }
+    return undefined
+  }
+
   dropLinksWith(peer: PeerId, reason: string): void {
     for (const { link, end } of this.#links.values()) {
       if (link.otherEnd(end).host.peer === peer) link.lose(end, reason)
@@ -88,7 +103,8 @@ export class Host implements Transport {
 
   linkUp(link: Link, end: End): void {
     this.add(link)
-    this.#dialing.delete(link.otherEnd(end).host.address)
+    const other = link.otherEnd(end).host
+    for (const key of [other.address, other.peer]) this.#dialing.delete(key)
     this.life.do(() => this.listener.linkUp(end.id, link.otherEnd(end).host.peer))
   }
 
@@ -104,13 +120,15 @@ export class Host implements Transport {
 
   dialFailed(target: DialTarget, reason: string, there?: PeerId): void {
     this.life.do(() => {
-      if (!this.#dialing.delete(addressIn(target))) return
-      this.#network.tap?.dialFailed(this.peer, addressIn(target), reason)
+      if (!this.#dialing.delete(keyOf(target))) return
+      this.#network.tap?.dialFailed(this.machine, addressesIn(target)[0] ?? '', reason)
       this.listener.dialFailed(target, reason, there)
     })
   }
 }
 
-/** A simulated peer has one address. */
-export const addressIn = (target: DialTarget): string =>
-  target.type === 'seed' ? target.address : (target.addresses[0] ?? '')
+const keyOf = (target: DialTarget): string => (target.type === 'seed' ? target.address : target.peer)
+
+/** A machine has one address; a peer with a clone has two. */
+export const addressesIn = (target: DialTarget): readonly string[] =>
+  target.type === 'seed' ? [target.address] : target.addresses

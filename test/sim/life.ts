@@ -7,6 +7,8 @@ import type { Scheduler } from './scheduler.ts'
 export class Life {
   readonly #scheduler: Scheduler
   #state: 'running' | 'paused' | 'over' = 'running'
+  #resuming = false
+  #pauses = 0
   #waiting: (() => void)[] = []
 
   constructor(scheduler: Scheduler) {
@@ -26,7 +28,15 @@ export class Life {
   pause(forMs: number): void {
     if (this.#state !== 'running') return
     this.#state = 'paused'
-    this.#scheduler.after(forMs, () => this.#resume())
+    const pause = ++this.#pauses
+    this.#scheduler.after(forMs, () => {
+      if (pause === this.#pauses) this.goOn()
+    })
+  }
+
+  /** Also before its time. What came meanwhile is taken in turn. */
+  goOn(): void {
+    if (this.#state === 'paused' && !this.#resuming) this.#resume()
   }
 
   end(): void {
@@ -38,6 +48,7 @@ export class Life {
   #resume(): void {
     if (this.#state !== 'paused') return
     const task = this.#waiting.shift()
+    this.#resuming = task !== undefined
     if (task === undefined) {
       this.#state = 'running'
       return

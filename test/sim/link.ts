@@ -17,6 +17,7 @@ export interface End {
 
 /** What goes over the wire, for those who watch. */
 export interface WireTap {
+  controlSent(from: End, to: PeerId, frame: Uint8Array): void
   dataSent(from: End, frame: Uint8Array): void
   controlHeard(at: End, from: PeerId, frame: Uint8Array, sentAtMs: number): void
   dataHeard(at: End, from: PeerId, frame: Uint8Array): void
@@ -76,6 +77,7 @@ export class Link {
   sendControl(from: End, frame: Uint8Array): void {
     if (from.state !== 'up') return
     const sentAtMs = this.#deps.scheduler.nowMs
+    this.#deps.tap?.controlSent(from, this.otherEnd(from).host.peer, frame)
     this.#send(from, from.control, frame.slice(), (to, bytes) => {
       this.#deps.tap?.controlHeard(to, from.host.peer, bytes, sentAtMs)
       to.host.listener.controlFrame(to.id, bytes)

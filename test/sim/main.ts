@@ -1,16 +1,22 @@
 import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
+import { runTasks } from './jobs.ts'
 import { planted } from './planted/index.ts'
 import { simulate } from './simulation.ts'
-import { harsh, optionsOfSeed } from './swarm.ts'
+import { corpus, optionsOf } from './worlds.ts'
 import type { SimResult } from './simulation.ts'
-import type { SimOptions } from './swarm.ts'
+import type { Task, TaskResult } from './tasks.ts'
+import type { World, WorldKind } from './worlds.ts'
 
 const usage = `Runs simulated meshes and checks what they promised.
 
   npm run sim -- --seed 123 [--trace]     one seed; --trace prints what happens, line by line
-  npm run sim -- --seeds 200 [--from 1]   many seeds; with --harsh everything goes wrong all the time
+  npm run sim -- --seeds 200 [--from 1]   many seeds, and before them the corpus: worlds that once went wrong
   npm run sim -- --planted NAME|all       which seed and which checker catch the peers that are wrong on purpose
+
+  --harsh        everything goes wrong all the time
+  --tailored     each planted bug in worlds in which it shows soon
+  --jobs 2       processes that run worlds at the same time
 `
 
 const { values } = parseArgs({
@@ -20,12 +26,17 @@ const { values } = parseArgs({
     from: { type: 'string', default: '1' },
     planted: { type: 'string' },
     harsh: { type: 'boolean', default: false },
+    tailored: { type: 'boolean', default: false },
+    jobs: { type: 'string', default: '1' },
     trace: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 })
 
-const worldOf = (seed: number): SimOptions => (values.harsh ? harsh(optionsOfSeed(seed)) : optionsOfSeed(seed))
+const kind: WorldKind = values.harsh ? 'harsh' : 'swarm'
+const jobs = Number(values.jobs)
+/** A planted bug that gets through so many worlds is not caught. */
+const huntSeedsMax = values.tailored ? 40 : 2_000
 
 const talk = (text: string): void => void process.stderr.write(text)
 
@@ -37,63 +48,75 @@ function commit(): string {
   }
 }
 
-function report(result: SimResult): void {
-  for (const line of result.traceTail) console.log(line)
-  console.log(`seed ${result.seed}, commit ${commit()}: ${result.anomalies.length} anomalies`)
-  for (const { checker, detail } of result.anomalies) console.log(`  ${checker}: ${detail}`)
-  console.log(`replay: npm run sim -- --seed ${result.seed}${values.harsh ? ' --harsh' : ''} --trace`)
+function report({ seed, kind }: World, { traceTail, anomalies }: SimResult): void {
+  for (const line of traceTail) console.log(line)
+  console.log(`seed ${seed}, commit ${commit()}: ${anomalies.length} anomalies`)
+  for (const { checker, detail } of anomalies) console.log(`  ${checker}: ${detail}`)
+  console.log(`replay: npm run sim -- --seed ${seed}${kind === 'harsh' ? ' --harsh' : ''} --trace`)
 }
 
-async function runSeeds(first: number, count: number): Promise<number> {
+async function runOne(seed: number): Promise<boolean> {
+  const print = values.trace ? { print: (line: string) => console.log(line) } : {}
+  const result = await simulate(optionsOf({ seed, kind }), print)
+  summarize({ seed, kind }, result)
+  if (result.anomalies.length > 0) report({ seed, kind }, result)
+  return result.anomalies.length === 0
+}
+
+function summarize({ seed }: World, { records, events, healedAfterMs, traceHash }: SimResult): void {
+  const healed = `healed after ${healedAfterMs} ms`
+  talk(`seed ${seed}: ${records} records, ${events} events, ${healed}, trace ${traceHash.slice(0, 12)}\n`)
+}
+
+async function runMany(first: number, count: number): Promise<boolean> {
+  const seeds = Array.from({ length: count }, (_, index): World => ({ seed: first + index, kind }))
+  const tasks = [...corpus, ...seeds].map(({ seed, kind }): Task => ({ type: 'run', seed, kind }))
   let failed = 0
   let events = 0
   const startedMs = performance.now()
-  for (let seed = first; seed < first + count; seed++) {
-    const print = values.trace ? (line: string) => console.log(line) : undefined
-    const result = await simulate(worldOf(seed), print === undefined ? {} : { print })
-    events += result.events
-    talk(
-      `seed ${seed}: ${result.records} records, ${result.events} events, healed after ${result.healedAfterMs} ms, trace ${result.traceHash.slice(0, 12)}\n`,
-    )
-    if (result.anomalies.length === 0) continue
+  const done = (ended: TaskResult): void => {
+    if (ended.type !== 'run') return
+    summarize(ended.world, ended.result)
+    events += ended.result.events
+    if (ended.result.anomalies.length === 0) return
     failed++
-    report(result)
+    report(ended.world, ended.result)
   }
-  const seconds = (performance.now() - startedMs) / 1_000
-  talk(`${count} seeds, ${failed} with anomalies; ${events} events in ${seconds.toFixed(1)} s\n`)
-  return failed
-}
-
-/** Until a checker says something, with a seed after the other. */
-async function hunt(name: string, seedsMax: number): Promise<boolean> {
-  const sabotage = planted[name]
-  if (sabotage === undefined)
-    throw new Error(`no planted bug is called ${name}; there are ${Object.keys(planted).join(', ')}`)
-  for (let seed = 1; seed <= seedsMax; seed++) {
-    const { anomalies } = await simulate(worldOf(seed), { sabotage })
-    const [first] = anomalies
-    if (first === undefined) continue
-    const [what] = first.detail.split('\n', 1)
-    console.log(`${name.padEnd(26)} seed ${String(seed).padStart(3)}  ${first.checker.padEnd(12)} ${what}`)
-    return true
-  }
-  console.log(`${name.padEnd(26)} NOT CAUGHT within ${seedsMax} seeds`)
-  return false
+  await runTasks(tasks, { jobs, done })
+  const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1)
+  talk(
+    `${count} seeds from ${first} and ${corpus.length} of the corpus, commit ${commit()}: ${failed} with anomalies; ${events} events in ${seconds} s\n`,
+  )
+  return failed === 0
 }
 
 async function huntAll(which: string): Promise<boolean> {
-  let caught = true
-  for (const name of which === 'all' ? Object.keys(planted) : [which]) caught = (await hunt(name, 500)) && caught
-  return caught
+  const bugs = which === 'all' ? Object.keys(planted) : [which]
+  const huntKind = values.tailored ? 'tailored' : kind
+  const tasks = bugs.map((bug): Task => ({ type: 'hunt', bug, kind: huntKind, seedsMax: huntSeedsMax }))
+  let missed = 0
+  const done = (ended: TaskResult): void => {
+    if (ended.type !== 'hunt') return
+    const { bug, caught, seconds } = ended
+    const isCaught = caught !== undefined && (!values.tailored || caught.checker === planted[bug]?.checker)
+    if (!isCaught) missed++
+    const what = caught?.detail.split('\n', 1)[0]
+    const where = caught && `seed ${String(caught.seed).padStart(4)}  ${caught.checker.padEnd(12)} ${what}`
+    const verdict = isCaught ? '' : `NOT CAUGHT by ${planted[bug]?.checker} within ${huntSeedsMax} seeds  `
+    console.log(`${bug.padEnd(30)} ${seconds.toFixed(1).padStart(6)} s  ${verdict}${where ?? ''}`)
+  }
+  await runTasks(tasks, { jobs, done })
+  talk(`${bugs.length} planted bugs, ${missed} not caught\n`)
+  return missed === 0
 }
 
-if (values.planted !== undefined) {
-  process.exitCode = (await huntAll(values.planted)) ? 0 : 1
-} else if (values.help || (values.seed === undefined && values.seeds === undefined)) {
-  talk(usage)
-  process.exitCode = values.help ? 0 : 2
-} else {
-  const first = Number(values.seed ?? values.from)
-  const count = values.seed === undefined ? Number(values.seeds) : 1
-  process.exitCode = (await runSeeds(first, count)) > 0 ? 1 : 0
+function start(): Promise<boolean> | undefined {
+  if (values.help) return undefined
+  if (values.planted !== undefined) return huntAll(values.planted)
+  if (values.seed !== undefined) return runOne(Number(values.seed))
+  return values.seeds === undefined ? undefined : runMany(Number(values.from), Number(values.seeds))
 }
+
+const kept = await start()
+if (kept === undefined) talk(usage)
+process.exitCode = kept === undefined ? (values.help ? 0 : 2) : kept ? 0 : 1

@@ -32,6 +32,7 @@ function world(seed = 1) {
       bytesPerMs: 100_000,
       slowPaths: 0,
       dialFaults: 0,
+      dialRepeats: 0,
       dialTimeoutMs: 3_000,
       tcpTimeoutMs: 15_000,
     },

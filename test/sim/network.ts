@@ -1,4 +1,4 @@
-import { addressIn, Host } from './host.ts'
+import { addressesIn, Host } from './host.ts'
 import { Link } from './link.ts'
 import { Path } from './pipe.ts'
 import type { DialTarget } from '#node/driver-ports'
@@ -17,6 +17,8 @@ export interface NetworkOptions {
   readonly slowPaths: number
   /** Share of dials that break during the handshake. */
   readonly dialFaults: number
+  /** Share of dials that get through a second time later, as one does that its dialer has given up on. */
+  readonly dialRepeats: number
   readonly dialTimeoutMs: number
   /** How long a connection bears silence to what it sent. */
   readonly tcpTimeoutMs: number
@@ -25,7 +27,8 @@ export interface NetworkOptions {
 /** All machines and the paths between them. A peer keeps its address; a `Host` is one run of its process. */
 export class SimNetwork {
   readonly #scheduler: Scheduler
-  readonly #peers: readonly PeerId[]
+  /** Clones among them, once there are some. */
+  readonly #machines: Set<PeerId>
   readonly #dice: Dice
   readonly #options: NetworkOptions
   readonly #running = new Map<string, Host>()
@@ -42,22 +45,23 @@ export class SimNetwork {
     const { scheduler, tap } = deps
     this.#scheduler = scheduler
     this.tap = tap
-    this.#peers = peers
+    this.#machines = new Set(peers)
     this.#dice = dice
     this.#options = options
     this.#linkDeps = {
       scheduler,
       tap,
-      pathOf: (from, to) => this.path(from.peer, to.peer),
+      pathOf: (from, to) => this.path(from.machine, to.machine),
       tcpTimeoutMs: options.tcpTimeoutMs,
       openTimeoutMs: options.dialTimeoutMs,
     }
   }
 
   /** A process of that peer: it can dial, and be dialed once it listens. */
-  attach(peer: PeerId, life: Life): Host {
-    for (const path of this.#pathsOf(peer)) path.heal(withoutPower(peer))
-    return new Host(this, { peer, address: addressOf(peer), life })
+  attach(peer: PeerId, life: Life, machine = peer): Host {
+    this.#machines.add(machine)
+    for (const path of this.#pathsOf(machine)) path.heal(withoutPower(machine))
+    return new Host(this, { peer, machine, address: addressOf(machine), life })
   }
 
   listening(host: Host): void {
@@ -71,7 +75,7 @@ export class SimNetwork {
       if (how === 'powerCut') link.vanish(end)
       else link.close(end, 'process ended')
     }
-    if (how === 'powerCut') for (const path of this.#pathsOf(host.peer)) path.cut(withoutPower(host.peer))
+    if (how === 'powerCut') for (const path of this.#pathsOf(host.machine)) path.cut(withoutPower(host.machine))
   }
 
   /** The path from one peer to another; the way back is another path. */
@@ -85,6 +89,10 @@ export class SimNetwork {
     return path
   }
 
+  clog(peer: PeerId, extraMs: number, forMs: number): void {
+    for (const path of this.#pathsOf(peer)) path.clog(extraMs, forMs)
+  }
+
   /** Breaks one connection of the process, as a middlebox does. */
   resetOne(host: Host, dice: Dice): void {
     const links = host.links()
@@ -95,13 +103,13 @@ export class SimNetwork {
 
   /** As `node/network`: ends in a new link or in `dialFailed`, once; the host forgets the second end. */
   dial(host: Host, target: DialTarget): void {
-    const address = addressIn(target)
-    const peer = peerAt(address)
+    const address = this.#addressFor(target)
+    const machine = machineAt(address)
     const fail = (reason: string, afterMs = 0, there?: PeerId): void =>
       this.#scheduler.after(afterMs, () => host.dialFailed(target, reason, there))
-    if (peer === host.peer) return fail('that is ourselves', 0, peer)
-    const there = this.path(host.peer, peer)
-    const back = this.path(peer, host.peer)
+    if (machine === host.machine) return fail('that is ourselves', 0, host.peer)
+    const there = this.path(host.machine, machine)
+    const back = this.path(machine, host.machine)
     const lastLinkId = host.lastLinkId
     // TCP and TLS: two round trips.
     this.#scheduler.after(2 * (there.delayMs() + back.delayMs()), () => {
@@ -110,12 +118,29 @@ export class SimNetwork {
       if (there.isCut || back.isCut) return fail('timed out', this.#options.dialTimeoutMs)
       if (other === undefined) return fail('connection refused')
       if (this.#dice.chance(this.#options.dialFaults)) return fail('connection reset')
-      const known = host.linkWith(peer)
-      if (known?.state === 'up' && known.id <= lastLinkId) fail('there is a link already', 0, peer)
+      if (other.peer === host.peer) return fail('that is ourselves', 0, host.peer)
+      const known = host.linkWith(other.peer)
+      if (known?.state === 'up' && known.id <= lastLinkId) fail('there is a link already', 0, other.peer)
       else fail('no streams were opened', this.#options.dialTimeoutMs)
-      if (host.peer < peer) this.#connected(host, other)
-      else this.#connected(other, host)
+      this.#meet(host, other)
+      if (this.#dice.chance(this.#options.dialRepeats)) {
+        this.#scheduler.after(this.#dice.magnitude(1, dialRepeatMsMax), () => this.#meet(host, other))
+      }
     })
+  }
+
+  /** Of several the one where somebody is, as dialing them all would find. */
+  #addressFor(target: DialTarget): string {
+    const addresses = addressesIn(target)
+    const running = addresses.filter((address) => this.#running.has(address))
+    return running.length > 1 ? this.#dice.pick(running) : (running[0] ?? addresses[0] ?? '')
+  }
+
+  #meet(host: Host, other: Host): void {
+    const isCut = this.path(host.machine, other.machine).isCut || this.path(other.machine, host.machine).isCut
+    if (isCut || host.life.over || other.life.over) return
+    if (host.peer < other.peer) this.#connected(host, other)
+    else this.#connected(other, host)
   }
 
   soon(run: () => void): void {
@@ -131,9 +156,10 @@ export class SimNetwork {
       const known = opener.linkWith(acceptor.peer)
       if (known === undefined) return this.#open(opener, acceptor)
       const roundTripMs =
-        this.path(opener.peer, acceptor.peer).delayMs() + this.path(acceptor.peer, opener.peer).delayMs()
+        this.path(opener.machine, acceptor.machine).delayMs() + this.path(acceptor.machine, opener.machine).delayMs()
       this.#scheduler.after(roundTripMs, () => {
-        if (known.state !== 'up' || acceptor.linkWith(opener.peer) !== undefined || acceptor.life.over) return
+        const isKnown = opener.partnerOf(acceptor.peer)?.linkWith(opener.peer) !== undefined
+        if (known.state !== 'up' || isKnown || acceptor.life.over) return
         opener.dropLinksWith(acceptor.peer, 'no answer over it')
         opener.life.do(() => this.#open(opener, acceptor))
       })
@@ -154,14 +180,16 @@ export class SimNetwork {
     })
   }
 
-  #pathsOf(peer: PeerId): readonly Path[] {
-    return this.#peers
-      .filter((other) => other !== peer)
-      .flatMap((other) => [this.path(peer, other), this.path(other, peer)])
+  #pathsOf(machine: PeerId): readonly Path[] {
+    return [...this.#machines]
+      .filter((other) => other !== machine)
+      .flatMap((other) => [this.path(machine, other), this.path(other, machine)])
   }
 }
+
+const dialRepeatMsMax = 60_000
 
 const withoutPower = (peer: PeerId): string => `${peer} has no power`
 
 export const addressOf = (peer: PeerId): string => `${peer}:7400`
-const peerAt = (address: string): PeerId => address.slice(0, address.indexOf(':')) as PeerId
+const machineAt = (address: string): PeerId => address.slice(0, address.indexOf(':')) as PeerId

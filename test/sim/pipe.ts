@@ -13,6 +13,7 @@ export class Path {
   readonly bytesPerMs: number
   readonly #stalled = new Set<() => void>()
   readonly #cuts = new Set<string>()
+  #clog: { readonly untilMs: Millis; readonly extraMs: Millis } | undefined
 
   constructor(scheduler: Scheduler, dice: Dice, speed: { readonly latencyMs: number; readonly bytesPerMs: number }) {
     this.#scheduler = scheduler
@@ -27,7 +28,13 @@ export class Path {
 
   /** One-way delay of one packet: mostly near the path's own, sometimes twice as long. */
   delayMs(): Millis {
-    return this.#latencyMs * (1 + this.#dice.next() ** 4)
+    const extraMs = this.#clog !== undefined && this.#scheduler.nowMs < this.#clog.untilMs ? this.#clog.extraMs : 0
+    return this.#latencyMs * (1 + this.#dice.next() ** 4) + extraMs
+  }
+
+  /** Full buffers on the way: everything takes longer for a while. */
+  clog(extraMs: Millis, forMs: Millis): void {
+    this.#clog = { untilMs: this.#scheduler.nowMs + forMs, extraMs }
   }
 
   cut(reason: string): void {

@@ -1,15 +1,25 @@
+import { MeshError } from '#protocol/errors'
 import { nodeDigests } from '#node/node-digests'
 import { openReader } from '#node/reader'
 import type { PeerDriver } from '#node/driver'
-import type { Reader, StoredRecord } from '#gateway/broker'
+import type { ReadGap, Reader, StoredRecord } from '#gateway/broker'
 import { valueName } from './checkers/anomaly.ts'
-import { placeText } from './history.ts'
-import type { FeedKey } from '#protocol/log/feed'
+import { holdsSome } from './checkers/cursors.ts'
+import { placeOf, placeText } from './history.ts'
+import { type FeedKey, feedKeyOf } from '#protocol/log/feed'
+import { type OffsetRanges, without } from '#protocol/log/offset-ranges'
+import type { FeedView } from '#node/read-source'
+import type { Written } from './checkers/written.ts'
+import { RepeatWatch } from './repeat-watch.ts'
+import type { TopicId } from '#protocol/ids'
 import type { TopicName } from '#protocol/topic-name'
 import type { Dice } from './dice.ts'
-import type { Place, Reading } from './history.ts'
+import type { Reading } from './history.ts'
+import { statusAt } from './operators.ts'
 import type { Scheduler } from './scheduler.ts'
+import type { SimDisk } from './sim-disk.ts'
 import type { SimPeer } from './sim-peer.ts'
+import type { Stay } from './repeat-watch.ts'
 import type { Trace } from './trace.ts'
 
 export interface SimReaderDeps {
@@ -18,10 +28,13 @@ export interface SimReaderDeps {
   readonly peers: readonly SimPeer[]
   readonly trace: Trace
   readonly moveEveryMs: number
+  readonly written: Written
+  /** Told once at each peer. */
+  readonly onCaughtUp: (reading: Reading, at: SimPeer) => void
 }
 
 /** A reader that finds nothing so often in one moment of virtual time is spinning. */
-const emptyReadsMax = 100
+const emptyReadsMax = 1_000
 
 /** A client that reads one topic for ever, and goes to another peer with its cursor when it likes or has to. */
 export class SimReader {
@@ -34,9 +47,13 @@ export class SimReader {
   #connection = 0
   #hangUp = new AbortController()
   #emptyReads = { atMs: 0, count: 0 }
+  readonly #repeats: RepeatWatch
 
-  constructor(reading: Reading, deps: SimReaderDeps) {
+  /** From a cursor, or else from where the reading says. */
+  constructor(reading: Reading, deps: SimReaderDeps, cursor?: string) {
     this.reading = reading
+    this.#repeats = new RepeatWatch(reading)
+    this.#cursor = cursor
     this.#deps = deps
   }
 
@@ -47,7 +64,8 @@ export class SimReader {
 
   /** A dead peer shows by its silence: the client looks for another. */
   #check(): void {
-    if (this.#driver === undefined || this.#at?.driver !== this.#driver) this.#connect()
+    const isGone = this.#at !== undefined && isForgotten(this.#at)
+    if (this.#driver === undefined || this.#at?.driver !== this.#driver || isGone) this.#connect()
     this.#deps.scheduler.after(100, () => this.#check())
   }
 
@@ -60,7 +78,8 @@ export class SimReader {
     this.#hangUp.abort()
     this.#hangUp = new AbortController()
     const connection = ++this.#connection
-    this.#at = this.#deps.dice.pick(this.#deps.peers)
+    const peers = this.#deps.peers.filter((peer) => !isForgotten(peer))
+    this.#at = this.#deps.dice.pick(peers.length === 0 ? this.#deps.peers : peers)
     const { driver } = this.#at
     this.#driver = driver
     if (driver === undefined) return
@@ -70,41 +89,79 @@ export class SimReader {
 
   #open(driver: PeerDriver): void {
     const topic = this.reading.topic as TopicName
+    const at = this.#at
+    const wallMs = this.#at?.wallClock.nowMs() ?? 0
     const reader = openReader({
-      source: this.#at?.source ?? driver,
+      source: this.#at?.source ?? driver.source,
       topic,
-      topicId: driver.peer.topicIdOf(topic),
-      from: this.#cursor === undefined ? { type: this.reading.from } : { type: 'cursor', cursor: this.#cursor },
+      topicId: this.#topicIdAt(driver),
+      from: this.#cursor === undefined ? { type: startOf(this.reading) } : { type: 'cursor', cursor: this.#cursor },
       digests: nodeDigests,
-      wallMs: this.#at?.wallMs() ?? 0,
+      wallMs,
     })
-    if (this.#cursor === undefined) this.reading.sinceMs = this.#deps.scheduler.nowMs
+    if (this.#cursor === undefined) {
+      const goneBefore = this.#deps.written.gone()
+      Object.assign(this.reading, { sinceMs: this.#deps.scheduler.nowMs, sinceWallMs: wallMs, goneBefore })
+    }
+    this.#repeats.began(reader.cursor, { disks: this.#disks, topicId: this.#topicIdAt(driver) })
     // A reader of the latest keeps where it began, also when nothing has come before it moves.
     this.#cursor = reader.cursor
-    void this.#follow(reader, this.#connection, this.#hangUp.signal)
+    this.#follow(this.#at?.readerOf(reader) ?? reader, this.#connection, this.#hangUp.signal).catch(
+      (error: unknown) => {
+        // The last word of a process that stops, or whose disk has failed, is no fault; what one says that has ended nobody hears.
+        const isLastWord = error instanceof MeshError && ['DRAINING', 'STORAGE_FAILED'].includes(error.code)
+        if (at?.driver === driver && !isLastWord) throw error
+      },
+    )
+  }
+
+  get #disks(): readonly SimDisk[] {
+    return this.#deps.peers.flatMap(({ disk }) => (disk.twin === undefined ? [disk] : [disk, disk.twin]))
+  }
+
+  #topicIdAt({ peer }: PeerDriver): TopicId {
+    return peer.topicIdOf(this.reading.topic as TopicName)
   }
 
   async #follow(reader: Reader, connection: number, signal: AbortSignal): Promise<void> {
+    const [at, driver] = [this.#at, this.#driver]
+    if (at === undefined || driver === undefined) return
+    const topicId = this.#topicIdAt(driver)
+    let isCaughtUp = false
     for (;;) {
+      const held = heldAt(driver, topicId)
+      const known = new Set(headsOf(driver.source.feeds(topicId)).keys())
       const chunk = await reader.next(this.#deps.dice.whole(1, 20))
       if (connection !== this.#connection) return
-      for (const { record, cursor } of chunk.records) this.#take(record, cursor)
-      this.reading.gaps.push(...(chunk.gaps ?? []).map((gap) => ({ ...gap, at: this.#at?.id ?? '' })))
+      const inReach = headsOf(driver.source.feeds(topicId))
+      const stay = { at, topicId, known, held, inReach, disks: this.#disks, written: this.#deps.written }
+      for (const gap of chunk.gaps ?? []) this.#takeGap(gap, stay)
+      for (const { record, cursor } of chunk.records) this.#take(record, cursor, stay)
+      this.#repeats.goingOn(chunk.cursor, stay)
       if (chunk.records.length === 0) this.#countEmptyRead()
       this.#cursor = chunk.cursor
-      if (chunk.upToDate) await reader.more(signal)
+      if (chunk.upToDate && chunk.isolated !== true && !isCaughtUp) {
+        isCaughtUp = true
+        this.#deps.onCaughtUp(this.reading, this.#at as SimPeer)
+      }
+      if (chunk.upToDate || chunk.records.length === 0) await reader.more(signal)
       if (connection !== this.#connection) return
     }
   }
 
-  #take(record: StoredRecord, cursor: string): void {
-    const [writer, epoch] = record.feed.split('.')
-    const topicId = this.#at?.driver?.peer.topicIdOf(this.reading.topic as TopicName)
-    const place: Place = { feed: `${topicId}/${writer}/${epoch}` as FeedKey, offset: record.offset }
-    const at = this.#at?.id ?? ('nobody' as never)
+  #take(record: StoredRecord, cursor: string, stay: Stay): void {
+    const place = placeOf(stay.topicId, record.id)
+    const at = stay.at.id
+    this.#repeats.taking(place, stay)
     this.reading.records.push({ place, value: valueName(record.value), at })
     this.#cursor = cursor
     this.#deps.trace.line(at, 'read', `${this.reading.name} ${placeText(place)}`)
+  }
+
+  #takeGap(gap: ReadGap, { at, disks, written }: Stay): void {
+    const wasHeld = disks.some((disk) => holdsSome(disk, this.reading.topic, gap, written))
+    this.reading.gaps.push({ ...gap, at: at.id, wasHeld })
+    this.#deps.trace.line(at.id, 'gap', `${this.reading.name} ${gap.type} ${gap.feed} [${gap.from}, ${gap.to})`)
   }
 
   #countEmptyRead(): void {
@@ -113,3 +170,19 @@ export class SimReader {
     if (this.#emptyReads.count > emptyReadsMax) throw new Error(`reader ${this.reading.name} spins at ${this.#at?.id}`)
   }
 }
+
+const headsOf = (feeds: readonly FeedView[]): ReadonlyMap<FeedKey, number> =>
+  new Map(feeds.map(({ feed, head }) => [feedKeyOf(feed), head.nextOffset]))
+
+/** What it has let go of may be on a slow disk for a while longer. */
+const heldAt = ({ peer }: PeerDriver, topicId: TopicId): ReadonlyMap<FeedKey, OffsetRanges> =>
+  new Map(
+    peer.replication.local.ofTopic(topicId).map(({ key, keptFrom, durable, holes }) => {
+      return [key, without([{ from: keptFrom, to: durable?.nextOffset ?? keptFrom }], holes)]
+    }),
+  )
+
+/** It is not ready, so that who balances clients keeps them away; or switched off. */
+const isForgotten = (peer: SimPeer): boolean => peer.isRetired || statusAt(peer, peer.id) === 'forgotten'
+
+const startOf = ({ from }: Reading): 'earliest' | 'latest' => (from === 'latest' ? 'latest' : 'earliest')

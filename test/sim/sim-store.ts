@@ -1,11 +1,14 @@
+import type { Space } from '#node/disk-space'
+import { nodeDigests } from '#node/node-digests'
 import { assert } from '#protocol/assert'
 import { feedKeyOf } from '#protocol/log/feed'
 import type { FeedId } from '#protocol/log/feed'
-import type { BatchToStore, FeedStore, MetaChange, StoredFeed } from '#storage/feed-store'
+import type { BatchToStore, FeedRead, FeedStore, StoreChange, StoredFeed } from '#storage/feed-store'
+import { readMemory } from '#storage/memory-reading'
 import type { Dice } from './dice.ts'
 import type { Life } from './life.ts'
 import type { Scheduler } from './scheduler.ts'
-import type { DiskFeed, SimDisk } from './sim-disk.ts'
+import type { SimDisk } from './sim-disk.ts'
 
 export interface StoreOptions {
   readonly fsyncMsMin: number
@@ -14,7 +17,7 @@ export interface StoreOptions {
 
 interface Append {
   readonly batches: readonly BatchToStore[]
-  readonly meta: readonly MetaChange[]
+  readonly changes: readonly StoreChange[]
 }
 
 /**
@@ -27,7 +30,7 @@ export class SimStore implements FeedStore {
   readonly #life: Life
   readonly #dice: Dice
   readonly #options: StoreOptions
-  readonly #hlcMsOf: (batch: Uint8Array) => number
+  readonly #onAppend: (batches: readonly BatchToStore[], changes: readonly StoreChange[]) => void
   #underWay: Append | undefined
 
   constructor(deps: {
@@ -36,54 +39,48 @@ export class SimStore implements FeedStore {
     readonly life: Life
     readonly dice: Dice
     readonly options: StoreOptions
-    readonly hlcMsOf: (batch: Uint8Array) => number
+    readonly onAppend: (batches: readonly BatchToStore[], changes: readonly StoreChange[]) => void
   }) {
     this.#disk = deps.disk
     this.#scheduler = deps.scheduler
     this.#life = deps.life
     this.#dice = deps.dice
     this.#options = deps.options
-    this.#hlcMsOf = deps.hlcMsOf
+    this.#onAppend = deps.onAppend
   }
 
   feeds(): Promise<readonly StoredFeed[]> {
-    return this.#answer(() => [...this.#disk.feeds.values()].map((stored) => this.#described(stored)))
+    return this.#answer(() => Array.from(this.#disk.feeds.values(), ({ state }) => state))
   }
 
-  append(batches: readonly BatchToStore[], meta: readonly MetaChange[] = []): Promise<void> {
+  append(batches: readonly BatchToStore[], changes: readonly StoreChange[] = []): Promise<void> {
     assert(this.#underWay === undefined, 'one append at a time')
-    const append = { batches, meta }
+    this.#onAppend(batches, changes)
+    const append = { batches, changes }
     this.#underWay = append
-    return new Promise((resolve) => {
-      this.#scheduler.after(this.#dice.between(this.#options.fsyncMsMin, this.#options.fsyncMsMax), () => {
+    return new Promise((resolve, reject) => {
+      this.#after(this.#dice.between(this.#options.fsyncMsMin, this.#options.fsyncMsMax), () => {
         if (this.#underWay !== append) return
+        if (this.#disk.failsNext) return this.#fail(reject)
         this.#write()
         this.#life.do(resolve)
       })
     })
   }
 
-  read(feed: FeedId, position: number, bytesMax: number): Promise<readonly Uint8Array[]> {
+  read(feed: FeedId, position: number, bytesMax: number): Promise<FeedRead> {
     return this.#answer(() => {
-      const batches = this.#disk.feeds.get(feedKeyOf(feed))?.batches ?? []
-      const found: Uint8Array[] = []
-      let bytes = 0
-      for (const batch of batches) {
-        if (batch.head.nextOffset <= position) continue
-        bytes += batch.bytes.length
-        if (found.length > 0 && bytes > bytesMax) break
-        found.push(batch.bytes)
-      }
-      return found
+      const stored = this.#disk.feeds.get(feedKeyOf(feed))
+      return stored === undefined ? { batches: [] } : readMemory(stored, position, bytesMax, nodeDigests)
     })
-  }
-
-  trim(): Promise<void> {
-    throw new Error('nothing is trimmed before retention exists')
   }
 
   getMeta(key: string): Promise<Uint8Array | undefined> {
     return this.#answer(() => this.#disk.meta.get(key)?.slice())
+  }
+
+  space(): Promise<Space> {
+    return this.#answer(() => this.#disk.space())
   }
 
   close(): Promise<void> {
@@ -96,27 +93,30 @@ export class SimStore implements FeedStore {
     this.#underWay = undefined
   }
 
-  #write(): void {
-    const { batches, meta } = this.#underWay as Append
+  /** EIO: the kernel may have written the pages or dropped them, and nobody will know before the next start. */
+  #fail(reject: (error: Error) => void): void {
+    this.#disk.failsNext = false
+    if (this.#dice.chance(0.3)) this.#write()
     this.#underWay = undefined
-    this.#disk.apply(batches, meta)
+    this.#life.do(() => reject(new Error('EIO: fsync')))
+  }
+
+  #after(takesMs: number, done: () => void): void {
+    const { slow } = this.#disk
+    const { nowMs } = this.#scheduler
+    const isSlow = slow !== undefined && nowMs < slow.untilMs
+    this.#scheduler.at(isSlow ? Math.min(nowMs + takesMs * slow.factor, slow.untilMs + takesMs) : nowMs + takesMs, done)
+  }
+
+  #write(): void {
+    const { batches, changes } = this.#underWay as Append
+    this.#underWay = undefined
+    this.#disk.apply(batches, changes, this.#scheduler.nowMs)
   }
 
   #answer<T>(look: () => T): Promise<T> {
     return new Promise((resolve) => {
-      this.#scheduler.after(this.#dice.between(0.01, 0.5), () => this.#life.do(() => resolve(look())))
+      this.#after(this.#dice.between(0.01, 0.5), () => this.#life.do(() => resolve(look())))
     })
-  }
-
-  #described({ feed, opening, batches }: DiskFeed): StoredFeed {
-    const last = batches.at(-1)
-    assert(last !== undefined, 'a feed on disk has its opening batch')
-    return {
-      feed,
-      opening,
-      head: last.head,
-      keptFrom: opening.predecessor?.nextOffset ?? 0,
-      hlcMs: this.#hlcMsOf(last.bytes),
-    }
   }
 }

@@ -35,7 +35,7 @@ export class MembershipChecker {
 
   look(peers: readonly SimPeer[], nowMs: number): readonly Anomaly[] {
     for (const peer of peers) {
-      if (!peer.isDown) this.#downSinceMs.delete(peer.id)
+      if (!peer.isDown || peer.twin?.isDown === false) this.#downSinceMs.delete(peer.id)
       else if (!this.#downSinceMs.has(peer.id)) this.#downSinceMs.set(peer.id, nowMs)
     }
     return peers.flatMap((peer) => [...this.#amnesia(peer), ...this.#relapse(peer), ...this.#blindness(peer, nowMs)])
@@ -44,7 +44,8 @@ export class MembershipChecker {
   /** A run forgets nobody; the next one knows at least whom the disk knew. */
   #amnesia(peer: SimPeer): readonly Anomaly[] {
     if (peer.driver === undefined) return []
-    const now = new Set(peer.driver.peer.membership.registryView().peers)
+    const { peers, forgotten: letGo } = peer.driver.peer.membership.registryView()
+    const now = new Set([...peers, ...letGo])
     const before = this.#known.get(peer.id)
     const persisted = decodeRegistry(peer.disk.meta.get('registry')).map((entry) => entry.peer)
     const expected = before?.run === peer.driver ? before.members : new Set(before?.persisted)
@@ -80,8 +81,33 @@ export class MembershipChecker {
   }
 }
 
-/** After the heal everybody knows everybody, knows that it does, and believes everybody to be alive. */
-export function checkAgreement(peers: readonly SimPeer[]): readonly Anomaly[] {
+/**
+ * After the heal everybody who belongs knows everybody, knows that it does, believes everybody to be alive, and says the same of
+ * who belongs; nobody is left on its way out.
+ */
+export function checkAgreement(staying: readonly SimPeer[], all: readonly SimPeer[] = staying): readonly Anomaly[] {
+  return [...checkAlive(staying), ...checkStatuses(staying, all)]
+}
+
+function checkStatuses(staying: readonly SimPeer[], all: readonly SimPeer[]): readonly Anomaly[] {
+  const [first] = staying
+  if (first === undefined) return [blame('nobody belongs to the mesh')]
+  // Who runs and was forgotten has heard of it.
+  const witnesses = all.filter((peer) => staying.includes(peer) || peer.driver !== undefined)
+  return all.flatMap(({ id }) => {
+    const status = first.driver?.peer.membership.statusOf(id)
+    if (status?.type === 'leaving') return [blame(`${id} is still on its way out`)]
+    return witnesses.flatMap((peer) => {
+      const other = peer.driver?.peer.membership.statusOf(id)
+      // Whoever was let go of need not hear of others, and may never have met them.
+      const isHeard = staying.includes(peer) || peer.id === id
+      if (!isHeard || (other?.type === status?.type && other?.generation === status?.generation)) return []
+      return [blame(`${peer.id} says that ${id} is ${other?.type}, ${first.id} that it is ${status?.type}`)]
+    })
+  })
+}
+
+function checkAlive(peers: readonly SimPeer[]): readonly Anomaly[] {
   return peers.flatMap((peer) => {
     if (peer.driver?.peer.membership.registryView().merged !== true) return [blame(`${peer.id} is still joining`)]
     const states = new Map(membersOf(peer).map(({ id, state }) => [id, state]))

@@ -4,16 +4,24 @@ import { nodeDigests } from '#node/node-digests'
 import { placeText } from '../history.ts'
 import type { FeedKey } from '#protocol/log/feed'
 import type { Answer, History, Place, Publish } from '../history.ts'
+import { rangeAt, without } from '#protocol/log/offset-ranges'
+import { missingOn, soundBatches } from '../sim-disk.ts'
 import type { DiskFeed, SimDisk } from '../sim-disk.ts'
+import type { PeerId, TopicId } from '#protocol/ids'
 import type { Anomaly, Disks } from './anomaly.ts'
+import type { HomeOf } from './convergence.ts'
 
 const blame = (detail: string): Anomaly => ({ checker: 'order', detail })
 
-/** P4 on disk: each feed is one unbroken chain from its opening batch, and starts where it says that its predecessor was. */
-export function checkChains(disks: Disks): readonly Anomaly[] {
+/**
+ * P4 on disk: each feed is one unbroken chain from its opening batch, and at home it starts where it says that its predecessor
+ * was. Elsewhere what is left over goes feed by feed.
+ */
+export function checkChains(disks: Disks, homeOf: HomeOf): readonly Anomaly[] {
   return [...disks].flatMap(([peer, disk]) =>
     [...disk.feeds.values()].flatMap((feed) => {
-      const fault = chainFault(feed) ?? linkFault(feed, disk)
+      const isAtHome = homeOf(feed.feed.topicId).includes(peer)
+      const fault = chainFault(feed) ?? (isAtHome ? linkFault(feed, disk) : undefined)
       return fault === undefined
         ? []
         : [blame(`${feed.feed.writer}.${feed.feed.epoch.slice(0, 4)} at ${peer}: ${fault}`)]
@@ -21,7 +29,10 @@ export function checkChains(disks: Disks): readonly Anomaly[] {
   )
 }
 
-function chainFault({ batches, feed }: DiskFeed): string | undefined {
+function chainFault(stored: DiskFeed): string | undefined {
+  const { feed, state } = stored
+  const batches = soundBatches(stored)
+  const missing = missingOn(stored)
   let offset: number | undefined
   let hash: string | undefined
   for (const { bytes, head } of batches) {
@@ -29,8 +40,13 @@ function chainFault({ batches, feed }: DiskFeed): string | undefined {
     const fault = verifyBatch(bytes, nodeDigests)
     if (typeof header === 'string' || fault !== undefined) return `damaged batch before ${head.nextOffset}: ${fault}`
     if ((offset === undefined) !== header.opening) return `an opening batch at ${header.baseOffset} out of place`
-    if (offset !== undefined && header.baseOffset !== offset)
-      return `offsets ${offset} to ${header.baseOffset} are missing`
+    const [from, to] = [offset, header.baseOffset]
+    if (from !== undefined && from !== to) {
+      // The opening batch stays when what followed it was let go of.
+      const gap = without([{ from: Math.max(from, state.keptFrom), to }], missing)
+      if (to !== state.keptFrom && (from > to || gap.length > 0)) return `offsets ${from} to ${to} are missing`
+      hash = undefined
+    }
     if (hash !== undefined && header.previousHash !== hash) return `the chain breaks at ${header.baseOffset}`
     offset = header.nextOffset
     hash = head.hash
@@ -38,12 +54,14 @@ function chainFault({ batches, feed }: DiskFeed): string | undefined {
   return batches.length === 0 ? `nothing of ${feedKeyOf(feed)} is stored` : undefined
 }
 
-function linkFault({ feed, opening }: DiskFeed, disk: SimDisk): string | undefined {
+function linkFault({ feed, opening, state }: DiskFeed, disk: SimDisk): string | undefined {
   const link = opening.predecessor
-  if (link === undefined) return undefined
+  if (link === undefined || state.rooted) return undefined
   const predecessor = disk.feeds.get(feedKeyOf({ ...feed, epoch: link.epoch }))
+  const isMissing = predecessor !== undefined && rangeAt(missingOn(predecessor), link.nextOffset - 1) !== undefined
   const there = predecessor?.batches.find(({ head }) => head.nextOffset === link.nextOffset)
-  return there?.head.hash === link.hash
+  const isLetGo = (predecessor?.state.keptFrom ?? 0) >= link.nextOffset
+  return there?.head.hash === link.hash || isLetGo || isMissing
     ? undefined
     : `its predecessor ${link.epoch.slice(0, 4)} is not here up to ${link.nextOffset}`
 }
@@ -52,12 +70,13 @@ function linkFault({ feed, opening }: DiskFeed, disk: SimDisk): string | undefin
  * P4 for clients: what a peer answered before it was asked for the next comes before that in the log, across restarts
  * too. A peer whose disk was damaged may have lost the place to go on from.
  */
-export function checkAcceptedOrder(history: History, disks: Disks): readonly Anomaly[] {
+export function checkAcceptedOrder(history: History, disks: Disks, homeOf: HomeOf): readonly Anomaly[] {
   const anomalies: Anomaly[] = []
   for (const publishes of byWriter(history)) {
-    const at = publishes[0]?.at
-    const disk = at === undefined ? undefined : disks.get(at)
-    if (disk === undefined || disk.isDamaged) continue
+    const { at, outcome } = publishes[0] as Answered
+    const topicId = outcome.places[0]?.feed.split('/')[0] as TopicId
+    const disk = disks.get(homeOf(topicId)[0] as PeerId)
+    if (disk === undefined || disks.get(at)?.isDamaged !== false) continue
     publishes.reduce((before, after) => {
       const [last, first] = [before.outcome.places.at(-1), after.outcome.places[0]]
       if (before.outcome.atMs > after.invokedAtMs || last === undefined || first === undefined) return after
@@ -73,7 +92,10 @@ export function checkAcceptedOrder(history: History, disks: Disks): readonly Ano
 type Answered = Publish & { readonly outcome: Answer }
 
 function byWriter(history: History): readonly (readonly Answered[])[] {
-  const groups = Map.groupBy(history.answered(), ({ at, topic }) => `${at} ${topic}`)
+  // A retry is answered with the place of its original, which may be anywhere.
+  // And a clone is another machine, which nobody promised to keep in step.
+  const first = history.answered().filter((publish) => publish.numbered === undefined && publish.machine === publish.at)
+  const groups = Map.groupBy(first, ({ at, topic }) => `${at} ${topic}`)
   return [...groups.values()].map((group) => group.toSorted((a, b) => a.invokedAtMs - b.invokedAtMs))
 }
 

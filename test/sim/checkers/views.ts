@@ -1,5 +1,6 @@
 import type { PeerId } from '#protocol/ids'
 import { NOTHING } from '#protocol/log/feed'
+import { copyEnd } from '#protocol/replication/holding'
 import type { SimPeer } from '../sim-peer.ts'
 import type { Tellings } from './ack-honesty.ts'
 import type { Anomaly } from './anomaly.ts'
@@ -9,9 +10,13 @@ export const checkViews = (peers: readonly SimPeer[], tellings: Tellings): reado
   peers.flatMap((peer) => {
     const neighbors = [...(peer.driver?.peer.replication.neighbors.values() ?? [])]
     return neighbors.flatMap((neighbor) =>
-      [...neighbor.heads].flatMap(([feed, { nextOffset }]) => {
-        const isTrue = nextOffset <= NOTHING || tellings.isTrue(peer.id, neighbor.peer, feed, nextOffset)
-        return isTrue ? [] : [untrue(peer.id, neighbor.peer, `${feed.split('/')[1]} up to ${nextOffset}`)]
+      [...neighbor.heads].flatMap(([feed, { keptFrom, nextOffset, holes }]) => {
+        const whole = copyEnd({ nextOffset, ...(holes && { holes }) })
+        const isTrue = (end: number, wholeFrom: number) =>
+          end <= NOTHING || tellings.isTrue(peer.id, neighbor.peer, feed, end, wholeFrom)
+        // What lies below is let go of before that is on disk, with its holes.
+        if (isTrue(nextOffset, Number.POSITIVE_INFINITY) && isTrue(whole, keptFrom)) return []
+        return [untrue(peer.id, neighbor.peer, `${feed.split('/')[1]} up to ${nextOffset}, whole up to ${whole}`)]
       }),
     )
   })

@@ -1,21 +1,33 @@
-import { ackBeforeFsync, countUnsyncedCopy, keepOldHead, majorityOfTheLinked } from './durability.ts'
-import { readSuccessorFirst, reuseEpoch } from './log.ts'
-import { forgetRegistry, forgetToRejoin, trustStaleIncarnation } from './membership.ts'
-import { creditLostOnReconnect, ignoreCredit, skipRangeInRepair } from './replication.ts'
-import type { Sabotage } from '../sim-peer.ts'
+import { clockBugs } from './clocks.ts'
+import { decommissionBugs } from './decommission.ts'
+import { damageBugs } from './damage.ts'
+import { durabilityBugs } from './durability.ts'
+import { followingBugs } from './following.ts'
+import { forgettingBugs } from './forgetting.ts'
+import { logBugs } from './log.ts'
+import { membershipBugs } from './membership.ts'
+import { placementBugs } from './placement.ts'
+import { producerBugs } from './producers.ts'
+import { replicationBugs } from './replication.ts'
+import { retentionBugs } from './retention.ts'
+import { sessionBugs } from './sessions.ts'
+import { topicBugs } from './topics.ts'
+import type { PlantedBugs } from './planted-bug.ts'
 
-/** Peers that are wrong in one known way. The simulator is worth what it catches: each of them, within 500 seeds. */
-export const planted: Readonly<Record<string, Sabotage>> = {
-  'ack-before-fsync': ackBeforeFsync,
-  'count-unsynced-copy': countUnsyncedCopy,
-  'keep-old-head': keepOldHead,
-  'majority-of-the-linked': majorityOfTheLinked,
-  'forget-to-rejoin': forgetToRejoin,
-  'trust-stale-incarnation': trustStaleIncarnation,
-  'forget-registry': forgetRegistry,
-  'skip-range-in-repair': skipRangeInRepair,
-  'credit-lost-on-reconnect': creditLostOnReconnect,
-  'ignore-credit': ignoreCredit,
-  'read-successor-first': readSuccessorFirst,
-  'reuse-epoch': reuseEpoch,
+/** Peers that are wrong in one known way. The simulator is worth what it catches: each of them, within 2,000 seeds. */
+export const planted: PlantedBugs = {
+  ...durabilityBugs,
+  ...membershipBugs,
+  ...replicationBugs,
+  ...placementBugs,
+  ...decommissionBugs,
+  ...followingBugs,
+  ...logBugs,
+  ...clockBugs,
+  ...sessionBugs,
+  ...topicBugs,
+  ...producerBugs,
+  ...damageBugs,
+  ...retentionBugs,
+  ...forgettingBugs,
 }

@@ -1,0 +1,56 @@
+import { harsh, optionsOfSeed } from './swarm.ts'
+import type { SimOptions } from './swarm.ts'
+
+/** How a seed becomes a world: as `swarm.ts` chooses, or with everything going wrong all the time. */
+export type WorldKind = 'swarm' | 'harsh'
+
+export interface World {
+  readonly seed: number
+  readonly kind: WorldKind
+}
+
+export const optionsOf = ({ seed, kind }: World): SimOptions =>
+  kind === 'harsh' ? harsh(optionsOfSeed(seed)) : optionsOfSeed(seed)
+
+/** Worlds that once went wrong. They always run: what broke once tends to break again, nearby. */
+export const corpus: readonly (World & { readonly lesson: string })[] = [
+  // A wiped disk made two feeds go on from one; at a peer that knew only one of them, records were read twice.
+  {
+    seed: 635,
+    kind: 'swarm',
+    lesson: 'a reader waits for the opening of a feed in its cursor, also when another implies something',
+  },
+  // A neighbor gave back an opening that a power cut had kept from the writer's disk; until it was stored, the writer
+  // saw no feed of its own to go on from, and began at offset 0.
+  { seed: 87, kind: 'swarm', lesson: 'a writer goes on from what its disk knows, whatever is on its way there' },
+  // A feed that a crash had kept from its writer's disk came back from a neighbor, was longer than the one in which the
+  // writer had acked since, and the next boot went on from it.
+  { seed: 2054, kind: 'harsh', lesson: 'a writer goes on from its newest feed, not from its longest' },
+  // The wall clock was set an hour back, so that the hybrid clock stood still: a feed that a crash had kept from its
+  // writer's disk was as old, to the millisecond, as the one that the writer had acked in since.
+  { seed: 14, kind: 'harsh', lesson: 'the order of boots is noted on disk; times do not tell it' },
+  // Such a feed came back and went on from the newest that the disk knew: that one was no tip any more.
+  { seed: 38, kind: 'harsh', lesson: 'a writer goes on from what goes on from its newest feed' },
+  // A clone of the machine went on from an early end of the newest feed, which the machine itself went on with meanwhile.
+  { seed: 201, kind: 'swarm', lesson: 'a writer goes on from the end of its newest feed, not from a branch below it' },
+  // Elm let go of what yew had taken over, and yew's word of it came later than elm's: a reader was told that it was lost.
+  { seed: 758, kind: 'swarm', lesson: 'nothing is lost before everybody was asked for it' },
+  // A path of 100 kB/s took longer for a frame than a want may wait: everything was asked for, and sent, twice.
+  { seed: 168, kind: 'swarm', lesson: 'a want waits as long as its link brings anything, and longer each time' },
+  // Damage was found while a lost range that was passed over was on its way to disk: the list of holes was written without it.
+  { seed: 50, kind: 'swarm', lesson: 'what is noted of damage does not undo what was passed over meanwhile' },
+  // A record came to a feed that waits for one that is lost, while its reader fetched a batch of another feed: the reader
+  // was never told that this one waits, too.
+  { seed: 248, kind: 'swarm', lesson: 'what comes while a reader is busy wakes it afterwards' },
+  // A floor rose between the second question and its last answer: what is kept was set below it, and the peer ended.
+  { seed: 942, kind: 'swarm', lesson: 'nothing is let go of that retention has passed over meanwhile' },
+  // Of a feed that a reader had not begun, the first record was a repeat and the second was lost everywhere.
+  { seed: 591, kind: 'swarm', lesson: 'a repeat is passed over also in front of what is told to be lost' },
+  // The disk of a writer was lost, and all that it had written before but the last feed is forgotten: cursors imply a feed that
+  // nobody knows any more, and their readers waited for ever with what it wrote from then on.
+  {
+    seed: 136,
+    kind: 'swarm',
+    lesson: 'what was opened later than what goes on from a forgotten feed was not implied by that',
+  },
+]
