@@ -1,6 +1,6 @@
 // What the last line of `.ci/run` counts.
 import { expect, test } from 'vitest'
-import { sumOf, total } from './ci-summary.ts'
+import { failuresOf, sumOf, total } from './ci-summary.ts'
 
 const report = (numPassedTests: number, numFailedTests: number) => ({ numPassedTests, numFailedTests })
 
@@ -21,4 +21,18 @@ test('a suite that fails without a failed test is a failure', () => {
 
 test('nothing is not a success', () => {
   expect(total([])).toEqual({ passed: 0, failed: 0 })
+})
+
+test('what failed is named with the reason, and so is a file that does not load', () => {
+  const failed = { fullName: 'figs ripen', status: 'failed', failureMessages: ['Error: green\n  at fig.ts'] }
+  const passed = { fullName: 'pears ripen', status: 'passed', failureMessages: [] }
+  const testResults = [
+    { name: 'fruit.test.ts', status: 'failed', message: '', assertionResults: [passed, failed] },
+    { name: 'nuts.test.ts', status: 'failed', message: 'SyntaxError: shell\nat nuts.ts', assertionResults: [] },
+    { name: 'roots.test.ts', status: 'passed', message: '', assertionResults: [passed] },
+  ]
+  expect(failuresOf({ name: 'test', exitCode: 1, report: { ...report(2, 1), testResults } })).toEqual([
+    'fruit.test.ts: figs ripen: Error: green',
+    'nuts.test.ts: SyntaxError: shell',
+  ])
 })

@@ -7,7 +7,24 @@ export interface Step {
   readonly name: string
   readonly exitCode: number
   /** What a suite counted; a step without a report (format, lint, types) is one check of its own. */
-  readonly report?: { readonly numPassedTests: number; readonly numFailedTests: number }
+  readonly report?: Report
+}
+
+interface Report {
+  readonly numPassedTests: number
+  readonly numFailedTests: number
+  readonly testResults?: readonly FileReport[]
+}
+
+interface FileReport {
+  readonly name: string
+  readonly status: string
+  readonly message: string
+  readonly assertionResults: readonly {
+    readonly fullName: string
+    readonly status: string
+    readonly failureMessages: readonly string[]
+  }[]
 }
 
 export interface Sum {
@@ -28,13 +45,24 @@ export const total = (steps: readonly Step[]): Sum =>
     failed: 0,
   })
 
+const firstLineOf = (text = ''): string => text.split('\n', 1)[0] as string
+
+/** What failed in a suite and why, a line each: the log of a run is long, and only its end may be kept. */
+export const failuresOf = ({ report }: Step): readonly string[] =>
+  (report?.testResults ?? []).flatMap(({ name, status, message, assertionResults }) => {
+    const failed = assertionResults.filter((result) => result.status === 'failed')
+    // A file that does not load has no tests.
+    if (failed.length === 0) return status === 'failed' ? [`${name}: ${firstLineOf(message)}`] : []
+    return failed.map(({ fullName, failureMessages }) => `${name}: ${fullName}: ${firstLineOf(failureMessages[0])}`)
+  })
+
 function stepsIn(folder: string): readonly Step[] {
   const names = readdirSync(folder).flatMap((file) => (file.endsWith('.exit') ? [file.slice(0, -'.exit'.length)] : []))
   return names.map((name) => {
     const report = join(folder, `${name}.json`)
     const exitCode = Number(readFileSync(join(folder, `${name}.exit`), 'utf8'))
     return existsSync(report)
-      ? { name, exitCode, report: JSON.parse(readFileSync(report, 'utf8')) as NonNullable<Step['report']> }
+      ? { name, exitCode, report: JSON.parse(readFileSync(report, 'utf8')) as Report }
       : { name, exitCode }
   })
 }
@@ -44,6 +72,7 @@ if (import.meta.main) {
   for (const step of steps) {
     const { passed, failed } = sumOf(step)
     console.log(`${step.name.padEnd(12)} ${passed} passed, ${failed} failed`)
+    for (const failure of failuresOf(step)) console.log(`  ${failure}`)
   }
   const { passed, failed } = total(steps)
   console.log(`${passed} passed, ${failed} failed`)

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { errorCatalogue, type ErrorCode } from '#protocol/errors'
 import { matchesTopic, type TopicName, type TopicPattern } from '#protocol/topic-name'
-import type { MemberView, RoundTrip, TopicStatus } from '#protocol/views'
+import type { GossipView, MemberView, RemainsView, ReplicationView, RoundTrip, TopicStatus } from '#protocol/views'
 import {
   type ClientFrame,
   type PeerFrame,
@@ -20,6 +20,11 @@ import {
 export class FakeGateway implements AsyncDisposable {
   readonly name: string
   readonly topics = new Map<string, StoredJson[]>()
+  /** What topics were asked to be, and how often that was changed. */
+  readonly configs = new Map<string, object>()
+  readonly #changes = new Map<string, number>()
+  /** What is left of deleted topics. */
+  deleted: readonly Partial<RemainsView>[] = []
   /** `METHOD /path?query` of everything asked over HTTP so far. */
   readonly requests: string[] = []
   /** Every frame that came over WebSockets. */
@@ -28,7 +33,12 @@ export class FakeGateway implements AsyncDisposable {
   servers: readonly string[] = []
   publishesInFlightMax = 256
   members: Partial<MemberView>[] = []
+  forgotten: Partial<MemberView>[] = []
+  /** What becomes of the member that something is decided of: the answer. */
+  decide: (member: string, decision: string) => Partial<MemberView> = (name) => ({ name })
   roundTrips: readonly RoundTrip[] = []
+  double: GossipView['self']['double']
+  replication: Partial<ReplicationView> = {}
   status: ((topic: string) => Partial<TopicStatus> | undefined) | undefined
   dropped: readonly string[] = []
   /** Copies that a publish reaches whatever it asks for. */
@@ -49,7 +59,11 @@ export class FakeGateway implements AsyncDisposable {
     server.on('request', (request, response) => void this.#serve(request, response))
     const webSockets = new WebSocketServer({ noServer: true, handleProtocols: () => socketProtocol })
     server.on('upgrade', (request, socket, head) => {
-      if (!this.takesSockets) return void socket.end('HTTP/1.1 503 Service Unavailable\r\n\r\n')
+      if (!this.takesSockets) {
+        // The client may have gone before it is refused; Node has left the socket to us.
+        socket.on('error', () => undefined)
+        return void socket.end('HTTP/1.1 503 Service Unavailable\r\n\r\n')
+      }
       webSockets.handleUpgrade(request, socket, head, (webSocket) => this.#welcome(webSocket))
     })
   }
@@ -110,7 +124,9 @@ export class FakeGateway implements AsyncDisposable {
     const [, , area = '', name = '', ...rest] = url.pathname.split('/').map(decodeURIComponent)
     if (area === 'topics') return this.#serveTopic({ request, response, url, body, topic: name, rest: rest.join('/') })
     if (area === 'ws') return problem(response, this.takesSockets ? 'UPGRADE_REQUIRED' : 'DRAINING')
-    const answer = this.#meshAnswer(area, name, request.method ?? '', body)
+    const [member = '', decision] = rest
+    const decided = name === 'members' && decision !== undefined ? this.decide(member, decision) : undefined
+    const answer = decided ?? this.#meshAnswer(area, name, request.method ?? '', body)
     if (answer === undefined) return problem(response, 'ROUTE_NOT_FOUND')
     json(response, 200, answer)
   }
@@ -121,10 +137,12 @@ export class FakeGateway implements AsyncDisposable {
       return { dropped: this.dropped }
     }
     if (name === 'self') return { peerId: this.peerId, name: this.name, http: this.url }
-    if (name === 'members') return { members: this.members }
+    if (name === 'members') return { members: this.members, forgotten: this.forgotten }
     if (name === 'links') return { links: [] }
+    if (name === 'replication') return this.replication
     if (name !== 'gossip') return undefined
-    const self = { id: this.peerId, name: this.name, incarnation: 1 }
+    const { double } = this
+    const self = { id: this.peerId, name: this.name, incarnation: 1, awareness: 0, ...(double && { double }) }
     return {
       self,
       members: this.members,
@@ -137,22 +155,49 @@ export class FakeGateway implements AsyncDisposable {
   }
 
   #serveTopic(call: TopicCall): void {
-    const { response, topic, rest } = call
+    const { response, url, topic, rest } = call
     const summary = (name: string) => ({
       topic: name,
       topicId: name,
       feeds: 1,
       records: this.topics.get(name)?.length ?? 0,
     })
-    if (topic === '') return json(response, 200, { topics: [...this.topics.keys()].sort().map(summary) })
+    if (topic === '')
+      return json(response, 200, { topics: [...this.topics.keys()].sort().map(summary), deleted: this.deleted })
+    if (rest === '' && call.request.method === 'DELETE') {
+      if (!this.topics.delete(topic)) return problem(response, 'TOPIC_NOT_FOUND')
+      return json(response, 200, { topic, generation: 0, remains: `$deleted.${topic}.0` })
+    }
+    if (rest === '' && call.request.method !== 'GET' && !this.#configure(call)) return
     const records = this.topics.get(topic)
     if (records === undefined) return problem(response, 'TOPIC_NOT_FOUND')
+    const version = `v${this.#changes.get(topic) ?? 0}`
+    const config = { replicas: 3, retention: {}, minAck: 'local', ...this.configs.get(topic) }
+    if (rest === '') return json(response, 200, { ...summary(topic), config, version })
     if (rest === 'status') return json(response, 200, { ...summary(topic), ...this.status?.(topic) })
     if (rest === 'records') return this.#read(call, records)
     const id = rest.split('/')[1]
     if (!records.some((record) => record.id === id)) return problem(response, 'RECORD_NOT_FOUND')
-    const peers = [{ peer: this.peerId, name: this.name, holds: true, current: true }]
-    json(response, 200, { id, copies: 1, peers, home: [this.name] })
+    const level = url.searchParams.get('level')
+    if (level !== null) {
+      const ack = this.#ackOf(level)
+      return json(response, ack.reached ? 200 : 202, { id, ack })
+    }
+    const peers = [{ peer: this.peerId, name: this.name, role: 'home', holds: true, current: true }]
+    json(response, 200, { id, copies: 1, peers, registryVersion: '1', home: [this.name] })
+  }
+
+  #configure({ request, response, topic, body }: TopicCall): boolean {
+    const changes = this.#changes.get(topic) ?? 0
+    const match = request.headers['if-match']
+    if (match !== undefined && match !== '*' && match !== `"v${changes}"`) {
+      problem(response, 'TOPIC_CHANGED')
+      return false
+    }
+    this.topics.set(topic, this.topics.get(topic) ?? [])
+    this.configs.set(topic, { ...this.configs.get(topic), ...(JSON.parse(body) as object) })
+    this.#changes.set(topic, changes + 1)
+    return true
   }
 
   #read({ response, url }: TopicCall, records: StoredJson[]): void {
@@ -216,10 +261,14 @@ export class FakeGateway implements AsyncDisposable {
 
   #publish(socket: WebSocket, { ref, topic, records, ack: level = 'local' }: PublishFrame): void {
     const ids = records.map((record) => this.#append(topic, record).id)
-    const reached = level === 'local' || this.copies >= Number(level.slice(2))
-    const ack = { level, reached, copies: this.copies, peers: [this.name] }
-    const results = ids.map((id) => ({ id, status: reached ? 201 : 202 }))
+    const ack = this.#ackOf(level)
+    const results = ids.map((id) => ({ id, status: ack.reached ? 201 : 202 }))
     tell(socket, { type: 'published', ref, results, cursor: cursorOf(this.topics.get(topic)?.length ?? 0), ack })
+  }
+
+  #ackOf(level: string) {
+    const reached = level === 'local' || this.copies >= Number(level.slice(2))
+    return { level, reached, copies: this.copies, peers: [this.name] }
   }
 
   #subscribe(socket: WebSocket, { sub, topics, from = 'latest', credit }: SubscribeFrame): void {

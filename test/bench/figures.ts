@@ -20,3 +20,7 @@ export function tableOf(figures: readonly Figure[]): string {
 export const perSecond = (count: number, ms: number): string =>
   `${Math.round((count / ms) * 1000).toLocaleString('en')}/s`
 export const millis = (ms: number): string => `${ms.toFixed(2)} ms`
+export const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`
+export const megabytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20).toLocaleString('en')} MB`
+export const megabytesPerSecond = (bytes: number, ms: number): string => `${(bytes / 1e3 / ms).toFixed(1)} MB/s`
+export const percent = (share: number): string => `${Math.round(share * 100)} %`

@@ -1,158 +1,59 @@
-// `npm run bench [-- --seconds 5]`: the figures of this version on this machine, as a table. Three peers as processes on
-// loopback; each figure stands beside something measured in the same run, since absolute times say little elsewhere.
-import { execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
-import { cpus, tmpdir, totalmem } from 'node:os'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
+import { execFileSync } from 'node:child_process'
+import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
-import { type ProcessPeer, startMesh } from '../integration/process-peer.ts'
-import { type Figure, millis, perSecond, quantile, tableOf } from './figures.ts'
-import { postRate } from './posts.ts'
+import { basics } from './basics.ts'
+import { type Figure, tableOf } from './figures.ts'
+import { finishedFeeds } from './finished-feeds.ts'
+import { following } from './following.ts'
+import { idleTopics } from './idle-topics.ts'
+import { longSplit } from './long-split.ts'
+import { manyTopics } from './many-topics.ts'
+import { start } from './start.ts'
 
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '5' } } })
-const runMs = Number(values.seconds) * 1_000
-const recordBytes = 128
-const value = 'v'.repeat(recordBytes)
-const perRequest = 1_000
-const requestsInFlight = 8
+/**
+ * The figures of this version on this machine, as a table. Three peers as processes on loopback; each figure stands beside
+ * something measured in the same run, since absolute times say little elsewhere.
+ *
+ *   npm run bench [-- --seconds 5]                      idle, throughput, latency, HTTP
+ *   npm run bench -- split [--records 1000000]          so many records on each side of a split, and the heal
+ *   npm run bench -- idle-topics [--topics 10000]       as many topics in which nothing happens, and one record
+ *   npm run bench -- many-topics [--topics 1000]        as many topics written at once
+ *   npm run bench -- start [--megabytes 1000]           how soon a peer with so much log is ready
+ *   npm run bench -- finished-feeds [--feeds 10000]     … and one with so many feeds of epochs that are over
+ *   npm run bench -- following [--megabytes 100]         reading where a topic is not kept, and where it is
+ *
+ * `--profiles DIRECTORY`: leaves a CPU profile of each peer there, to be opened by a browser's developer tools.
+ */
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seconds: { type: 'string' },
+    records: { type: 'string' },
+    topics: { type: 'string' },
+    megabytes: { type: 'string' },
+    feeds: { type: 'string' },
+    bytes: { type: 'string' },
+    profiles: { type: 'string' },
+  },
+})
+const number = (text: string | undefined, otherwise: number): number => Number(text ?? otherwise)
+const { profiles } = values
+const runMs = number(values.seconds, 5) * 1_000
 
-const directory = await mkdtemp(join(tmpdir(), 'grapevine-bench-'))
-const peers = await startMesh(directory, ['oak', 'elm', 'ash'])
-try {
-  const [oak, elm] = peers as [ProcessPeer, ProcessPeer, ProcessPeer]
-  const figures: Figure[] = []
-  const measure = async (name: string, run: () => Promise<readonly Figure[]>): Promise<void> => {
-    process.stderr.write(`${name} …\n`)
-    figures.push(...(await run()))
-  }
-  await measure('idle', () => idle(oak))
-  await measure('throughput', () => throughput(oak, elm))
-  await measure('latency', () => latency(oak))
-  await measure('http', () => httpRatio(oak))
-  process.stdout.write(`${machine()}\n\n${tableOf(figures)}\n`)
-} finally {
-  for (const peer of peers) await peer[Symbol.asyncDispose]()
-  await rm(directory, { recursive: true, force: true })
+const benches: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
+  basics: () => basics(runMs, profiles),
+  split: () => longSplit(number(values.records, 1_000_000), profiles),
+  'idle-topics': () => idleTopics(number(values.topics, 10_000), profiles),
+  start: () => start(number(values.megabytes, 1_000) * 2 ** 20),
+  'finished-feeds': () => finishedFeeds(number(values.feeds, 10_000), number(values.bytes, 200)),
+  following: () => following(number(values.megabytes, 100) * 2 ** 20, profiles),
+  'many-topics': () => manyTopics(number(values.topics, 1_000), number(values.seconds, 20) * 1_000, profiles),
 }
 
-/** Batches from one client with `ack=all`: three fsynced copies of each; read at another peer meanwhile. */
-async function throughput(at: ProcessPeer, readAt: ProcessPeer): Promise<readonly Figure[]> {
-  await at.client.publish('bulk', 'first', { ack: 'all' })
-  const started = performance.now()
-  let published = 0
-  let isDone = false
-  const delivered = deliver(readAt, () => (isDone ? published + 1 : undefined))
-  const records = Array.from({ length: perRequest }, () => ({ value }))
-  const publisher = async (): Promise<void> => {
-    while (performance.now() - started < runMs) {
-      const { reached } = await at.client.publishMany('bulk', records, { ack: 'all' })
-      if (!reached) throw new Error('a publish did not reach all three')
-      published += perRequest
-    }
-  }
-  await Promise.all(Array.from({ length: requestsInFlight }, publisher))
-  const publishedMs = performance.now() - started
-  isDone = true
-  await delivered
-  const deliveredMs = performance.now() - started
-  const what = `${recordBytes} B records, ack=all, ${perRequest} per request, ${requestsInFlight} requests in flight`
-  return [
-    { what: `${what}: published`, value: perSecond(published, publishedMs), against: 'three fsynced copies of each' },
-    {
-      what: '… and read at another peer',
-      value: perSecond(published, deliveredMs),
-      against: 'JSON, while they are published',
-    },
-  ]
-}
-
-/** Reads from the earliest on until as many records came as `wanted` says in the end. */
-async function deliver(at: ProcessPeer, wanted: () => number | undefined): Promise<void> {
-  let count = 0
-  let from = 'earliest'
-  while (count < (wanted() ?? Number.POSITIVE_INFINITY)) {
-    const page = await at.client.read('bulk', { from, limit: 1_000, waitMs: 200 })
-    count += page.records.length
-    from = page.cursor
-  }
-}
-
-/** One publish at a time, against one fsync of as many bytes and one answer of the same gateway. */
-async function latency(at: ProcessPeer): Promise<readonly Figure[]> {
-  const rounds = 500
-  const timed = async (run: () => Promise<unknown>): Promise<string> => {
-    const times: number[] = []
-    for (let i = 0; i < rounds; i++) {
-      const started = performance.now()
-      await run()
-      times.push(performance.now() - started)
-    }
-    return `p50 ${millis(quantile(times, 0.5))}, p99 ${millis(quantile(times, 0.99))}`
-  }
-  const file = await open(join(directory, 'fsync'), 'a')
-  const bytes = Buffer.alloc(recordBytes)
-  const fsync = await timed(async () => {
-    await file.write(bytes)
-    await file.datasync()
-  })
-  await file.close()
-  const answer = await timed(() => at.client.self())
-  const against = `one write + fdatasync: ${fsync}; GET /v1/mesh/self: ${answer}`
-  return [
-    { what: 'one publish at a time, ack=local', value: await timed(() => at.client.publish('single', value)), against },
-    {
-      what: 'one publish at a time, ack=all',
-      value: await timed(() => at.client.publish('single', value, { ack: 'all' })),
-      against,
-    },
-  ]
-}
-
-/** Publishes over 32 connections, and a bare route that reads its body; in turns, so that both see the same machine. */
-async function httpRatio(at: ProcessPeer): Promise<readonly Figure[]> {
-  const bare = spawn(process.execPath, [fileURLToPath(new URL('bare-route.ts', import.meta.url))], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const [bareUrl] = (await once(createInterface({ input: bare.stdout }), 'line')) as [string]
-  const body = new TextEncoder().encode(value)
-  const url = `${at.http}/v1/topics/posts/records?ack=local`
-  const rates = { peer: 0, bare: 0 }
-  const turns = 4
-  for (let turn = 0; turn < turns; turn++) {
-    rates.peer += await postRate(url, body, 32, runMs / turns)
-    rates.bare += await postRate(bareUrl, body, 32, runMs / turns)
-  }
-  bare.kill()
-  const share = `${Math.round((rates.peer / rates.bare) * 100)} % of a bare Hono route that reads its body (${perSecond(rates.bare, runMs)})`
-  return [{ what: `HTTP publish, ack=local, 32 connections`, value: perSecond(rates.peer, runMs), against: share }]
-}
-
-/** A mesh in which nothing happens: processor, memory, and what goes over the wire for each peer. */
-async function idle(peer: ProcessPeer): Promise<readonly Figure[]> {
-  await once(AbortSignal.timeout(5_000), 'abort')
-  const before = { ticks: await ticksOf(peer.pid), bytes: await loopbackBytes(), atMs: performance.now() }
-  await once(AbortSignal.timeout(Math.max(10_000, runMs)), 'abort')
-  const seconds = (performance.now() - before.atMs) / 1_000
-  const cpu = ((await ticksOf(peer.pid)) - before.ticks) / seconds
-  const kbit = (((await loopbackBytes()) - before.bytes) * 8) / 1_000 / seconds / peers.length
-  const rss = /VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${peer.pid}/status`, 'utf8'))?.[1]
-  const value = `${cpu.toFixed(2)} % of a core, ${Math.round(Number(rss) / 1024)} MB RSS, ${kbit.toFixed(1)} kbit/s sent`
-  return [{ what: 'an idle peer of three, profile local', value, against: 'TCP headers included' }]
-}
-
-/** Clock ticks of the process: 100 a second are one core. */
-async function ticksOf(pid: number): Promise<number> {
-  const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]?.split(' ') ?? []
-  return Number(fields[11]) + Number(fields[12])
-}
-
-async function loopbackBytes(): Promise<number> {
-  const line = (await readFile('/proc/net/dev', 'utf8')).split('\n').find((text) => text.trim().startsWith('lo:'))
-  return Number(line?.trim().split(/\s+/)[1])
-}
+const [name = 'basics'] = positionals
+const bench = benches[name]
+if (bench === undefined) throw new Error(`no bench is called ${name}: ${Object.keys(benches).join(', ')}`)
+process.stdout.write(`${machine()}\n\n${tableOf(await bench())}\n`)
 
 function machine(): string {
   const [cpu] = cpus()

@@ -78,6 +78,7 @@ describe.skipIf(chromiumPath === undefined)('a topic that is read in four ways',
     for (const { name, records } of readers) {
       expect(byFeed(records.map(asPublished)), name).toEqual(byFeed(published))
       expect(byFeed(records), name).toEqual(byFeed(readers[0]?.records ?? []))
+      expectNumbered(records)
     }
   })
 
@@ -107,10 +108,13 @@ describe.skipIf(chromiumPath === undefined)('a topic that is read in four ways',
     await haveRead([inBrowser], published.length)
     expect(inBrowser.opened).toBe(2)
     expect(byFeed(inBrowser.records.map(asPublished))).toEqual(byFeed(published))
+    expectNumbered(inBrowser.records)
     for (const [i, { name, records }] of before.entries()) {
       const rest = after[i] as Reader
       await haveRead([rest], published.length - records.length)
-      expect(byFeed([...records, ...rest.records].map(asPublished)), name).toEqual(byFeed(published))
+      const all = [...records, ...rest.records]
+      expect(byFeed(all.map(asPublished)), name).toEqual(byFeed(published))
+      expect(byFeed(all), name).toEqual(byFeed(inBrowser.records))
     }
   })
 })
@@ -155,8 +159,22 @@ const asPublished = ({
   offset: _offset,
   time: _time,
   topic: _topic,
+  producer: _producer,
   ...published
 }: RecordJson): Expected => published
+
+/** The records of a feed were published by one client here: they carry its numbers, from 0 in each of its epochs. */
+function expectNumbered(records: readonly RecordJson[]): void {
+  for (const ofFeed of byFeed(records).values()) {
+    const producers = ofFeed.map(({ producer }) => producer as NonNullable<typeof producer>)
+    expect(new Set(producers.map(({ id }) => id)).size).toBe(1)
+    for (const [i, { epoch, seq }] of producers.entries()) {
+      const before = producers[i - 1] ?? { epoch: -1, seq: -1 }
+      if (epoch === before.epoch) expect(seq).toBe(before.seq + 1)
+      else expect([epoch > before.epoch, seq]).toEqual([true, 0])
+    }
+  }
+}
 
 /** One order across writers is not promised: the order within each. */
 const byFeed = <R extends Expected>(records: readonly R[]): Map<string, R[]> =>

@@ -25,6 +25,8 @@ const orders = parseTopicName('orders') as TopicName
 
 /** One frame must not keep everything else waiting for longer. */
 const stallMsMax = 200
+/** A client has its answer by then, on virtual time, whatever the others say. */
+const answerMsMax = 30_000
 /** Frames between two looks at what the peer shows, and between two that it must serve a client. */
 const lookEvery = 2_000
 /** Frames between two turns of the event loop, in which its store works. */
@@ -46,6 +48,8 @@ class FrameFuzz {
   readonly #mesh: HostileMesh
   readonly #clock: VirtualClock
   readonly #links = new Map<LinkId, PeerId>()
+  /** Control bytes that one input had sent, by link: a real one passes them on only afterwards. */
+  readonly #backlogs = new Map<LinkId, number>()
   readonly #later: (() => void)[] = []
   readonly #findings: Finding[] = []
   readonly #tally = new Tally()
@@ -67,7 +71,7 @@ class FrameFuzz {
     const { counts } = this.#tally
     for (const [fault, times] of this.#driver.badFrames) counts[`refused ${fault}`] = times
     counts['in the end: members'] = this.#broker.members().length
-    counts['in the end: records of others'] = recordsOfOthers(this.#broker)
+    counts['in the end: records of others'] = recordsOfOthers(this.#driver)
     return { target: 'frames', findings: this.#findings, seen: counts, stallMs: this.#stallMs, memoryMiB: this.#memory }
   }
 
@@ -127,7 +131,10 @@ class FrameFuzz {
       dial: (target) => {
         if (this.#dice.chance(0.5)) this.#later.push(() => this.#driver.dialFailed(target, 'connect ECONNREFUSED'))
       },
-      sendControl: (_, frame) => {
+      sendControl: (link, frame) => {
+        const backlog = (this.#backlogs.get(link) ?? 0) + frame.length
+        this.#backlogs.set(link, backlog)
+        assert(backlog <= limits.controlBacklogBytesMax, 'what is said at once fits into the backlog of a link')
         assert(frame.length >= 1 && frame.length <= limits.controlFrameBytesMax, 'a control frame is within its bound')
         const message = decodeControl(frame)
         assert(message.type !== 'fault', 'what a peer says is understood')
@@ -194,13 +201,13 @@ class FrameFuzz {
   /** Everything that a client may ask to see can be shown. */
   async #look(): Promise<void> {
     const broker = this.#broker
-    this.#guard('a view', () => {
+    await this.#guardAsync('a view', async () => {
       const topics = broker.topics()
       const views = [
         broker.members(),
         broker.gossip(),
         broker.links(),
-        ...topics.map(({ topic }) => broker.topicStatus(topic as TopicName)),
+        ...(await Promise.all(topics.map(({ topic }) => broker.topicStatus(topic)))),
       ]
       for (const view of views) JSON.stringify(view)
     })
@@ -232,7 +239,7 @@ class FrameFuzz {
       for (const { feed, head } of this.#driver.feeds(topicId as TopicId)) {
         if (feed.writer === oak.peer) continue
         for (let position = NOTHING; position < head.nextOffset;) {
-          const batches = await this.#driver.read(feed, position, 2 ** 20)
+          const { batches } = await this.#driver.read(feed, position, 2 ** 20)
           assert(batches.length > 0, 'what is held can be read')
           for (const bytes of batches) {
             const header = readBatchHeader(bytes)
@@ -246,6 +253,7 @@ class FrameFuzz {
   }
 
   #guard(doing: string, run: () => void): void {
+    this.#backlogs.clear()
     const start = process.threadCpuUsage()
     try {
       run()
@@ -259,12 +267,19 @@ class FrameFuzz {
     if (busyMs > stallMsMax) this.#found(doing, `busy for ${busyMs} ms`)
   }
 
+  /** It may ask others, who do not answer: time passes meanwhile. */
   async #guardAsync(doing: string, run: () => Promise<void>): Promise<void> {
-    try {
-      await run()
-    } catch (error) {
-      this.#found(doing, error)
+    let isOver = false
+    const over = run()
+      .catch((error: unknown) => this.#found(doing, error))
+      .finally(() => (isOver = true))
+    for (let waitedMs = 0; waitedMs < answerMsMax; waitedMs += answerMsMax / 100) {
+      await turn()
+      if (isOver) return over
+      this.#guard('a timer', () => this.#clock.advance(answerMsMax / 100))
+      for (const run of this.#later.splice(0)) this.#guard('what followed', run)
     }
+    this.#found(doing, `no answer within ${answerMsMax} ms`)
   }
 
   #found(doing: string, error: unknown): void {
@@ -274,10 +289,9 @@ class FrameFuzz {
 }
 
 /** That anything was stored shows that the fuzz gets past the door. */
-function recordsOfOthers(broker: PeerBroker): number {
-  const feeds = broker.topics().flatMap(({ topic }) => broker.topicStatus(topic as TopicName)?.replicas ?? [])
-  const held = feeds.filter(({ peer }) => peer === oak.peer).flatMap((replica) => replica.feeds)
-  return held.filter(({ feed }) => !feed.startsWith('oak.')).reduce((sum, { nextOffset }) => sum + nextOffset, 0)
+function recordsOfOthers({ peer }: PeerDriver): number {
+  const others = [...peer.replication.local.all()].filter(({ feed }) => feed.writer !== oak.peer)
+  return others.reduce((sum, { durable }) => sum + (durable?.nextOffset ?? 0), 0)
 }
 
 /** Time that passes when it is told to. */

@@ -30,6 +30,8 @@ export class HostileMesh {
   readonly links: readonly PeerId[] = names as unknown as readonly PeerId[]
   readonly #dice: Dice
   readonly #self: { readonly peer: PeerId; readonly epoch: Epoch }
+  /** Names of members that nobody has met: few as a rule, since each makes all that follows slower. */
+  readonly #strangers: number
   readonly #feeds: KnownFeed[] = []
   /** Hashes of all batches. */
   readonly #made = new Set<Hash>()
@@ -39,6 +41,7 @@ export class HostileMesh {
   constructor(dice: Dice, self: { readonly peer: PeerId; readonly epoch: Epoch }) {
     this.#dice = dice
     this.#self = self
+    this.#strangers = dice.pick([1, 100, 300])
     for (const topic of topics) {
       for (const writer of names) this.#addFeed(topic, writer, '00000000000000aa')
       this.#addFeed(topic, self.peer, self.epoch)
@@ -110,17 +113,43 @@ export class HostileMesh {
       }
       case 'digest': {
         const feeds = Array.from({ length: dice.magnitude(1, 40) }, () => this.#digest())
-        const epoch = dice.chance(0.8) ? ('00000000000000aa' as Epoch) : this.#epoch()
-        return { type, epoch, feeds, initial: dice.chance(0.3), more: dice.chance(0.3) }
+        if (dice.chance(0.6)) return { type, feeds }
+        if (dice.chance(0.3)) return { type, feeds, gone: [this.#feedId(), this.#feedId()] }
+        const replaced = Array.from({ length: dice.magnitude(1, 256) }, () => dice.whole(0, 255))
+        return { type, feeds, listing: { replaced, more: dice.chance(0.3) } }
       }
+      case 'summary': {
+        const epoch = dice.chance(0.8) ? ('00000000000000aa' as Epoch) : this.#epoch()
+        return { type, epoch, root: dice.chance(0.3) ? '0'.repeat(16) : `${this.#epoch()}` }
+      }
+      case 'summaryDiffers':
+        return { type, buckets: Array.from({ length: 256 }, () => this.#epoch()).join('') }
+      case 'pushPullMore':
       case 'digestMore':
+      case 'followMore':
         return { type }
+      case 'disk':
+        return { type, full: dice.chance(0.5) }
       case 'want': {
         const position = dice.chance(0.3) ? -1 : this.#count()
         return { type, ref: dice.whole(1, 0xffff_ffff), feed: this.#feedId(), position, bytesMax: this.#count() }
       }
+      case 'follow':
+        return { type, topics: this.#topicIds(), on: dice.chance(0.7) }
+      case 'followed':
+        return { type, topics: this.#topicIds(), more: dice.chance(0.3) }
       case 'wantMissing':
+      case 'flush':
+      case 'flushed':
         return { type, ref: Math.max(1, this.#ref()) }
+      case 'handoff': {
+        const { feed, nextOffset, hash } = this.#digest()
+        return { type, ref: this.#ref(), feed, nextOffset, hash }
+      }
+      case 'handoffConfirmed':
+        return { type, ref: this.#ref() }
+      case 'clock':
+        return { type, wallMs: this.#count() }
       case 'credit':
         return { type, bytes: this.#count() }
     }
@@ -167,11 +196,15 @@ export class HostileMesh {
     return { topicId: this.#hex(16) as TopicId, writer: this.#peer(), epoch: this.#epoch() }
   }
 
+  #topicIds(): TopicId[] {
+    return Array.from({ length: this.#dice.magnitude(1, 256) }, () => this.#feedId().topicId)
+  }
+
   #peer(): PeerId {
     const dice = this.#dice
     if (dice.chance(0.6)) return dice.pick(this.links)
     if (dice.chance(0.3)) return this.#self.peer
-    return `p${dice.magnitude(1, 300)}` as PeerId
+    return `p${dice.magnitude(1, this.#strangers)}` as PeerId
   }
 
   #epoch(): Epoch {
@@ -201,11 +234,23 @@ const types = [
   'pingRequest',
   'gossip',
   'pushPull',
+  'pushPullMore',
+  'summary',
+  'summaryDiffers',
   'digest',
   'digestMore',
   'want',
   'wantMissing',
+  'disk',
+  'handoff',
+  'handoffConfirmed',
+  'flush',
+  'flushed',
+  'clock',
   'credit',
+  'follow',
+  'followed',
+  'followMore',
 ] as const
 
 const edges = [0, 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1]

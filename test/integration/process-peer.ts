@@ -29,13 +29,15 @@ export class ProcessPeer implements AsyncDisposable {
   readonly peerId: string
   /** A client that knows this peer only. */
   readonly client: Mesh
+  /** Resolves when the process ends, for whatever reason: its exit code, or the signal that ended it. */
+  readonly ended: Promise<number | string | null>
   readonly #process: ChildProcess
   readonly #log: string[]
 
   private constructor(
     options: PeerOptions,
     started: { name: string; peerId: string; listen: string[]; http: string },
-    parts: { process: ChildProcess; log: string[]; client: Mesh },
+    parts: { process: ChildProcess; ended: ProcessPeer['ended']; log: string[]; client: Mesh },
   ) {
     this.options = options
     this.name = started.name
@@ -43,6 +45,7 @@ export class ProcessPeer implements AsyncDisposable {
     this.listen = started.listen[0] ?? ''
     this.http = started.http
     this.client = parts.client
+    this.ended = parts.ended
     this.#process = parts.process
     this.#log = parts.log
   }
@@ -60,12 +63,12 @@ export class ProcessPeer implements AsyncDisposable {
       if (log.length > logLinesMax) log.shift()
     })
     const firstLine = once(createInterface({ input: child.stdout }), 'line') as Promise<[string]>
-    const ended = once(child, 'exit').then(() => undefined)
-    const line = await Promise.race([firstLine, ended])
+    const ended = endOf(child)
+    const line = await Promise.race([firstLine, ended.then(() => undefined)])
     if (line === undefined) throw new Error(`${name} did not start:\n${log.join('\n')}`)
     const started = JSON.parse(line[0]) as { name: string; peerId: string; listen: string[]; http: string }
     const client = await connect({ servers: [started.http], learnServers: false })
-    return new ProcessPeer(options, started, { process: child, log, client })
+    return new ProcessPeer(options, started, { process: child, ended, log, client })
   }
 
   /** The same directory and ports, in a new process. It finds the others by what it remembers. */
@@ -75,12 +78,18 @@ export class ProcessPeer implements AsyncDisposable {
   }
 
   /** Sends the signal and waits for the end: the exit code, or the signal that ended it. */
-  async end(signal: NodeJS.Signals): Promise<number | string | null> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return this.#process.exitCode
-    const exit = once(this.#process, 'exit') as Promise<[number | null, string | null]>
+  end(signal: NodeJS.Signals): Promise<number | string | null> {
+    this.signal(signal)
+    return this.ended
+  }
+
+  /** Such as SIGSTOP and SIGCONT, which do not end it. */
+  signal(signal: NodeJS.Signals): void {
     this.#process.kill(signal)
-    const [code, by] = await exit
-    return by ?? code
+  }
+
+  get isRunning(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null
   }
 
   get pid(): number {
@@ -95,6 +104,11 @@ export class ProcessPeer implements AsyncDisposable {
     this.client.close()
     await this.end('SIGKILL')
   }
+}
+
+async function endOf(child: ChildProcess): Promise<number | string | null> {
+  const [code, by] = (await once(child, 'exit')) as [number | null, string | null]
+  return by ?? code
 }
 
 /** Starts peers that know each other: the first is whom the others join. Resolves when all see all alive. */

@@ -41,6 +41,7 @@ async function publishSide(names: readonly string[], label: string): Promise<voi
 }
 
 test('a split of five, longer than every suspicion timeout, and its heal', async () => {
+  await peer('oak').client.createTopic('orders', { replicas: 5 })
   expect(await peer('oak').client.publish('orders', 'start', { ack: 'all' })).toMatchObject({ copies: 5 })
   await cut()
   const stop = AbortSignal.timeout(100_000)

@@ -1,43 +1,12 @@
-import { execFileSync, spawn } from 'node:child_process'
-import { readlinkSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { lacksForSandbox, spawnApart } from './sandbox.ts'
 
-/**
- * Runs the suite in a network, a mount and a process namespace of its own: `npm run test:netns [-- arguments of vitest]`.
- * The network of the machine is not touched, and whatever way the suite ends, all of it is gone: namespaces, links, peers.
- */
-const sandbox = ['unshare', '--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
-// `ip` keeps namespaces by name in /run: ours are nobody else's business, and go when our mounts do.
-const ownRun = ['sh', '-c', 'mount -t tmpfs none /run && exec "$@"', 'sh']
+/** Runs the suite in a sandbox: `npm run test:netns [-- arguments of vitest]`. */
 const vitest = ['vitest', 'run', '--project', 'netns', ...process.argv.slice(2)]
-
-/** What the suite asks of the machine, tried in a namespace that is gone at once. */
-const needs = [
-  { what: 'root, and namespaces (unshare)', command: 'true' },
-  { what: 'bridges (ip, of iproute2)', command: 'ip link add probe type bridge' },
-  { what: 'pairs of interfaces (ip, of iproute2)', command: 'ip link add probe type veth peer name eborp' },
-  { what: 'a packet filter (iptables)', command: 'iptables --append INPUT --source 10.77.0.1 --jump DROP' },
-]
-
-function missing(): string | undefined {
-  if (process.platform !== 'linux') return 'Linux'
-  const [program = '', ...args] = sandbox
-  for (const { what, command } of needs) {
-    try {
-      execFileSync(program, [...args, ...command.split(' ')], { stdio: ['ignore', 'ignore', 'pipe'] })
-    } catch (error) {
-      return `${what}: ${String((error as { stderr?: Buffer }).stderr ?? error).trim()}`
-    }
-  }
-  return undefined
-}
-
-const lack = missing()
-if (lack === undefined) process.env['GRAPEVINE_NETNS_OUTSIDE'] = readlinkSync('/proc/self/ns/net')
-else console.warn(`netns: all skipped. They need ${lack}`)
-const [program = '', ...args] = lack === undefined ? [...sandbox, ...ownRun, ...vitest] : vitest
-const child = spawn(program, args, { stdio: 'inherit' })
-// The first process of a namespace ignores signals from the keyboard; killing `unshare` ends all that is in there.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => child.kill('SIGKILL'))
+const lack = lacksForSandbox()
+if (lack !== undefined) console.warn(`netns: all skipped. They need ${lack}`)
+const [program = '', ...args] = vitest
+const child = lack === undefined ? spawnApart(vitest) : spawn(program, args, { stdio: 'inherit' })
 child.once('exit', (code) => {
   process.exitCode = code ?? 1
 })

@@ -53,8 +53,12 @@ export class Namespaces implements AsyncDisposable {
    * sender, its kernel included, is not told.
    */
   async deafen(these: readonly string[], those: readonly string[]): Promise<void> {
-    const sources = those.map((name) => this.addressOf(name)).join(',')
-    await Promise.all(these.map((name) => this.#filter(name, `--append INPUT --source ${sources} --jump DROP`)))
+    await Promise.all(these.map((name) => this.#filter(name, `--append INPUT ${this.#from(those)} --jump DROP`)))
+  }
+
+  /** Takes back one `deafen` of the same peers, or one half of a `cut`; others that deafen some of them remain. */
+  async hear(these: readonly string[], those: readonly string[]): Promise<void> {
+    await Promise.all(these.map((name) => this.#filter(name, `--delete INPUT ${this.#from(those)} --jump DROP`)))
   }
 
   async heal(): Promise<void> {
@@ -84,6 +88,10 @@ export class Namespaces implements AsyncDisposable {
     await run(`ip -netns ${name} address add ${this.addressOf(name)}/24 dev eth0`)
     await run(`ip -netns ${name} link set eth0 up`)
     await run(`ip -netns ${name} link set lo up`)
+  }
+
+  #from(names: readonly string[]): string {
+    return `--source ${names.map((name) => this.addressOf(name)).join(',')}`
   }
 
   async #filter(name: string, rule: string): Promise<void> {

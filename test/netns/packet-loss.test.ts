@@ -77,6 +77,7 @@ test.skipIf(!isApart)('a split of five for longer than every suspicion timeout',
   ] as const
   await using mesh = await Mesh.start([...left, ...right])
   const sides = [left, right].map((names) => names.map((name) => mesh.peer(name))) as [ProcessPeer[], ProcessPeer[]]
+  await mesh.peer('oak').client.createTopic('orders', { replicas: 5 })
   const first = await mesh.peer('oak').client.publish('orders', 'start', { ack: 'all' })
   expect(first).toMatchObject({ copies: 5 })
 

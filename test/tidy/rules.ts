@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
 import { layersHold } from './layers.ts'
+import { proofsExist } from './proofs.ts'
 import { codeOf, everyMatch, isCode, isTest } from './source.ts'
 import type { Rule } from './source.ts'
 
@@ -85,4 +86,5 @@ export const rules: Readonly<Record<string, Rule>> = {
   linksLead,
   namesNoMachine,
   namesAreKebabCase,
+  proofsExist,
 }

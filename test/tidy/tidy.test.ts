@@ -131,6 +131,10 @@ describe('an injected violation is reported', () => {
     ],
     ['namesAreKebabCase', 'node/PeerDriver.ts', '', 'names of files and folders are kebab-case'],
     ['namesAreKebabCase', 'node/peer_driver.ts', '', 'names of files and folders are kebab-case'],
+    ['proofsExist', 'docs/guarantees.md', 'Proof: `test/gone.test.ts`.', 'no such file: test/gone.test.ts'],
+    ['proofsExist', 'docs/guarantees.md', 'Run `npm run gone -- --all`.', 'no such script: gone'],
+    ['proofsExist', 'docs/guarantees.md', 'checkers `order` and `gone`;', 'no such checker: gone'],
+    ['proofsExist', 'docs/guarantees.md', 'planted `reuse-epoch`,\n`gone`;', 'no such planted bug: gone'],
   ]
 
   test.each(injected)('%s: %s: %s', (rule, path, text, message) => {
@@ -183,6 +187,11 @@ describe('what is right is not reported', () => {
     ['namesAreKebabCase', 'docs/decisions/0001-sans-io-machines.md', ''],
     ['namesAreKebabCase', '.ci/run', ''],
     ['namesAreKebabCase', 'README.md', ''],
+    [
+      'proofsExist',
+      'docs/guarantees.md',
+      'Proof: checkers `order` and `views`; planted `reuse-epoch`,\n`ignore-credit`; `test/tidy/tidy.test.ts`, `npm run fuzz`.',
+    ],
   ]
 
   test.each(right)('%s: %s: %s', (rule, path, text) => {

@@ -2,8 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { peerIdOf } from '#node/identity'
-import { multiaddrsOf } from '#node/network/addresses'
-import { createMeshNode } from '#node/network/libp2p-node'
+import { startIntruder } from '#node/network/test-peers'
 import { nodeDigests } from '#node/node-digests'
 import { topicIdOf } from '#protocol/ids'
 import { SeededRandom } from '#protocol/random'
@@ -32,13 +31,8 @@ function framed(frame: Uint8Array): Uint8Array {
 
 /** A stranger with a link: it speaks the protocols of the mesh up to here, and then sends these bytes. */
 async function sendOverLink(oak: ProcessPeer, kind: 'control' | 'data', bytes: Uint8Array): Promise<void> {
-  const intruder = await createMeshNode({
-    privateKey: await keyBelow(oak),
-    listen: '127.0.0.1:0',
-    refuses: () => false,
-  })
-  await intruder.start()
-  const connection = await intruder.dial(await multiaddrsOf(oak.listen))
+  const privateKey = await keyBelow(oak)
+  const { node: intruder, connection } = await startIntruder(oak.listen, { privateKey, cluster: 'grapevine' })
   const open = (protocol: string) => connection.newStream(`/grapevine/grapevine/${protocol}/1`)
   const [control, data] = await Promise.all([open('control'), open('data')])
   const stream = kind === 'control' ? control : data

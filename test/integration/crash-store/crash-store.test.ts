@@ -11,9 +11,12 @@ test('no confirmed batch is missing after a kill -9, and every chain is whole', 
   const path = await mkdtemp(join(tmpdir(), 'grapevine-crash-'))
   onTestFinished(() => rm(path, { recursive: true }))
   let confirmed = 0
+  const changes = new Set<string>()
   for await (const report of crashRounds(path, 4, new SeededRandom(7))) {
     expect(report.faults, `round ${report.round}`).toEqual([])
     confirmed += report.confirmed
+    for (const type of Object.keys(report.changes)) changes.add(type)
   }
   expect(confirmed).toBeGreaterThan(0)
+  expect(changes.size).toBeGreaterThan(2)
 })

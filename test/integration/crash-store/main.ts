@@ -16,12 +16,15 @@ const path = await mkdtemp(join(tmpdir(), 'grapevine-crash-'))
 console.log(`seed ${seed}, in ${path}`)
 
 let confirmed = 0
+const changes = new Map<string, number>()
 for await (const report of crashRounds(path, Number(values.rounds), new SeededRandom(seed))) {
   confirmed += report.confirmed
   const { round, moment } = report
+  for (const [type, count] of Object.entries(report.changes)) changes.set(type, (changes.get(type) ?? 0) + count)
   console.log(`round ${round}: killed ${moment.ms} ms after ${moment.after}, ${report.confirmed} batches confirmed`)
   for (const fault of report.faults) console.error(`  ${fault}`)
   if (report.faults.length > 0) process.exit(1)
 }
-console.log(`${values.rounds} rounds, ${confirmed} confirmed batches, none missing`)
+const counts = Array.from(changes, ([type, count]) => `${count} × ${type}`).join(', ')
+console.log(`${values.rounds} rounds, ${confirmed} confirmed batches, none missing; changes confirmed: ${counts}`)
 await rm(path, { recursive: true })

@@ -1,0 +1,133 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { ProcessPeer } from '../integration/process-peer.ts'
+import { type Figure, megabytes, millis, perSecond, quantile } from './figures.ts'
+import { benchMesh } from './mesh.ts'
+import { postRate } from './posts.ts'
+import { cpuMsOf, loopbackBytes, memoryOf } from './process-figures.ts'
+
+const recordBytes = 128
+const value = 'v'.repeat(recordBytes)
+const perRequest = 1_000
+const requestsInFlight = 8
+
+/** Idle, throughput, latency, HTTP: what a change of any part may move. */
+export async function basics(runMs: number, profiles?: string): Promise<readonly Figure[]> {
+  await using mesh = await benchMesh(profiles)
+  const [oak, elm] = mesh.peers
+  return [
+    ...(await idle(oak, runMs)),
+    ...(await throughput(oak, elm, runMs)),
+    ...(await latency(oak, mesh.directory)),
+    ...(await httpRatio(oak, runMs)),
+  ]
+}
+
+/** Batches from one client with `ack=all`: three fsynced copies of each; read at another peer meanwhile. */
+async function throughput(at: ProcessPeer, readAt: ProcessPeer, runMs: number): Promise<readonly Figure[]> {
+  await at.client.publish('bulk', 'first', { ack: 'all' })
+  const started = performance.now()
+  let published = 0
+  let isDone = false
+  const delivered = deliver(readAt, () => (isDone ? published + 1 : undefined))
+  const records = Array.from({ length: perRequest }, () => ({ value }))
+  const publisher = async (): Promise<void> => {
+    while (performance.now() - started < runMs) {
+      const { reached } = await at.client.publishMany('bulk', records, { ack: 'all' })
+      if (!reached) throw new Error('a publish did not reach all three')
+      published += perRequest
+    }
+  }
+  await Promise.all(Array.from({ length: requestsInFlight }, publisher))
+  const publishedMs = performance.now() - started
+  isDone = true
+  await delivered
+  const deliveredMs = performance.now() - started
+  const what = `${recordBytes} B records, ack=all, ${perRequest} per request, ${requestsInFlight} requests in flight`
+  return [
+    { what: `${what}: published`, value: perSecond(published, publishedMs), against: 'three fsynced copies of each' },
+    {
+      what: '… and read at another peer',
+      value: perSecond(published, deliveredMs),
+      against: 'JSON, while they are published',
+    },
+  ]
+}
+
+/** Reads from the earliest on until as many records came as `wanted` says in the end. */
+async function deliver(at: ProcessPeer, wanted: () => number | undefined): Promise<void> {
+  let count = 0
+  let from = 'earliest'
+  while (count < (wanted() ?? Number.POSITIVE_INFINITY)) {
+    const page = await at.client.read('bulk', { from, limit: 1_000, waitMs: 200 })
+    count += page.records.length
+    from = page.cursor
+  }
+}
+
+/** One publish at a time, against one fsync of as many bytes and one answer of the same gateway. */
+async function latency(at: ProcessPeer, directory: string): Promise<readonly Figure[]> {
+  const rounds = 500
+  const timed = async (run: () => Promise<unknown>): Promise<string> => {
+    const times: number[] = []
+    for (let i = 0; i < rounds; i++) {
+      const started = performance.now()
+      await run()
+      times.push(performance.now() - started)
+    }
+    return `p50 ${millis(quantile(times, 0.5))}, p99 ${millis(quantile(times, 0.99))}`
+  }
+  const file = await open(join(directory, 'fsync'), 'a')
+  const bytes = Buffer.alloc(recordBytes)
+  const fsync = await timed(async () => {
+    await file.write(bytes)
+    await file.datasync()
+  })
+  await file.close()
+  const answer = await timed(() => at.client.self())
+  const against = `one write + fdatasync: ${fsync}; GET /v1/mesh/self: ${answer}`
+  return [
+    { what: 'one publish at a time, ack=local', value: await timed(() => at.client.publish('single', value)), against },
+    {
+      what: 'one publish at a time, ack=all',
+      value: await timed(() => at.client.publish('single', value, { ack: 'all' })),
+      against,
+    },
+  ]
+}
+
+/** Publishes over 32 connections, and a bare route that reads its body; in turns, so that both see the same machine. */
+async function httpRatio(at: ProcessPeer, runMs: number): Promise<readonly Figure[]> {
+  const bare = spawn(process.execPath, [fileURLToPath(new URL('bare-route.ts', import.meta.url))], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const [bareUrl] = (await once(createInterface({ input: bare.stdout }), 'line')) as [string]
+  const body = new TextEncoder().encode(value)
+  const url = `${at.http}/v1/topics/posts/records?ack=local`
+  const rates = { peer: 0, bare: 0 }
+  const turns = 4
+  for (let turn = 0; turn < turns; turn++) {
+    rates.peer += await postRate(url, body, 32, runMs / turns)
+    rates.bare += await postRate(bareUrl, body, 32, runMs / turns)
+  }
+  bare.kill()
+  const share = `${Math.round((rates.peer / rates.bare) * 100)} % of a bare Hono route that reads its body (${perSecond(rates.bare, runMs)})`
+  return [{ what: `HTTP publish, ack=local, 32 connections`, value: perSecond(rates.peer, runMs), against: share }]
+}
+
+/** A mesh in which nothing happens: processor, memory, and what goes over the wire for each peer. */
+async function idle(peer: ProcessPeer, runMs: number): Promise<readonly Figure[]> {
+  await once(AbortSignal.timeout(5_000), 'abort')
+  const before = { cpuMs: await cpuMsOf(peer.pid), bytes: await loopbackBytes(), atMs: performance.now() }
+  await once(AbortSignal.timeout(Math.max(10_000, runMs)), 'abort')
+  const seconds = (performance.now() - before.atMs) / 1_000
+  const cpu = ((await cpuMsOf(peer.pid)) - before.cpuMs) / seconds / 10
+  const kbit = (((await loopbackBytes()) - before.bytes) * 8) / 1_000 / seconds / 3
+  const memory = await memoryOf(peer.pid)
+  const value = `${cpu.toFixed(2)} % of a core, ${megabytes(memory.now)} RSS, ${kbit.toFixed(1)} kbit/s sent`
+  return [{ what: 'an idle peer of three, profile local', value, against: 'TCP headers included' }]
+}
