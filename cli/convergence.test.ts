@@ -10,10 +10,11 @@ const head = (feed: string, nextOffset: number, hash = `${feed}#${nextOffset}`, 
 })
 const successor = (feed: string, floor: number, nextOffset: number): Head => head(feed, nextOffset, feed, floor)
 
-const compare = (holdings: Record<string, Head[] | undefined>) =>
-  compareHoldings(Object.entries(holdings).map(([peer, heads]) => ({ peer, heads }))).map(
-    ({ peer, agreement, records, lag }) => `${peer} ${agreement} ${records} -${lag}`,
-  )
+const compare = (holdings: Record<string, Head[] | undefined>, others: Record<string, Head[]> = {}) =>
+  compareHoldings([
+    ...Object.entries(others).map(([peer, heads]) => ({ peer, heads, atHome: false })),
+    ...Object.entries(holdings).map(([peer, heads]) => ({ peer, heads, atHome: true })),
+  ]).map(({ peer, agreement, records, lag }) => `${peer} ${agreement} ${records} -${lag}`)
 
 test('peers with the same heads are equal, in whatever order they list them', () => {
   const heads = [head('oak', 3), head('elm', 2)]
@@ -57,5 +58,33 @@ test('a peer that does not answer is not taken for one that holds nothing', () =
     'oak equal 3 -0',
     'elm unreachable 0 -0',
     'ash behind 0 -3',
+  ])
+})
+
+test('who is not at home is not compared; only what it has more of counts', () => {
+  const home = { oak: [head('oak', 5)], elm: [head('oak', 5)] }
+  const equal = ['oak equal 5 -0', 'elm equal 5 -0']
+  // Less, other bytes, a writer that has let go of what home has, and one that home has forgotten, for it is empty.
+  for (const held of [
+    head('oak', 3),
+    head('oak', 5, 'damaged'),
+    { ...head('oak', 5), keptFrom: 5 },
+    head('ash', 7, 'old', 7),
+  ]) {
+    expect(compare(home, { ash: [held] })).toEqual(equal)
+  }
+  expect(compare(home, { ash: [head('oak', 6), head('ash', 2)] })).toEqual(['oak behind 5 -3', 'elm behind 5 -3'])
+  expect(compare(home, { ash: [{ ...head('ash', 9), keptFrom: 7 }] })).toEqual(['oak behind 5 -2', 'elm behind 5 -2'])
+})
+
+test('damaged records are lacking as far as they are whole elsewhere; what is lost everywhere is no difference', () => {
+  const damaged = (from: number, to: number): Head => ({ ...head('oak', 9), holes: [{ from, to }] })
+  expect(compare({ oak: [damaged(2, 6)], elm: [head('oak', 9)] })).toEqual(['oak behind 9 -4', 'elm equal 9 -0'])
+  expect(compare({ oak: [damaged(2, 6)], elm: [damaged(4, 7)] })).toEqual(['oak behind 9 -2', 'elm behind 9 -1'])
+  expect(compare({ oak: [damaged(2, 6)], elm: [damaged(2, 6)] })).toEqual(['oak equal 9 -0', 'elm equal 9 -0'])
+  const writer = { ...head('oak', 9), keptFrom: 5 }
+  expect(compare({ oak: [damaged(2, 6)], elm: [damaged(2, 6)] }, { ash: [writer] })).toEqual([
+    'oak behind 9 -1',
+    'elm behind 9 -1',
   ])
 })

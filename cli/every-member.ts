@@ -28,7 +28,7 @@ export async function everyMember(context: Context, servers: readonly string[]):
   return { present: await Promise.all(present.map((member) => gatewayOf(member, context.terminal.stop))), left }
 }
 
-async function gatewayOf(member: MemberView, signal: AbortSignal): Promise<MemberGateway> {
+export async function gatewayOf(member: MemberView, signal: AbortSignal): Promise<MemberGateway> {
   try {
     const mesh = await connect({ servers: [member.http], signal, answerMsMax })
     const self = await mesh.self({ signal })

@@ -5,7 +5,23 @@ import { fakeTerminal } from '#test/fake-terminal'
 import { exitCodes } from './exit-codes.ts'
 import { run } from './main.ts'
 
-const commands = ['up', 'peer', 'pub', 'sub', 'topics', 'members', 'gossip', 'where', 'verify', 'lab split', 'lab heal']
+const commands = [
+  'up',
+  'peer',
+  'pub',
+  'sub',
+  'topics',
+  'members',
+  'gossip',
+  'replication',
+  'where',
+  'verify',
+  'decommission',
+  'forget',
+  'admit',
+  'lab split',
+  'lab heal',
+]
 
 test.each(commands)('%s explains itself with an example, on stdout, for 80 columns', async (command) => {
   const { terminal, stdout, stderr } = fakeTerminal()

@@ -5,12 +5,14 @@ import { exitCodes, type ExitCode } from './exit-codes.ts'
 import { failureText } from './failure.ts'
 import { Interruption, watchSignals } from './signals.ts'
 import { allWritten, say, type Terminal } from './terminal.ts'
+import { admitCommand, decommissionCommand, forgetCommand } from './commands/decisions.ts'
 import { gossipCommand } from './commands/gossip.ts'
 import { healthCommand } from './commands/health.ts'
 import { helpCommand } from './commands/help.ts'
 import { labCommand } from './commands/lab.ts'
 import { membersCommand } from './commands/members.ts'
 import { pubCommand } from './commands/pub.ts'
+import { replicationCommand } from './commands/replication.ts'
 import { subCommand } from './commands/sub.ts'
 import { topicsCommand } from './commands/topics.ts'
 import { upCommand } from './commands/up.ts'
@@ -53,7 +55,18 @@ function programOf(context: Context): Command {
     .option('--debug', 'show the stack of an error')
     .addHelpText('after', examples)
   const commands = [upCommand, peerCommand, pubCommand, subCommand, topicsCommand]
-  const views = [membersCommand, gossipCommand, whereCommand, verifyCommand, healthCommand, labCommand]
+  const views = [
+    membersCommand,
+    gossipCommand,
+    replicationCommand,
+    whereCommand,
+    verifyCommand,
+    healthCommand,
+    decommissionCommand,
+    forgetCommand,
+    admitCommand,
+    labCommand,
+  ]
   for (const command of [...commands, ...views]) program.addCommand(command(context))
   program.addCommand(helpCommand(program))
   for (const command of allOf(program)) {

@@ -11,7 +11,7 @@ const stateStyles: Readonly<Record<MemberView['state'], Style>> = {
 
 export const memberColumns: readonly Column<MemberView>[] = [
   { title: 'name', of: (member) => (member.self ? `${member.name} *` : member.name), style: () => 'bold' },
-  { title: 'state', of: (member) => member.state, style: (member) => stateStyles[member.state] },
+  { title: 'state', of: stateText, style: (member) => stateStyles[member.state] },
   { title: 'since', of: (member) => durationText(member.sinceMs) },
   { title: 'incarnation', of: (member) => member.incarnation },
   { title: 'rtt', of: (member) => (member.rttMs === undefined ? '-' : durationText(member.rttMs)) },
@@ -19,6 +19,19 @@ export const memberColumns: readonly Column<MemberView>[] = [
   { title: 'peers at', of: (member) => member.addresses.join(' ') },
   { title: 'why', of: whyText },
 ]
+
+/** After a decision of an operator. */
+export const decidedColumns: readonly Column<MemberView>[] = [
+  { title: 'name', of: (member) => member.name, style: () => 'bold' },
+  { title: 'state', of: (member) => member.state, style: (member) => stateStyles[member.state] },
+  { title: 'status', of: (member) => member.status },
+  { title: 'id', of: (member) => member.id },
+]
+
+/** `alive`, or `alive, leaving` while it is decommissioned */
+function stateText({ state, status }: MemberView): string {
+  return status === 'leaving' || status === 'forgotten' ? `${state}, ${status}` : state
+}
 
 /** `no answer to 3 indirect probes, says elm, dead in 2.0s` */
 function whyText(member: MemberView): string {

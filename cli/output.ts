@@ -37,6 +37,14 @@ export function tableText<Row>(stream: OutputStream, rows: readonly Row[], colum
   return header + body.join('')
 }
 
+/** One of the tables of a view, with its title. */
+export const sectionText = <Row>(
+  stream: OutputStream,
+  title: string,
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+): string => `\n${styled(stream, 'bold', title)}\n${rows.length === 0 ? 'none\n' : tableText(stream, rows, columns)}`
+
 /** Control characters of strangers' text must not drive the terminal. */
 // eslint-disable-next-line no-control-regex
 export const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '\u00b7')
@@ -51,8 +59,8 @@ export function durationText(ms: number): string {
   return `${Math.floor(minutes / (24 * 60))}d ${Math.floor(minutes / 60) % 24}h`
 }
 
-export const counted = (count: number, noun: string): string =>
-  `${count.toLocaleString('en-US')} ${noun}${count === 1 ? '' : 's'}`
+export const counted = (count: number, noun: string, plural = `${noun}s`): string =>
+  `${count.toLocaleString('en-US')} ${count === 1 ? noun : plural}`
 
 const painted = (stream: OutputStream, style: Style | undefined, text: string): string =>
   style === undefined ? text : styled(stream, style, text)

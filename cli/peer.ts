@@ -34,7 +34,12 @@ export function peerCommand(context: Context): Command {
     const { terminal } = context
     const config = parseNodeConfig({ flags, env: terminal.env })
     // Not at the top: other commands start without libp2p.
-    const [{ startPeer }, { createLog }] = await Promise.all([import('#node/main'), import('#node/log')])
+    const [{ startPeer }, { createLog }, { growHeapFreely }] = await Promise.all([
+      import('#node/main'),
+      import('#node/log'),
+      import('#node/heap-growth'),
+    ])
+    growHeapFreely()
     const peer = await startPeer(config, createLog(config.name))
     await announce(terminal, peer)
     const end = await Promise.race([peer.failed, aborted(terminal.stop)])

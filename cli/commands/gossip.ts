@@ -1,10 +1,10 @@
 import { Command } from 'commander'
-import { pause } from '#client/backoff'
 import type { GossipEvent, GossipView, RoundTrip } from '#protocol/views'
 import { connectTo, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
 import { memberColumns } from '../member-columns.ts'
-import { durationText, jsonLine, tableText, type Column } from '../output.ts'
-import { styled, write, type OutputStream } from '../terminal.ts'
+import { durationText, jsonLine, sectionText, type Column } from '../output.ts'
+import type { OutputStream } from '../terminal.ts'
+import { shownAnew } from '../watching.ts'
 
 const help = `
 Shows members with who suspects them and why, the last changes of state, rumors
@@ -15,7 +15,6 @@ Examples:
   $ grapevine gossip
   $ grapevine gossip --watch --server http://127.0.0.1:8402`
 
-const watchMs = 1_000
 const eventsShown = 12
 
 export function gossipCommand(context: Context): Command {
@@ -27,25 +26,19 @@ export function gossipCommand(context: Context): Command {
       const { terminal } = context
       await using mesh = await connectTo(context, options.server)
       const format = formatOf(context, options)
-      do {
+      await shownAnew(terminal, { watch: options.watch, format }, async () => {
         const view = await mesh.gossip({ signal: terminal.stop })
-        const clear = options.watch === true && terminal.stdout.isTTY === true ? '\u001b[2J\u001b[H' : ''
-        await write(terminal, format === 'json' ? jsonLine(view) : clear + gossipText(terminal.stdout, view))
-      } while (options.watch === true && (await nextTurn(terminal.stop)))
+        return format === 'json' ? jsonLine(view) : gossipText(terminal.stdout, view)
+      })
     })
 }
 
-const nextTurn = (stop: AbortSignal): Promise<boolean> =>
-  pause(watchMs, stop).then(
-    () => true,
-    () => false,
-  )
-
 export function gossipText(stream: OutputStream, view: GossipView): string {
   const section = <Row>(title: string, rows: readonly Row[], columns: readonly Column<Row>[]): string =>
-    `\n${styled(stream, 'bold', title)}\n${rows.length === 0 ? 'none\n' : tableText(stream, rows, columns)}`
+    sectionText(stream, title, rows, columns)
   return [
-    `${view.self.name} (${view.self.id}), incarnation ${view.self.incarnation}\n`,
+    `${view.self.name} (${view.self.id}), incarnation ${view.self.incarnation}, awareness ${view.self.awareness}\n`,
+    doubleText(view.self.double),
     section('Members', view.members, memberColumns),
     section('Last changes', view.events.slice(-eventsShown), eventColumns),
     section('Rumors being spread', view.rumors, [
@@ -91,3 +84,8 @@ const eventColumns: readonly Column<GossipEvent>[] = [
   { title: 'by', of: (event) => event.by },
   { title: 'why', of: (event) => event.reason },
 ]
+
+const doubleText = (double: GossipView['self']['double']): string =>
+  double === undefined
+    ? ''
+    : `another process has its identity, at ${double.addresses.join(' ') || 'an unknown address'} ${durationText(double.agoMs)} ago: stop one of them\n`

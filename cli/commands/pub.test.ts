@@ -23,6 +23,16 @@ test('a value with key and headers is one record, and its id is printed', async 
   expect(stdout.json).toMatchObject([{ id: record?.id, topic: 'orders', reached: true, copies: 1, peers: ['oak'] }])
 })
 
+test('a publish may have a key, but not many of them one', async () => {
+  await using oak = await FakeGateway.start('oak')
+  const { terminal, stderr } = fakeTerminal()
+  const args = ['pub', 'orders', 'ten pears', '--idempotency-key', 'a7', '--server', oak.url]
+  expect(await run(args, terminal)).toBe(exitCodes.ok)
+  expect(oak.frames).toMatchObject([{ type: 'publish', idempotencyKey: 'a7' }])
+  expect(await run([...args.filter((text) => text !== 'ten pears'), '--lines'], terminal)).toBe(exitCodes.usage)
+  expect(stderr.text).toMatch('--lines makes many')
+})
+
 test('without a value the whole of stdin is one record', async () => {
   await using oak = await FakeGateway.start('oak')
   const { terminal } = fakeTerminal({ stdin: ['ten ', 'pears\nand figs\n'] })

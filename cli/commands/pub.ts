@@ -1,13 +1,11 @@
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, Option } from 'commander'
 import type { Mesh } from '#client/mesh'
 import type { Ack, PublishOptions } from '#client/publish'
 import type { OutgoingRecord } from '#client/record'
-import { parseAckLevel } from '#protocol/ack-level'
 import { MeshError } from '#protocol/errors'
-import { limits } from '#protocol/limits'
 import { textOf } from '#protocol/text'
+import { ackText, checkAckLevel, waitOption } from '../ack-options.ts'
 import { collected, connectTo, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
-import { durationMsOf } from '../duration.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { inputOf, wholeInput } from '../input.ts'
 import { lineBatches } from '../lines.ts'
@@ -21,8 +19,9 @@ empty lines too, sent as they come.
 
 Exit code 3: stored at the peer that answered, but the ack level was not reached
 within --wait. Do not publish again: the mesh goes on copying.
-GRAPEVINE_OUTCOME_UNKNOWN: the answer was lost; the records may or may not be
-stored.
+GRAPEVINE_OUTCOME_UNKNOWN: the answer was lost, and no server answered in time
+when asked again; the records may or may not be stored. With the same
+--idempotency-key it is safe to publish again.
 
 Examples:
   $ grapevine pub orders 'ten pears' --key customer-7
@@ -36,6 +35,7 @@ interface PubOptions extends ClientOptions {
   readonly key?: string
   readonly header?: readonly string[]
   readonly contentType?: string
+  readonly idempotencyKey?: string
 }
 
 export function pubCommand(context: Context): Command {
@@ -45,21 +45,19 @@ export function pubCommand(context: Context): Command {
     .argument('[value]', 'the record; - or nothing: stdin')
     .option('-l, --lines', 'one record per line of stdin')
     .option('-a, --ack <level>', 'wait until it is on disk at: local, n:K, majority or all', 'local')
-    .addOption(
-      new Option('-w, --wait <duration>', 'how long to wait for that, such as 300ms or 2s (at most 60s)').argParser(
-        waitOf,
-      ),
-    )
+    .addOption(waitOption())
     .option('-k, --key <text>', 'key of the records')
     .addOption(new Option('-H, --header <name=value>', 'header of the records; repeat for more').argParser(collected))
+    .option('--idempotency-key <text>', 'name of this publish: any peer that has it answers with what is stored')
     .option('--content-type <type>', 'default: text/plain, or application/octet-stream if not UTF-8')
     .addHelpText('after', help)
     .action(async (topic: string, value: string | undefined, options: PubOptions) => {
-      if (parseAckLevel(options.ack) === undefined) {
-        throw new MeshError('USAGE', `--ack ${options.ack} must be local, n:K, majority or all`)
-      }
+      checkAckLevel(options.ack)
       if (options.lines === true && value !== undefined && value !== '-') {
         throw new MeshError('USAGE', `--lines takes the records from stdin: leave out ${value}`)
+      }
+      if (options.lines === true && options.idempotencyKey !== undefined) {
+        throw new MeshError('USAGE', '--idempotency-key names one publish, and --lines makes many')
       }
       const recordOf = recordMaker(options)
       await using mesh = await connectTo(context, options.server)
@@ -145,9 +143,6 @@ function whereItBroke({ records, underWay, isUnknown }: Break): string {
 /** Of several acks, the one that promises less. */
 const worse = (a: Ack | undefined, b: Ack): Ack => (a !== undefined && a.copies < b.copies ? a : b)
 
-const ackText = (ack: Ack): string =>
-  `ack ${ack.level}: ${ack.reached ? 'reached' : 'not reached'}, on ${counted(ack.copies, 'disk')} (${ack.peers.join(', ')})`
-
 function tellLevel(context: Context, ack: Ack): void {
   if (ack.reached) return
   context.exitCode = exitCodes.degraded
@@ -161,13 +156,8 @@ const publishOptions = ({ context, options }: Call): PublishOptions => ({
   ack: options.ack,
   signal: context.terminal.stop,
   ...(options.wait === undefined ? {} : { wait: options.wait }),
+  ...(options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey }),
 })
-
-/** The peer reads it; a mistake is told before anything is sent. */
-function waitOf(text: string): string {
-  if (durationMsOf(text) > limits.waitMsMax) throw new InvalidArgumentError('It must be at most 60s.')
-  return text
-}
 
 function recordMaker(options: PubOptions): Call['recordOf'] {
   const { key, contentType } = options

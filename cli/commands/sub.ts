@@ -111,6 +111,7 @@ class Notices {
     switch (item.type) {
       case 'caught-up':
         this.#lastCode = ''
+        if (item.isolated) warn(this.#terminal, 'this peer reaches nobody who keeps the topic: there may be more')
         return this.#tellCaughtUp(Object.keys(item.cursors).length > 0)
       case 'gap':
         return warn(this.#terminal, gapText(item))
@@ -120,6 +121,8 @@ class Notices {
       }
       case 'healed':
         return say(this.#terminal, 'the mesh is whole again')
+      case 'deleted':
+        return warn(this.#terminal, `${item.topic} was deleted; what is published under that name now is another topic`)
       case 'interrupted': {
         const { error } = item
         if (error.code !== this.#lastCode) warn(this.#terminal, `${error.message}; trying on`)

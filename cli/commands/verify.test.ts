@@ -22,6 +22,7 @@ async function mesh(offsets: Record<string, number>) {
 const replica = ({ peerId, name }: FakeGateway, nextOffset: number) => ({
   peer: peerId,
   name,
+  role: 'home' as const,
   state: 'alive',
   current: true,
   lag: 0,
@@ -103,6 +104,15 @@ test('--wait asks again until all are equal', async () => {
   if (ash !== undefined) ash.status = () => ({ replicas: [replica(ash, ++asked === 1 ? 29 : 41)] })
   expect((await verify(three.url, '--wait', '10s')).code).toBe(exitCodes.ok)
   expect(asked).toBe(2)
+})
+
+test('who is not at home need not hold a topic, but what it alone has is missing at home', async () => {
+  await using three = await mesh({ oak: 41, elm: 41, ash: 0 })
+  const ash = three.gateways[2] as FakeGateway
+  ash.status = () => ({ replicas: [{ ...replica(ash, 0), role: 'other' }] })
+  expect(await verify(three.url)).toMatchObject({ code: exitCodes.ok, rows: [{ peer: 'oak' }, { peer: 'elm' }] })
+  ash.status = () => ({ replicas: [{ ...replica(ash, 43), role: 'other' }] })
+  expect((await verify(three.url)).stderr).toContain('orders: oak lacks 2 records; orders: elm lacks 2 records')
 })
 
 test('a topic that no member knows is an error, not convergence', async () => {

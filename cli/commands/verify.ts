@@ -1,9 +1,10 @@
 import { Command, Option } from 'commander'
 import { pause } from '#client/backoff'
 import { MeshError } from '#protocol/errors'
+import type { ReplicaStatus } from '#protocol/views'
 import type { Mesh } from '#client/mesh'
 import { formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
-import { compareHoldings, type Agreement, type Comparison, type Head, type Holding } from '../convergence.ts'
+import { compareHoldings, type Agreement, type Comparison, type Holding } from '../convergence.ts'
 import { durationMsOf } from '../duration.ts'
 import { everyMember, type MemberGateway } from '../every-member.ts'
 import { counted, writeRows } from '../output.ts'
@@ -11,11 +12,13 @@ import { say, type Style, warn } from '../terminal.ts'
 
 const help = `
 Asks every member of the mesh at its own gateway for the heads and hashes of its
-feeds and compares them. Exit code 0 only if all members answer and hold the
-same records of every topic; 4 if not. Members that have left the mesh (they
-said good-bye, as at Ctrl-C) are not asked; they are named on stderr. While
-records are published there is always a lag somewhere: --wait asks again until
-all are equal.
+feeds and compares those of each topic's home: the members that keep it. What
+anybody else has, such as a writer that is not at home, counts as missing until
+home has it; what is damaged, if it is whole elsewhere. Exit code 0 only if all
+members answer and each topic is the same throughout its home; 4 if not. Members
+that have left the mesh (they said good-bye, as at Ctrl-C) are not asked; they
+are named on stderr. While records are published there is always a lag
+somewhere: --wait asks again until all are equal.
 
 Examples:
   $ grapevine verify
@@ -30,7 +33,7 @@ const askAgainMs = 250
 
 export function verifyCommand(context: Context): Command {
   return withClientOptions(new Command('verify'))
-    .description('check that all peers hold the same records')
+    .description('check that all who keep a topic hold the same records')
     .argument('[topics...]', 'default: every topic that any member knows')
     .addOption(
       new Option('-w, --wait <duration>', 'how long to wait for that').argParser(durationMsOf).default(0, '0s'),
@@ -87,27 +90,35 @@ async function allTopics(members: readonly MemberGateway[], signal: AbortSignal)
 }
 
 async function compareTopic(topic: string, members: readonly MemberGateway[], signal: AbortSignal): Promise<Row[]> {
-  const holdings = await Promise.all(
-    members.map(async ({ member, mesh }): Promise<Holding> => {
-      const heads = mesh === undefined ? undefined : await headsAt(mesh, member.id, topic, signal)
-      return { peer: member.name, heads }
+  const told = await Promise.all(
+    members.map(async ({ member, mesh }) => {
+      return { member, replicas: mesh === undefined ? undefined : await replicasAt(mesh, topic, signal) }
     }),
   )
+  // Who is at home by anybody's word: members may not agree yet on who belongs to the mesh.
+  const home = new Set(
+    told.flatMap(({ replicas = [] }) => replicas.flatMap((r) => (r.role === 'home' ? [r.peer] : []))),
+  )
+  const holdings = told.map(({ member, replicas }): Holding => {
+    const heads = replicas && (replicas.find(({ peer }) => peer === member.id)?.feeds ?? [])
+    return { peer: member.name, heads, atHome: home.has(member.id) }
+  })
   if (holdings.every(({ heads }) => heads?.length === 0))
     throw new MeshError('TOPIC_NOT_FOUND', `no member knows ${topic}`)
-  return compareHoldings(holdings).map((comparison) => ({ topic, ...comparison }))
+  // Who does not answer may have accepted what nobody else has, at home or not.
+  const silentOthers = holdings.filter(({ heads, atHome }) => heads === undefined && !atHome)
+  const comparisons = [...compareHoldings(holdings), ...silentOthers.map(({ peer }) => silent(peer))]
+  return comparisons.map((comparison) => ({ topic, ...comparison }))
 }
 
-/** What the peer itself holds; none if it has not heard of the topic, undefined if it does not answer any more. */
-async function headsAt(
+/** What the peer knows of who holds the topic; nobody if it has not heard of it, undefined if it does not answer any more. */
+async function replicasAt(
   mesh: Mesh,
-  peerId: string,
   topic: string,
   signal: AbortSignal,
-): Promise<readonly Head[] | undefined> {
+): Promise<readonly ReplicaStatus[] | undefined> {
   try {
-    const { replicas } = await mesh.status(topic, { signal })
-    return replicas.find(({ peer }) => peer === peerId)?.feeds ?? []
+    return (await mesh.status(topic, { signal })).replicas
   } catch (error) {
     if (!(error instanceof MeshError)) throw error
     if (error.code === 'TOPIC_NOT_FOUND') return []
