@@ -36,3 +36,11 @@ test('what failed is named with the reason, and so is a file that does not load'
     'nuts.test.ts: SyntaxError: shell',
   ])
 })
+
+test('a step without a report shows its last lines when it fails', () => {
+  const lines = Array.from({ length: 100 }, (_, index) => `line ${index}`)
+  const log = `${lines.join('\n')}\n`
+  expect(failuresOf({ name: 'chaos', exitCode: 1, log })).toEqual(lines.slice(-40))
+  expect(failuresOf({ name: 'chaos', exitCode: 0, log })).toEqual([])
+  expect(failuresOf({ name: 'chaos', exitCode: 137 })).toEqual([''])
+})

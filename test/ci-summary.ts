@@ -1,5 +1,5 @@
-// Sums up what `.ci/run` did: `node test/ci-summary.ts <folder>`, where each step left `<name>.exit` and, if it is a suite
-// of vitest, its JSON report `<name>.json`. The last line is `N passed, N failed`; exits 1 on any failure or when nothing ran.
+// Sums up what `.ci/run` did: `node test/ci-summary.ts <folder>`, where each step left `<name>.exit`, what it said as `<name>.log`
+// and, if it is a suite of vitest, its JSON report `<name>.json`. The last line is `N passed, N failed`; exits 1 on any failure or when nothing ran.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -8,6 +8,8 @@ export interface Step {
   readonly exitCode: number
   /** What a suite counted; a step without a report (format, lint, types) is one check of its own. */
   readonly report?: Report
+  /** Standard output and errors. */
+  readonly log?: string
 }
 
 interface Report {
@@ -47,8 +49,18 @@ export const total = (steps: readonly Step[]): Sum =>
 
 const firstLineOf = (text = ''): string => text.split('\n', 1)[0] as string
 
-/** What failed in a suite and why, a line each: the log of a run is long, and only its end may be kept. */
-export const failuresOf = ({ report }: Step): readonly string[] =>
+const lastLinesMax = 40
+
+/**
+ * What failed and why: a line for each test of a suite, the last lines of any other step. The log of a run is long, and only
+ * its end may be kept.
+ */
+export const failuresOf = ({ exitCode, report, log = '' }: Step): readonly string[] => {
+  const failures = failedTestsIn(report)
+  return exitCode === 0 || failures.length > 0 ? failures : log.trimEnd().split('\n').slice(-lastLinesMax)
+}
+
+const failedTestsIn = (report?: Report): readonly string[] =>
   (report?.testResults ?? []).flatMap(({ name, status, message, assertionResults }) => {
     const failed = assertionResults.filter((result) => result.status === 'failed')
     // A file that does not load has no tests.
@@ -59,11 +71,17 @@ export const failuresOf = ({ report }: Step): readonly string[] =>
 function stepsIn(folder: string): readonly Step[] {
   const names = readdirSync(folder).flatMap((file) => (file.endsWith('.exit') ? [file.slice(0, -'.exit'.length)] : []))
   return names.map((name) => {
-    const report = join(folder, `${name}.json`)
-    const exitCode = Number(readFileSync(join(folder, `${name}.exit`), 'utf8'))
-    return existsSync(report)
-      ? { name, exitCode, report: JSON.parse(readFileSync(report, 'utf8')) as Report }
-      : { name, exitCode }
+    const read = (suffix: string): string | undefined => {
+      const file = join(folder, `${name}.${suffix}`)
+      return existsSync(file) ? readFileSync(file, 'utf8') : undefined
+    }
+    const [report, log] = [read('json'), read('log')]
+    return {
+      name,
+      exitCode: Number(read('exit')),
+      ...(report === undefined ? {} : { report: JSON.parse(report) as Report }),
+      ...(log === undefined ? {} : { log }),
+    }
   })
 }
 
