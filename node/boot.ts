@@ -89,7 +89,7 @@ export async function bootPeer(options: BootOptions): Promise<PeerDriver> {
     self,
     epoch,
     feeds,
-    config: { ...replicationDefaults, ...options.replication },
+    config: { ...replicationDefaults, linksMax: options.membership.linksMax, ...options.replication },
   })
   const membership = new Membership({
     self,

@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import { z } from 'zod'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
+import { membershipProfiles } from '#protocol/membership/config'
 import { replicationDefaults } from '#protocol/replication/config'
 import { deletedGraceMsDefault } from '#protocol/topics/remains'
 
@@ -75,6 +76,16 @@ export const nodeConfigSchema = z.object({
     .enum(['lan', 'wan', 'local'])
     .default('lan')
     .describe('timing of failure detection: lan, wan or local (the fastest)'),
+  linksMax: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(limits.linksMax / 2)
+    .default(membershipProfiles.lan.linksMax)
+    .describe(
+      'links to other peers that are kept while nothing needs them: up to so many others, all are linked; of more, idle links are closed, ' +
+        'and dialed when needed. Each costs a socket, some 300 KB and a share of the gossip; fewer cost about a dial per second',
+    ),
   replaceAfter: duration
     .default(replicationDefaults.replaceAfterMs)
     .describe('for so long a member is away before others keep its topics meanwhile (default: 1h)'),

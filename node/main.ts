@@ -66,6 +66,7 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
     const network = await createTransport({ privateKey, cluster, secrets, listen, lab, log: log.info }, listener)
     stops.push(() => network.stop())
     const http = config.advertiseHttp ?? gateway.url
+    const expectMembers = (): void => network.expectMembers(driver.peer.membership.registryView().peers.length)
     const nameOf = (peer: PeerId): string => driver.peer.membership.nameOf(peer)
     const driver: PeerDriver = await bootPeer({
       self: peerId,
@@ -73,7 +74,7 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
       cluster,
       facts: { name: config.name, addresses: addressesOf(config, network), http, zone: config.zone },
       seeds: config.join,
-      membership: membershipProfiles[config.profile],
+      membership: { ...membershipProfiles[config.profile], linksMax: config.linksMax },
       replication: { replaceAfterMs: config.replaceAfter, handoffGraceMs: config.handoffGrace },
       deletedGraceMs: config.deletedGrace,
       store,
@@ -84,11 +85,12 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
       onStorageFailed: (error) => failed.resolve(error),
       onCommit: metrics.committed,
       ...(config.storage === 'level' && { space: () => spaceAt(config.data) }),
-      ...newsOf({ config, log, metrics, nameOf }),
+      ...newsOf({ config, log, metrics, nameOf, onMembers: expectMembers }),
     })
     broker.attach(driver, selfView(config, { peerId, epoch, http, listen: network.addresses }), labOf(driver, network))
     const onDisk = config.storage === 'level' ? { data: config.data } : {}
     metrics.attach({ broker, driver, gateway, clock: realClock, strangers: network.strangers, ...onDisk })
+    expectMembers()
     listener.attach(driver)
     driver.start()
     const scrub = startScrub(config, store, driver, log)
@@ -115,18 +117,23 @@ function newsOf(parts: {
   readonly log: Log
   readonly metrics: PeerMetrics
   readonly nameOf: (peer: PeerId) => string
+  /** There may be more of them, or fewer. */
+  readonly onMembers: () => void
 }): Pick<
   BootOptions,
   'onMemberChanged' | 'onStatusChanged' | 'onDouble' | 'onDeletion' | 'onBadFrame' | 'onDamage' | 'onDiskChanged'
 > {
-  const { config, log, metrics, nameOf } = parts
+  const { config, log, metrics, nameOf, onMembers } = parts
   return {
     onMemberChanged: ({ peer, from, to, incarnation, by, reason }) => {
       metrics.memberChanged(to)
+      if (from === 'unknown') onMembers()
       log.info('member changed', { member: nameOf(peer), from, to, incarnation, by: nameOf(by), reason })
     },
-    onStatusChanged: ({ peer, status, why }) =>
-      log.info('member status changed', { member: nameOf(peer), ...status, why }),
+    onStatusChanged: ({ peer, status, why }) => {
+      onMembers()
+      log.info('member status changed', { member: nameOf(peer), ...status, why })
+    },
     onDouble: (addresses) =>
       log.error('another process has the identity of this peer: stop one of them', { addresses }),
     onDeletion: (news) => logDeletion(log, news),

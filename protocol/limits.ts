@@ -48,7 +48,7 @@ export const limits = {
   /** `Idempotency-Key` and `Producer-Id`, in characters. */
   producerNameLengthMax: 255,
 
-  /** Connections of a peer, spare ones included: a full mesh of 64 members twice over, and room for strangers. */
+  /** Connections of a peer, spare ones included, however many members there are. Most of them have no link (`--links-max`). */
   linksMax: 512,
   /** Bytes of batches that a neighbor may have in flight to us; we hold at most this much of it unsynced. */
   linkCreditBytes: 2 * MiB,

@@ -28,9 +28,20 @@ export function meshFigures(make: FigureMaker) {
   const links = make.shownGauge(
     {
       name: 'grapevine_membership_links',
-      help: 'Links to registered members and seeds: up, dialing, or down until the next dial. Not up for long: address, firewall, partition.',
+      help: 'Links to registered members and seeds: up, dialing, down until the next dial, or resting because nothing needs them (--links-max). Down for long: address, firewall, partition.',
     },
     ['state'],
+  )
+  const opened = make.total({
+    name: 'grapevine_membership_links_opened_total',
+    help: 'Links that came up. Rising by more than one per second: links flap, or --links-max is low for what is published.',
+  })
+  const closed = make.shownCounter(
+    {
+      name: 'grapevine_membership_links_closed_total',
+      help: 'Links that went down: idle (nothing needed them), silent (given up here), closed by the other process, broken.',
+    },
+    ['reason'],
   )
   const roundTrips = make.shownGauge(
     {
@@ -52,9 +63,11 @@ export function meshFigures(make: FigureMaker) {
     changed: (to: MemberView['state']): void => changes.inc({ to }),
     collect: (driver: PeerDriver, snapshot: MembershipSnapshot, strangerCount: number): void => {
       members(states.map((state) => [{ state }, snapshot.members.filter((member) => member.state === state).length]))
-      const byState = { up: snapshot.links.length, dialing: 0, down: 0 }
+      const byState = { up: snapshot.links.length, dialing: 0, down: 0, resting: snapshot.resting }
       for (const { state } of snapshot.dials) byState[state]++
       links(Object.entries(byState).map(([state, count]) => [{ state }, count]))
+      opened(snapshot.linkCounts.opened)
+      closed(Object.entries(snapshot.linkCounts.closed).map(([reason, count]) => [{ reason }, count]))
       roundTrips(roundTripsOf(snapshot))
       rejected(snapshot.rejected)
       strangers(strangerCount)

@@ -4,7 +4,7 @@ import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { MeshError } from '#protocol/errors'
 import { multiaddrsOf } from './addresses.ts'
-import { networkLimits } from './network-limits.ts'
+import { connectionsMaxFor, networkLimits } from './network-limits.ts'
 import { roomyTls } from './roomy-tls.ts'
 import { Strangers } from './strangers.ts'
 import type { NetworkTiming } from './network-limits.ts'
@@ -60,7 +60,7 @@ export async function createMeshNode(config: MeshNodeConfig): Promise<MeshNode> 
       }),
     ],
     connectionManager: {
-      maxConnections: networkLimits.connectionsMax,
+      maxConnections: connectionsMaxFor(1),
       maxIncomingPendingConnections: networkLimits.pendingConnectionsMax,
       inboundConnectionThreshold: networkLimits.connectionsPerHostPerSecondMax,
       maxParallelDials: networkLimits.dialsMax,
@@ -100,6 +100,16 @@ async function listenAddressOf(listen: string): Promise<string> {
   })
   return String(found[0])
 }
+
+/** The mesh has so many members now. libp2p closes what is beyond its limit only if nothing goes over it. */
+export function expectMembers(node: MeshNode, members: number): void {
+  const { connectionManager } = (node as LimitedNode).components
+  connectionManager.setMaxConnections(connectionsMaxFor(members))
+}
+
+/** Its type does not tell of what it is made of. */
+type LimitedNode = MeshNode & { readonly components: { readonly connectionManager: ConnectionLimit } }
+type ConnectionLimit = { setMaxConnections(max: number): void }
 
 /** Starts listening. Errors: PORT_IN_USE, CONFIG_INVALID. */
 export async function startListening(node: MeshNode, listen: string): Promise<void> {

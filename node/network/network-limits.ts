@@ -5,7 +5,12 @@ const MiB = 1024 * 1024
 
 /** Bounds of sockets and streams, each with its reason. Those of frames and backlogs are in `protocol/limits.ts`. */
 export const networkLimits = {
+  /** However many members there are: sockets, and memory, and what the links may have in flight. */
   connectionsMax: limits.linksMax,
+  /** Two for each member: when both dial at once there is a spare one for a while. */
+  connectionsPerMember: 2,
+  /** For seeds, joiners, the forgotten and strangers, and for a whole mesh that comes to a peer which does not know it yet. */
+  connectionsOfStrangers: 128,
   /** Connections that are still shaking hands. All peers of a mesh may come back at once after a cut. */
   pendingConnectionsMax: 128,
   /** New connections per second from one IP address: a whole mesh may live behind one (a laptop, a NAT, a test). */
@@ -55,6 +60,13 @@ assert(networkLimits.streamWindowBytes < networkLimits.readBufferBytesMax, 'a fu
 assert(limits.dataFrameBytesMax < networkLimits.writeBufferBytesMax, 'a data frame fits into the write buffer')
 assert(limits.controlBacklogBytesMax < networkLimits.writeBufferBytesMax, 'the backlog fits into the write buffer')
 assert(networkLimits.keepAliveMs * 2 < networkLimits.socketIdleMs, 'one lost ping does not end a link')
+
+/** Connections that a peer of so many members, itself included, has at a time. Beyond it those that come are refused. */
+export const connectionsMaxFor = (members: number): number =>
+  Math.min(
+    networkLimits.connectionsMax,
+    members * networkLimits.connectionsPerMember + networkLimits.connectionsOfStrangers,
+  )
 
 /** Times that tests shorten. */
 export type NetworkTiming = Readonly<Record<'keepAliveMs' | 'socketIdleMs' | 'linkSetupMs', number>>

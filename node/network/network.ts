@@ -1,6 +1,6 @@
 import { listenedAddresses } from './addresses.ts'
 import { Admission } from './admission.ts'
-import { createMeshNode, startListening } from './libp2p-node.ts'
+import { createMeshNode, expectMembers, startListening } from './libp2p-node.ts'
 import { LabFilter } from './lab-filter.ts'
 import { Links } from './links.ts'
 import { networkLimits } from './network-limits.ts'
@@ -32,6 +32,8 @@ export interface Network {
   readonly addresses: readonly string[]
   /** Connections of strangers, since the start. */
   readonly strangers: () => number
+  /** The registry has so many members, this peer included: connections are counted against that. */
+  expectMembers(members: number): void
   readonly lab?: Pick<LabFilter, 'drop' | 'dropped'>
   /** Passes on what was sent (at most a second per link), then closes everything. The listener hears nothing more. */
   stop(): Promise<void>
@@ -56,6 +58,7 @@ export async function createTransport(config: NetworkConfig, listener: Transport
     peerId: self,
     addresses: listenedAddresses(node),
     strangers: () => strangers.count,
+    expectMembers: (members) => expectMembers(node, members),
     ...(lab === undefined ? {} : { lab }),
     stop: async () => {
       await links.stop()

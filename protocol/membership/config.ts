@@ -43,6 +43,14 @@ export interface MembershipConfig {
   readonly dialBackoffMsMax: Millis
   /** A dial without an end counts as failed; above the transport's own timeout. Higher: a lost answer costs longer. */
   readonly dialTimeoutMs: Millis
+  /**
+   * Links that are kept, 1 at least: with so many other members all are linked; of more, the links that were not needed for
+   * longest are closed, and dialed when they are. What is needed is kept beyond it. Higher: fewer dials (at about one per
+   * probeIntervalMs above the limit), for a socket, some 300 KB and the probes' share of gossip for each link.
+   */
+  readonly linksMax: number
+  /** How long nothing but membership has used a link before it may be closed. Higher: more links, fewer dials. */
+  readonly linkIdleMs: Millis
   /** A timer later than this tells of ourselves, not of others. Higher: a blocked event loop accuses the innocent. */
   readonly timerLateMs: Millis
 }
@@ -61,6 +69,8 @@ const lan: MembershipConfig = {
   dialBackoffMsMin: 250,
   dialBackoffMsMax: 5_000,
   dialTimeoutMs: 10_000,
+  linksMax: 64,
+  linkIdleMs: 10_000,
   timerLateMs: 250,
 }
 
@@ -75,6 +85,7 @@ const wan: MembershipConfig = {
   dialBackoffMsMin: 1_000,
   dialBackoffMsMax: 30_000,
   dialTimeoutMs: 30_000,
+  linkIdleMs: 30_000,
 }
 
 /** For one machine, where a round trip is well below a millisecond. */

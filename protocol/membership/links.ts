@@ -9,7 +9,7 @@ export interface StateLeft {
   readonly reply: boolean
 }
 
-interface Link {
+export interface Link {
   readonly sinceMs: Millis
   /** When we last told this peer what is believed of it. */
   toldAtMs: Millis
@@ -24,7 +24,22 @@ interface Link {
   unansweredSinceMs: Millis | undefined
   /** Why we have had it closed. */
   closedFor: string | undefined
+  /** When something else than membership last used it. */
+  usedAtMs: Millis
+  /** When we last asked whether it may be closed. */
+  restAskedMs: Millis
+  /** Both sides agree that it is closed until then: then its end says nothing. */
+  restUntilMs: Millis | undefined
   rttMs: Millis | undefined
+}
+
+/**
+ * Since the start. `idle`: both sides had no use for it; `silent`: given up here, or its member believed dead; `closed`: by the
+ * other process; `broken`: by an error.
+ */
+export interface LinkCounts {
+  readonly opened: number
+  readonly closed: Readonly<Record<'idle' | 'silent' | 'closed' | 'broken', number>>
 }
 
 const roundTripsMax = 64
@@ -32,6 +47,8 @@ const roundTripsMax = 64
 /** Whom we can send to, and how long a ping takes. */
 export class Links {
   readonly #links = new Map<PeerId, Link>()
+  #opened = 0
+  readonly #closed = { idle: 0, silent: 0, closed: 0, broken: 0 }
   readonly #roundTrips: { readonly peer: PeerId; readonly rttMs: Millis; readonly atMs: Millis }[] = []
 
   get count(): number {
@@ -50,6 +67,10 @@ export class Links {
     return [...this.#links.keys()]
   }
 
+  all(): ReadonlyMap<PeerId, Link> {
+    return this.#links
+  }
+
   up(peer: PeerId, nowMs: Millis): void {
     const never = Number.NEGATIVE_INFINITY
     const link = {
@@ -59,7 +80,11 @@ export class Links {
       standing: undefined,
       ping: undefined,
       rttMs: undefined,
+      usedAtMs: nowMs,
+      restAskedMs: never,
+      restUntilMs: undefined,
     }
+    this.#opened++
     this.#links.set(peer, { sinceMs: nowMs, unansweredSinceMs: undefined, closedFor: undefined, ...link })
   }
 
@@ -68,6 +93,20 @@ export class Links {
     const link = this.#links.get(peer)
     this.#links.delete(peer)
     return link
+  }
+
+  /** Counts the end of a link. */
+  ended(why: keyof LinkCounts['closed']): void {
+    this.#closed[why]++
+  }
+
+  get counts(): LinkCounts {
+    return { opened: this.#opened, closed: this.#closed }
+  }
+
+  used(peer: PeerId, nowMs: Millis): void {
+    const link = this.#links.get(peer)
+    if (link !== undefined) link.usedAtMs = nowMs
   }
 
   heard(peer: PeerId): void {

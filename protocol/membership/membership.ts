@@ -7,6 +7,7 @@ import { Beliefs } from './beliefs.ts'
 import type { Lesson } from './beliefs.ts'
 import type { MembershipConfig } from './config.ts'
 import { Links } from './links.ts'
+import { LinkLimit, isAtRest } from './link-limit.ts'
 import { supersedes } from './member.ts'
 import type { MemberChange, Supersedes } from './member.ts'
 import type { MemberFacts, MembershipMessage, MemberUpdate, RegistryStatus, Standing } from './messages.ts'
@@ -71,8 +72,14 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   readonly #awareness: Awareness
   readonly #rejoin: Rejoin
   readonly #probes: Probes
+  readonly #limit: LinkLimit
+  /** Members whose link was closed because nobody needed it, and that we have not doubted since. */
+  readonly #atRest = new Set<PeerId>()
+  #stateHeardAtMs = Number.NEGATIVE_INFINITY
   readonly #mergedAtMs = new Map<PeerId, Millis>()
   #standing: Standing
+  /** Ours, or that of somebody whom we have met. */
+  #isMeshKnown: boolean
   #gossipTimerSet = false
   /** When we were last late, as far as that counts. */
   #lateAtMs = Number.NEGATIVE_INFINITY
@@ -85,12 +92,15 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     const seeds = options.seeds.filter((seed) => !facts.addresses.includes(seed))
     const merged = seeds.length === 0 || wasMerged(registry, self)
     this.#standing = merged ? 'merged' : 'seeking'
+    this.#isMeshKnown = merged
     const rule = options.supersedes ?? supersedes
     this.#awareness = new Awareness(config.awarenessMax)
     this.#beliefs = new Beliefs({ self, facts, config, registry, merged, supersedes: rule })
     const shared = { config, random, links: this.#links }
     const createRejoin = options.createRejoin ?? ((deps: RejoinDeps) => new Rejoin(deps))
-    this.#rejoin = createRejoin({ ...shared, self, registry: this.#beliefs.registry, seeds })
+    const mayRest = (peer: PeerId): boolean => this.#mayRest(peer)
+    this.#rejoin = createRejoin({ ...shared, self, registry: this.#beliefs.registry, mayRest, seeds })
+    this.#limit = new LinkLimit({ ...shared, isAwaited: (peer) => this.#isAwaited(peer) })
     this.#probes = new Probes({
       ...shared,
       rejoin: this.#rejoin,
@@ -118,6 +128,13 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
         break
       case 'trafficReceived':
         this.#onTraffic(input.peer, turn)
+        break
+      case 'linkUsed':
+        this.#links.used(input.peer, nowMs)
+        break
+      case 'linksNeeded':
+        this.#limit.needs(input.peers, nowMs)
+        for (const peer of input.peers) this.#rejoin.wake(peer, turn)
         break
       case 'messageReceived':
         this.#onMessage(input.from, input.message, turn)
@@ -171,7 +188,13 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   }
 
   snapshot(nowMs: Millis): MembershipSnapshot {
-    const parts = { beliefs: this.#beliefs, links: this.#links, probes: this.#probes, rejoin: this.#rejoin }
+    const parts = {
+      beliefs: this.#beliefs,
+      links: this.#links,
+      probes: this.#probes,
+      limit: this.#limit,
+      rejoin: this.#rejoin,
+    }
     const awareness = this.#awareness.score
     return snapshotOf({ ...parts, awareness, mergedAtMs: this.#mergedAtMs, merged: this.#standing === 'merged' }, nowMs)
   }
@@ -190,13 +213,18 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     this.#links.up(peer, turn.nowMs)
     this.#rejoin.linkUp(peer, turn)
     this.#probes.heard(peer, turn)
-    this.#sendState(peer, { reply: true }, turn)
+    // Above the limit links come and go: who is met again has missed no more than others.
+    const isRoutine = this.#atRest.delete(peer) && this.#standing === 'merged' && this.#isUpToDate(turn)
+    if (!isRoutine) this.#sendState(peer, { reply: true }, turn)
     this.#wakeGossip(turn)
   }
 
   #onLinkDown({ peer, cause, reason }: Extract<MembershipInput, { type: 'linkDown' }>, turn: Turn): void {
     const link = this.#links.down(peer)
-    if (link === undefined || this.#leaving) return
+    if (link === undefined) return
+    this.#links.ended(isAtRest(link, turn.nowMs) ? 'idle' : link.closedFor === undefined ? cause : 'silent')
+    if (this.#leaving) return
+    if (isAtRest(link, turn.nowMs) && this.#beliefs.isExpected(peer)) return this.#onRested(peer, turn)
     const isStranger = !this.#beliefs.registry.has(peer)
     if (!isStranger) this.#onMemberMissing(peer, turn)
     if (this.#beliefs.isExpected(peer)) {
@@ -218,6 +246,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     if (!this.#links.has(from)) return
     this.#onTraffic(from, turn)
     if (message.type === 'pushPullMore') return this.#sendPage(from, turn)
+    if (message.type === 'rest') return this.#onRest(from, message.agreed, turn)
     const updates = message.type === 'pushPull' ? message.members : message.updates
     const updatesMax = message.type === 'pushPull' ? limits.membersPerMessageMax : limits.updatesPerMessageMax
     if (updates.length > updatesMax) return this.#beliefs.reject()
@@ -251,6 +280,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   }
 
   #onPushPull(from: PeerId, message: Extract<MembershipMessage, { type: 'pushPull' }>, turn: Turn): void {
+    this.#isMeshKnown ||= message.standing === 'merged'
     for (const update of message.members) {
       this.#apply(update.peer, this.#beliefs.learnFromFullState(update, turn.nowMs), turn)
     }
@@ -258,6 +288,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     const link = this.#links.get(from)
     if (link === undefined) return
     link.standing = message.standing
+    this.#stateHeardAtMs = turn.nowMs
     if (this.#beliefs.registry.has(from)) {
       this.#mergedAtMs.set(from, turn.nowMs)
       this.#rejoin.met(from)
@@ -354,6 +385,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   #onProbeRound(isLate: boolean, turn: Turn): void {
     if (this.#leaving) return
     if (!isLate) this.#probes.next(turn)
+    this.#askToRest(turn)
     turn.setTimer({ type: 'probeRound' }, this.#awareness.scaled(this.#options.config.probeIntervalMs))
   }
 
@@ -366,7 +398,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
       const update = { peer, state: 'suspect', incarnation, by: this.self, reason } as const
       this.#apply(peer, this.#beliefs.learn(update, turn.nowMs), turn)
     } else if (this.#links.has(peer)) {
-      turn.order({ type: 'closeLink', peer, reason })
+      this.#giveUp(peer, reason, turn)
     }
   }
 
@@ -384,8 +416,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     if (silentMs < this.#suspicionTimeoutMs) return
     // An answer may be waiting in our own sockets.
     if (isLate) return turn.setTimer({ type: 'linkSilent', peer }, this.#options.config.probeIntervalMs)
-    link.closedFor = `link silent for ${secondsText(silentMs)}`
-    turn.order({ type: 'closeLink', peer, reason: link.closedFor })
+    this.#giveUp(peer, `link silent for ${secondsText(silentMs)}`, turn)
   }
 
   #onSuspicionExpired(
@@ -432,7 +463,9 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     if (lesson.accused === true) this.#awareness.worse()
     if (lesson.double !== undefined) turn.order({ type: 'doubleNoticed', addresses: lesson.double.addresses })
     if (lesson.change !== undefined) this.#onMemberChanged(lesson.change, turn)
-    if (lesson.newFacts && !this.#links.has(peer)) this.#onMemberMissing(peer, turn)
+    const isMet = lesson.change?.from === 'unknown'
+    if (isMet && peer < this.self && !this.#links.has(peer)) this.#rejoin.awaitDial(peer, turn)
+    else if (lesson.newFacts && !this.#links.has(peer)) this.#onMemberMissing(peer, turn)
     if (lesson.newStatus !== undefined) this.#onStatusChanged({ peer, status: lesson.newStatus, why: 'heard' }, turn)
   }
 
@@ -442,15 +475,26 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
       turn.setTimer({ type: 'suspicionExpired', peer, incarnation }, Math.max(0, status.deadAtMs - turn.nowMs))
     }
     if (from === status.type) return
+    if (status.type !== 'alive') this.#atRest.delete(peer)
     // The suspect is told first (Lifeguard 3.3).
     if (status.type === 'suspect' && this.#links.has(peer)) this.#tell(peer, peer, turn)
     turn.order({ type: 'memberChanged', peer, from, to: status.type, incarnation, by, reason })
     // A silent socket would keep us from dialing.
-    if (status.type === 'dead' && this.#links.has(peer)) turn.order({ type: 'closeLink', peer, reason })
+    const isGone = status.type === 'dead' || status.type === 'left'
+    if (status.type === 'dead' && this.#links.has(peer)) this.#giveUp(peer, reason, turn)
+    // From now on it is dialed for ever, also where nobody has missed its link.
+    else if (isGone && this.#rejoin.isResting(peer)) this.#onMemberMissing(peer, turn)
   }
 
   #onMemberMissing(peer: PeerId, turn: Turn): void {
     this.#rejoin.memberMissing(peer, turn, { left: this.#beliefs.stateOf(peer) === 'left' })
+  }
+
+  #giveUp(peer: PeerId, reason: string, turn: Turn): void {
+    const link = this.#links.get(peer)
+    if (link === undefined) return
+    link.closedFor = reason
+    turn.order({ type: 'closeLink', peer, reason })
   }
 
   /** Whom we believe to be there, and whoever is linked, so that the link of a member that hangs is closed some day. */
@@ -477,10 +521,57 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     const standing = nextStanding({ seedsReached: this.#rejoin.seedsReached, others })
     if (standing === this.#standing) return
     this.#standing = standing
-    if (standing === 'merged') this.#beliefs.becomeMember()
+    if (standing === 'merged') {
+      this.#isMeshKnown = true
+      this.#beliefs.becomeMember()
+    }
     for (const peer of this.#links.peers()) {
       if (this.#links.get(peer)?.standing !== 'merged') this.#sendState(peer, { reply: false }, turn)
     }
+  }
+
+  // Links that nobody needs -------------------------------------------------------------------------------------------
+
+  #mayRest(peer: PeerId): boolean {
+    const isThere = this.#beliefs.stateOf(peer) === 'alive' && this.#beliefs.registry.belongs(peer)
+    return this.#isMeshKnown && isThere && !this.#limit.isNeeded(peer) && this.#limit.isFull(this.#rejoin.dialing)
+  }
+
+  /** Whoever does not know the mesh yet waits for everybody; and what is asked over a link is to be answered there. */
+  #isAwaited(peer: PeerId): boolean {
+    return this.#standing !== 'merged' || this.#probes.isOpen(peer) || this.#links.get(peer)?.stateLeft !== undefined
+  }
+
+  #askToRest(turn: Turn): void {
+    if (this.#leaving || this.#standing !== 'merged') return
+    for (const peer of this.#limit.surplus(turn.nowMs)) {
+      const link = this.#links.get(peer)
+      if (link !== undefined) link.restAskedMs = turn.nowMs
+      turn.send(peer, { type: 'rest', agreed: false })
+    }
+  }
+
+  #onRest(from: PeerId, agreed: boolean, turn: Turn): void {
+    const link = this.#links.get(from)
+    if (link === undefined || this.#leaving || !this.#beliefs.isExpected(from)) return
+    if (!(agreed ? this.#limit.confirms(from, turn.nowMs) : this.#limit.agrees(from, turn.nowMs))) return
+    // What comes of it comes soon. A link that ends later has ended for another reason.
+    link.restUntilMs = turn.nowMs + 2 * this.#options.config.probeIntervalMs
+    if (agreed) turn.order({ type: 'closeLink', peer: from, reason: 'idle, and there are more links than are wanted' })
+    else turn.send(from, { type: 'rest', agreed: true })
+  }
+
+  #onRested(peer: PeerId, turn: Turn): void {
+    this.#atRest.add(peer)
+    this.#rejoin.rest(peer, turn)
+    // Something may have come up since.
+    if (this.#limit.isNeeded(peer)) this.#rejoin.wake(peer, turn)
+    if (this.#probes.isOpen(peer)) this.#probes.linkDown(peer, turn)
+  }
+
+  /** The last full state that we have heard is as young as any has to be. */
+  #isUpToDate(turn: Turn): boolean {
+    return turn.nowMs - this.#stateHeardAtMs <= pushPullIntervalMs(this.#options.config, this.#beliefs.registry.size)
   }
 
   // Telling others ----------------------------------------------------------------------------------------------------

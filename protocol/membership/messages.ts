@@ -71,3 +71,8 @@ export type MembershipMessage =
     }
   /** The page of a push-pull with `more` has been read: the next one may come. */
   | { readonly type: 'pushPullMore' }
+  /**
+   * Nothing but membership uses this link, and the sender has more than it wants to keep: may it be closed? `agreed`: the
+   * answer, which is yes; a no is not told. What is closed so is no evidence of anything.
+   */
+  | { readonly type: 'rest'; readonly agreed: boolean }

@@ -75,6 +75,10 @@ export class Probes {
     if (target !== undefined) this.begin(target, turn)
   }
 
+  isOpen(target: PeerId): boolean {
+    return this.#open.has(target)
+  }
+
   begin(target: PeerId, turn: Turn, evidence?: string): void {
     if (this.#open.has(target)) return
     const { config, awareness } = this.#deps
@@ -101,7 +105,7 @@ export class Probes {
   }
 
   /** The link is gone, and `target` with it or not: a dial asks. */
-  linkDown(target: PeerId, turn: Turn, evidence: string): void {
+  linkDown(target: PeerId, turn: Turn, evidence?: string): void {
     const open = this.#open.get(target)
     // The ping went down with the link; the answers of helpers did not.
     if (open?.phase === 'direct') this.#open.delete(target)

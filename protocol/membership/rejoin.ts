@@ -1,5 +1,6 @@
 import type { PeerId } from '#protocol/ids'
 import type { Millis, Random } from '#protocol/machine'
+import { shuffled } from '#protocol/random'
 import type { MembershipConfig } from './config.ts'
 import type { Links } from './links.ts'
 import type { Registry } from './registry.ts'
@@ -7,7 +8,8 @@ import type { Dialed, Turn } from './turn.ts'
 
 interface Dial {
   readonly target: Dialed
-  phase: 'dialing' | 'waiting' | 'linked'
+  /** `resting`: there is no link, nor need be one: whoever needs it dials. */
+  phase: 'dialing' | 'waiting' | 'linked' | 'resting'
   /** When the phase ends by itself: a dial is given up, a wait is over. */
   dueMs: Millis
   /** When the last dial began, or the link came up. */
@@ -29,6 +31,8 @@ export interface RejoinDeps {
   readonly random: Random
   readonly registry: Registry
   readonly links: Links
+  /** The member is there, as far as we know, and there are links enough: it is dialed when it is needed. */
+  readonly mayRest: (peer: PeerId) => boolean
   readonly seeds: readonly string[]
 }
 
@@ -51,9 +55,14 @@ export class Rejoin {
 
   /** Seeds are often members too: they wait a moment for the dials of members, so that few peers are dialed twice. */
   start(turn: Turn): void {
-    const { registry, self, config } = this.#deps
-    const others = registry.peers().filter((peer) => peer !== self)
-    for (const peer of others) this.memberMissing(peer, turn)
+    const { registry, self, config, random } = this.#deps
+    const known = registry.peers().filter((peer) => peer !== self)
+    const others = known.length <= config.linksMax ? known : shuffled(random, known)
+    for (const peer of others.slice(0, config.linksMax)) this.memberMissing(peer, turn)
+    // Of the rest we hear from those, and may leave them alone then.
+    for (const peer of others.slice(config.linksMax)) {
+      this.#wait(this.#dialOf({ type: 'member', peer }, turn), this.#jittered(config.dialBackoffMsMax), turn)
+    }
     this.#seedsMissing(others.length === 0 ? 0 : config.dialBackoffMsMin, turn)
   }
 
@@ -70,11 +79,46 @@ export class Rejoin {
   memberMissing(peer: PeerId, turn: Turn, options: { readonly left?: boolean } = {}): void {
     if (!this.#deps.registry.belongs(peer)) return
     const dial = this.#dialOf({ type: 'member', peer }, turn)
+    if (dial.phase !== 'dialing' && this.#deps.mayRest(peer)) return rest(dial)
     if (dial.phase === 'dialing' || (dial.phase === 'waiting' && this.#isTooSoon(dial, turn))) return
     if (dial.phase === 'linked') dial.flaps = this.#wasShort(dial.startedMs, turn) ? dial.flaps + 1 : 0
     if (options.left === true) this.#wait(dial, this.#jittered(this.#deps.config.dialBackoffMsMax), turn)
     else if (dial.phase === 'linked' && dial.flaps > 0) this.#wait(dial, this.#backoffMs(dial.flaps), turn)
     else this.#start(dial, turn)
+  }
+
+  /**
+   * The member is new here, as we are there. Of two that hear of each other at the same time the one with the smaller id dials at
+   * once, and the other one only if that led to nothing: two connections for each link would be thousands where many join.
+   */
+  awaitDial(peer: PeerId, turn: Turn): void {
+    if (!this.#deps.registry.belongs(peer)) return
+    const dial = this.#dialOf({ type: 'member', peer }, turn)
+    if (dial.phase !== 'waiting' || dial.attempts > 0) return
+    if (this.#deps.mayRest(peer)) rest(dial)
+    else this.#wait(dial, this.#jittered(this.#deps.config.dialBackoffMsMax), turn)
+  }
+
+  /** The link was closed because nothing needs it. */
+  rest(peer: PeerId, turn: Turn): void {
+    const dial = this.#dialOf({ type: 'member', peer }, turn)
+    if (dial.phase !== 'dialing') rest(dial)
+  }
+
+  /** Something needs the link. Nothing happens to one that is there, or missing for another reason. */
+  wake(peer: PeerId, turn: Turn): void {
+    const dial = this.#dials.get(peer)
+    if (dial?.phase === 'resting') this.#start(dial, turn)
+  }
+
+  isResting(peer: PeerId): boolean {
+    return this.#dials.get(peer)?.phase === 'resting'
+  }
+
+  /** Of members. */
+  get dialing(): number {
+    return [...this.#dials.values()].filter(({ phase, target }) => phase === 'dialing' && target.type === 'member')
+      .length
   }
 
   /** A link that stood since then is gone, and only our seeds may lead back, unless another comes up in a moment. */
@@ -144,7 +188,7 @@ export class Rejoin {
   /** True if a dial was given up by this timer. A stale timer finds another due time. */
   timerFired(target: Dialed, dueMs: Millis, turn: Turn): boolean {
     const dial = this.#dials.get(keyOf(target))
-    if (dial === undefined || dial.phase === 'linked' || dial.dueMs !== dueMs) return false
+    if (dial === undefined || dial.phase === 'linked' || dial.phase === 'resting' || dial.dueMs !== dueMs) return false
     if (dial.target.type === 'seed' && this.#isAnswered(dial)) {
       const isGuess = dial.answeredBy !== 'another'
       this.#answered(dial)
@@ -152,7 +196,8 @@ export class Rejoin {
       return false
     }
     if (dial.phase === 'waiting') {
-      this.#start(dial, turn)
+      if (dial.target.type === 'member' && this.#deps.mayRest(dial.target.peer)) rest(dial)
+      else this.#start(dial, turn)
       return false
     }
     this.dialFailed(target, 'no answer', turn)
@@ -250,6 +295,10 @@ export class Rejoin {
   #jittered(ms: Millis): Millis {
     return Math.round(ms * (0.5 + this.#deps.random.next() / 2))
   }
+}
+
+function rest(dial: Dial): void {
+  Object.assign(dial, { phase: 'resting', attempts: 0, flaps: 0, lastError: undefined })
 }
 
 /** An address has a colon and a peer id has none, so the two never meet. */

@@ -2,7 +2,8 @@ import type { PeerId } from '#protocol/ids'
 import type { Millis } from '#protocol/machine'
 import type { GossipView, LinkView, MemberView } from '#protocol/views'
 import type { Beliefs } from './beliefs.ts'
-import type { Links } from './links.ts'
+import type { LinkLimit } from './link-limit.ts'
+import type { LinkCounts, Links } from './links.ts'
 import type { Member } from './member.ts'
 import type { Probes } from './probe.ts'
 import type { Rejoin } from './rejoin.ts'
@@ -11,6 +12,7 @@ export interface SnapshotParts {
   readonly beliefs: Beliefs
   readonly links: Links
   readonly probes: Probes
+  readonly limit: LinkLimit
   readonly rejoin: Rejoin
   readonly mergedAtMs: ReadonlyMap<PeerId, Millis>
   readonly merged: boolean
@@ -20,14 +22,17 @@ export interface SnapshotParts {
 type MissingLink = Pick<LinkView, 'sinceMs' | 'nextDialInMs' | 'dialAttempts' | 'lastError'>
 
 export interface MembershipSnapshot extends GossipView {
-  /** Links that are up. */
-  readonly links: readonly Pick<LinkView, 'peer' | 'name' | 'sinceMs' | 'rttMs'>[]
+  /** Links that are up; whether this peer needs them now, for something else than membership. */
+  readonly links: readonly (Pick<LinkView, 'peer' | 'name' | 'sinceMs' | 'rttMs'> & { readonly needed: boolean })[]
   /** Links that are missing: whether each is being dialed, or when it will be. `target` is an address or a peer id. */
   readonly dials: readonly (MissingLink & {
     readonly target: string
     readonly type: 'seed' | 'member'
     readonly state: 'down' | 'dialing'
   })[]
+  /** Members without a link, because nobody needs one. */
+  readonly resting: number
+  readonly linkCounts: LinkCounts
   readonly registryVersion: string
   readonly merged: boolean
   readonly rejected: number
@@ -35,7 +40,7 @@ export interface MembershipSnapshot extends GossipView {
 
 /** Everything membership believes (P8) as plain values; times are relative to `nowMs`, rounded for people (`protocol/views.ts`). */
 export function snapshotOf(parts: SnapshotParts, nowMs: Millis): MembershipSnapshot {
-  const { beliefs, links, probes, mergedAtMs, merged, awareness } = parts
+  const { beliefs, links, probes, rejoin, mergedAtMs, merged, awareness } = parts
   const { self, registry, dissemination, history, rejected, incarnation } = beliefs
   const nameOf = (peer: PeerId): string => registry.nameOf(peer)
   const named = (peer: PeerId) => ({ peer, name: nameOf(peer) })
@@ -62,6 +67,8 @@ export function snapshotOf(parts: SnapshotParts, nowMs: Millis): MembershipSnaps
     }),
     links: links.peers().map((peer) => linkView(parts, peer, nowMs)),
     dials: dialViews(parts, nowMs),
+    resting: rejoin.snapshot().filter(({ phase }) => phase === 'resting').length,
+    linkCounts: links.counts,
     registryVersion: registry.version,
     merged,
     rejected,
@@ -98,15 +105,20 @@ function memberView({ beliefs, links }: SnapshotParts, member: Member, nowMs: Mi
   }
 }
 
-function linkView({ beliefs, links }: SnapshotParts, peer: PeerId, nowMs: Millis): MembershipSnapshot['links'][number] {
+function linkView(
+  { beliefs, links, limit }: SnapshotParts,
+  peer: PeerId,
+  nowMs: Millis,
+): MembershipSnapshot['links'][number] {
   const { sinceMs = nowMs, rttMs } = links.get(peer) ?? {}
   const name = beliefs.registry.nameOf(peer)
-  return { peer, name, sinceMs: wholeMs(nowMs - sinceMs), ...(rttMs !== undefined && { rttMs: roundedRttMs(rttMs) }) }
+  const rtt = rttMs !== undefined && { rttMs: roundedRttMs(rttMs) }
+  return { peer, name, sinceMs: wholeMs(nowMs - sinceMs), needed: limit.isNeeded(peer), ...rtt }
 }
 
 function dialViews({ rejoin }: SnapshotParts, nowMs: Millis): MembershipSnapshot['dials'] {
   return rejoin.snapshot().flatMap(({ target, phase, dueMs, startedMs, attempts, lastError }) => {
-    if (phase === 'linked') return []
+    if (phase === 'linked' || phase === 'resting') return []
     const view = {
       target: target.type === 'seed' ? target.address : target.peer,
       type: target.type,

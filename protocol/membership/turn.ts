@@ -25,6 +25,10 @@ export type MembershipInput =
     }
   /** Any frame of that peer, of whatever machine. `messageReceived` implies it. */
   | { readonly type: 'trafficReceived'; readonly peer: PeerId }
+  /** Something else than membership goes over the link with that peer. */
+  | { readonly type: 'linkUsed'; readonly peer: PeerId }
+  /** With whom links are needed from now on, by others than membership: those are not closed, and dialed where there is none. */
+  | { readonly type: 'linksNeeded'; readonly peers: ReadonlySet<PeerId> }
   | { readonly type: 'messageReceived'; readonly from: PeerId; readonly message: MembershipMessage }
   /** `there`: who is at the other end, if that is why: ourselves, or a peer that we have a link to already. */
   | {

@@ -177,7 +177,7 @@ export interface Refusal {
 
 /** Effects of the machines inside that the shell performs as they are. */
 type Passed =
-  | Exclude<ReplicationEffect, { type: 'send' | 'closeLink' | 'setTimer' | 'publishSettled' }>
+  | Exclude<ReplicationEffect, { type: 'send' | 'closeLink' | 'linksNeeded' | 'setTimer' | 'publishSettled' }>
   | Extract<
       MembershipEffect,
       {

@@ -498,6 +498,7 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
         case 'flush':
         case 'flushed':
         case 'clock':
+          this.#noteUse(from, message)
           return this.#tellReplication({ type: 'messageReceived', from, message }, nowMs)
         case 'ping':
         case 'ack':
@@ -506,6 +507,7 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
         case 'gossip':
         case 'pushPull':
         case 'pushPullMore':
+        case 'rest':
           return this.#tellMembership({ type: 'messageReceived', from, message }, nowMs)
       }
     })
@@ -518,6 +520,7 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
       return
     }
     this.#tellMembership({ type: 'trafficReceived', peer: from }, nowMs)
+    this.#tellMembership({ type: 'linkUsed', peer: from }, nowMs)
     const effects = this.replication.handle({ ...input, from }, nowMs)
     for (const effect of effects) {
       if (effect.type === 'storeReceived') {
@@ -580,7 +583,10 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
   #onReplication(effect: ReplicationEffect): void {
     switch (effect.type) {
       case 'send':
+        this.#noteUse(effect.to, effect.message)
         return this.#send(effect.to, effect.message)
+      case 'linksNeeded':
+        return this.#tellMembership(effect, this.#nowMs)
       case 'closeLink':
         return this.#close(effect.peer, effect.reason)
       case 'setTimer':
@@ -627,6 +633,12 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
   #send(to: PeerId, message: MembershipMessage | ReplicationMessage): void {
     const link = this.#linkOf.get(to)
     if (link !== undefined) this.#effects.push({ type: 'send', link, message })
+  }
+
+  /** What is said on every link, however little it is needed, is no use of it. */
+  #noteUse(peer: PeerId, { type }: ReplicationMessage): void {
+    const isRoutine = type === 'summary' || type === 'clock' || type === 'disk'
+    if (!isRoutine) this.#tellMembership({ type: 'linkUsed', peer }, this.#nowMs)
   }
 
   #close(peer: PeerId, reason: string): void {

@@ -4,6 +4,7 @@ import type { Millis } from '#protocol/machine'
 import { copyEnd } from './holding.ts'
 import type { Homes } from './homes.ts'
 import type { PendingPublish } from './inputs.ts'
+import type { LinkNeeds } from './link-needs.ts'
 import type { LocalFeed, LocalFeeds } from './local-feeds.ts'
 import type { FeedDigest } from './messages.ts'
 import type { Neighbor } from './neighbor.ts'
@@ -22,6 +23,7 @@ export interface AcksDeps {
   readonly neighbors: ReadonlyMap<PeerId, Neighbor>
   readonly anomalies: Anomalies
   readonly outbox: Outbox
+  readonly needs: LinkNeeds
 }
 
 /**
@@ -113,10 +115,19 @@ export class Acks {
     this.#wait(this.#elsewhere, { ...publish, level }, nowMs)
   }
 
+  /** Links that somebody waits for stay up. */
+  sweep(): void {
+    for (const { topicId } of [...this.#settlement.feeds(), ...this.#elsewhere.feeds()])
+      this.#deps.needs.copies(topicId)
+  }
+
   #wait(settlement: Settlement, publish: PendingPublish, nowMs: Millis): void {
     settlement.add(publish)
     if (this.#draining) settlement.expire(Number.POSITIVE_INFINITY)
-    else if (publish.level.type !== 'local') this.#arm(publish.deadlineMs, nowMs)
+    else if (publish.level.type !== 'local') {
+      this.#arm(publish.deadlineMs, nowMs)
+      this.#deps.needs.copies(publish.feed.topicId)
+    }
     this.settle(publish.feed)
   }
 

@@ -14,6 +14,8 @@ export interface ReplicationConfig {
   readonly retentionEveryMs: Millis
   /** How often neighbors are told what this peer's clock shows: a wrong one is noticed as much later. */
   readonly clockEveryMs: Millis
+  /** `linksMax` of membership: with more members than that, this peer says whom it needs a link with. */
+  readonly linksMax: number
 }
 
 export const replicationDefaults: ReplicationConfig = {
@@ -22,4 +24,5 @@ export const replicationDefaults: ReplicationConfig = {
   handoffGraceMs: 60 * 60 * 1_000,
   retentionEveryMs: 10_000,
   clockEveryMs: 60_000,
+  linksMax: Number.POSITIVE_INFINITY,
 }

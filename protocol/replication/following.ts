@@ -5,6 +5,7 @@ import { limits } from '#protocol/limits'
 import type { Millis } from '#protocol/machine'
 import { heldWithin, isEmptied } from './holding.ts'
 import type { Homes } from './homes.ts'
+import type { LinkNeeds } from './link-needs.ts'
 import type { LocalFeeds } from './local-feeds.ts'
 import type { Losses } from './lost.ts'
 import type { FeedDigest, ReplicationMessage } from './messages.ts'
@@ -50,6 +51,7 @@ interface UsedTopic {
   readonly topicId: TopicId
   waiting: boolean
   untilMs: Millis
+  readonly sinceMs: Millis
   standing: Standing
   readonly feeds: Map<FeedKey, FollowedFeed>
 }
@@ -62,6 +64,7 @@ export interface FollowingDeps {
   readonly reads: RemoteReads
   readonly outbox: Outbox
   readonly losses: Losses
+  readonly needs: LinkNeeds
   /** A feed of this boot: nobody has more of it, though somebody's disk may be quicker than ours. */
   readonly isOwn: (feed: FeedId) => boolean
 }
@@ -124,7 +127,8 @@ export class Following {
   used(topicId: TopicId, waiting: boolean, nowMs: Millis): void {
     const known = this.#used.get(topicId)
     if (known === undefined && !this.#makeRoom()) return
-    const topic = known ?? { topicId, waiting, untilMs: 0, standing: 'asking', feeds: new Map() }
+    const topic = known ?? { topicId, waiting, untilMs: 0, sinceMs: nowMs, standing: 'asking', feeds: new Map() }
+    this.#deps.needs.topic(topicId)
     topic.waiting = waiting
     topic.untilMs = nowMs + lingerMs
     this.#used.delete(topicId)
@@ -190,7 +194,10 @@ export class Following {
     this.#retried.clear()
     for (const topic of this.#used.values()) {
       if (!topic.waiting && nowMs >= topic.untilMs) this.#drop(topic)
-      else if (this.#isFollowed(topic.topicId)) this.#sweepTopic(topic, nowMs)
+      else if (this.#isFollowed(topic.topicId)) {
+        this.#deps.needs.topic(topic.topicId)
+        this.#sweepTopic(topic, nowMs)
+      }
     }
   }
 
@@ -230,12 +237,13 @@ export class Following {
     topic.standing = standing
   }
 
-  #standingOf({ topicId, feeds }: UsedTopic, nowMs: Millis): Standing {
+  #standingOf({ topicId, feeds, sinceMs }: UsedTopic, nowMs: Millis): Standing {
     const isOurs = this.#deps.homes.isOurs(topicId)
     if (this.#complete.has(topicId)) return 'current'
     const asked = this.#linkedKeepers(topicId).flatMap((link) => link.asked.get(topicId) ?? [])
     if (asked.some(({ told }) => told)) return [...feeds.values()].every(isShown) ? 'current' : 'asking'
-    if (asked.some(({ sinceMs }) => nowMs - sinceMs < askPatienceMs)) return 'asking'
+    if (asked.some((one) => nowMs - one.sinceMs < askPatienceMs)) return 'asking'
+    if (nowMs - sinceMs < askPatienceMs && this.#deps.needs.isAwaited(topicId)) return 'asking'
     // Who has not merged a registry yet takes itself for the only keeper of all there is.
     return isOurs && this.#deps.homes.of(topicId).merged ? 'current' : 'isolated'
   }

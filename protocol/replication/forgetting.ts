@@ -5,6 +5,7 @@ import type { Millis } from '#protocol/machine'
 import { isComplete } from './catch-up.ts'
 import { isEmptied } from './holding.ts'
 import type { Homes } from './homes.ts'
+import type { LinkNeeds } from './link-needs.ts'
 import { baseOf, type LocalFeed, type LocalFeeds, predecessorKeyOf, predecessorOf } from './local-feeds.ts'
 import { isLinked, type LinkedNeighbor, type Neighbor } from './neighbor.ts'
 import type { Outbox } from './outbox.ts'
@@ -16,6 +17,7 @@ export interface ForgettingDeps {
   readonly local: LocalFeeds
   readonly neighbors: ReadonlyMap<PeerId, Neighbor>
   readonly outbox: Outbox
+  readonly needs: LinkNeeds
   /** A feed of this boot. */
   readonly isOwn: (feed: FeedId) => boolean
   /** Something here is about to happen to it, or waits for it. */
@@ -28,6 +30,11 @@ export interface ForgettingDeps {
   /** It is not here any more. */
   readonly onForgotten: (local: LocalFeed) => void
 }
+
+/** Of looks that find not everybody linked, one calls them. */
+const looksPerCall = 6
+/** So long dials take, and what is told on a new link. */
+const linkedWithinMs: Millis = 3_000
 
 /**
  * Finished feeds of which retention has left nothing are forgotten (DESIGN §4, ADR 0016). Each peer decides for itself:
@@ -45,6 +52,7 @@ export interface ForgettingDeps {
 export class Forgetting {
   readonly #deps: ForgettingDeps
   #lookAtMs: Millis = 0
+  #vainLooks = 0
   /** Feeds forgotten since the start. */
   count = 0
 
@@ -57,11 +65,27 @@ export class Forgetting {
     if (nowMs < this.#lookAtMs) return
     this.#lookAtMs = nowMs + everyMs
     const members = homes.merged ? this.#linkedMembers() : undefined
-    if (members === undefined) return
+    if (members === undefined) return this.#callEverybody(nowMs)
+    this.#vainLooks = 0
     const topics = new Set<TopicId>()
     for (const feed of local.all()) if (isEmpty(feed)) topics.add(feed.feed.topicId)
     let left: number = limits.feedsForgottenAtOnceMax
     for (const topicId of topics) left -= this.#look(topicId, members, left)
+  }
+
+  /** Where links are few, everybody is linked now and then for this, if there is something to forget. */
+  #callEverybody(nowMs: Millis): void {
+    const { homes, needs, local } = this.#deps
+    if (!homes.merged || !needs.isLimited || this.#vainLooks++ % looksPerCall !== 0) return
+    const empty = [...local.all()].filter((feed) => isEmpty(feed) && !local.has(predecessorKeyOf(feed)))
+    const isDue = (feed: LocalFeed): boolean =>
+      this.#isOver(
+        feed,
+        local.ofTopic(feed.feed.topicId).filter((other) => predecessorKeyOf(other) === feed.key),
+      )
+    if (!empty.some(isDue)) return
+    needs.everybody()
+    this.#lookAtMs = Math.min(this.#lookAtMs, nowMs + linkedWithinMs)
   }
 
   /** A neighbor says that the feed is rooted. */
@@ -143,7 +167,9 @@ export class Forgetting {
   #isOver(local: LocalFeed, after: readonly LocalFeed[]): boolean {
     const { self, homes, isOwn, isInUse, neighbors } = this.#deps
     const { feed, appended } = local
-    const isRunning = neighbors.get(feed.writer)?.link?.epoch === feed.epoch
+    const writer = neighbors.get(feed.writer)
+    const isThere = writer?.link !== undefined || homes.isPresent(feed.writer)
+    const isRunning = isThere && writer?.epoch === feed.epoch
     if (isRunning || isOwn(feed) || isInUse(local)) return false
     const isOurs = feed.writer === self
     // What branches off below its end is of a clone, or of a boot that had lost the rest: its writer may still go on from it.

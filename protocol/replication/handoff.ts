@@ -4,6 +4,7 @@ import { limits } from '#protocol/limits'
 import type { Millis } from '#protocol/machine'
 import { copyEnd } from './holding.ts'
 import type { Home, Homes } from './homes.ts'
+import type { LinkNeeds } from './link-needs.ts'
 import type { LocalFeed, LocalFeeds } from './local-feeds.ts'
 import type { Neighbor } from './neighbor.ts'
 import type { Outbox } from './outbox.ts'
@@ -14,6 +15,8 @@ const scanIntervalMs: Millis = 30_000
 const hurryMs: Millis = 1_000
 /** A member that has not confirmed is asked again after this; it may have been behind. */
 const askAgainMs: Millis = 15_000
+/** So long before they are asked, members are to be linked. */
+const soonMs: Millis = 5_000
 /** For so long all members have to confirm: long enough to read some gigabytes, at the pace of whoever reads. */
 const patienceMs: Millis = 600_000
 
@@ -24,6 +27,7 @@ export interface HandoffDeps {
   readonly local: LocalFeeds
   readonly neighbors: ReadonlyMap<PeerId, Neighbor>
   readonly outbox: Outbox
+  readonly needs: LinkNeeds
   /** Does a client wait for copies of it? Then ours counts. */
   readonly isWaitedFor: (key: FeedKey) => boolean
   /** The feed is not kept below `keptFrom` any more; without it, the feed is not here any more. */
@@ -141,8 +145,11 @@ export class Handoffs {
 
   sweep(nowMs: Millis): void {
     if (nowMs >= this.#scanAtMs) this.#scan(nowMs)
+    const { homes, needs } = this.#deps
     for (const handoff of this.#byFeed.values()) {
       const { state } = handoff
+      const isSoon = state.type === 'asking' || state.untilMs - nowMs < soonMs
+      if (isSoon || homes.isOnItsWayOut) needs.copies(handoff.local.feed.topicId)
       if (state.type === 'resting' && nowMs >= state.untilMs) this.#ask(handoff, nowMs)
       else if (state.type === 'asking' && nowMs >= state.overdueMs) this.#rest(handoff, nowMs + scanIntervalMs)
       else if (state.type === 'asking' && nowMs >= state.askAgainAtMs) this.#send(handoff, state, nowMs)

@@ -79,6 +79,11 @@ export class Homes {
     return leaving?.has(this.self) === true || forgotten?.has(this.self) === true
   }
 
+  /** Does membership believe it to be there? */
+  isPresent(peer: PeerId): boolean {
+    return this.#present.has(peer)
+  }
+
   isForgotten(peer: PeerId): boolean {
     return this.#registry.forgotten?.has(peer) === true
   }

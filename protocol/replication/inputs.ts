@@ -223,6 +223,8 @@ export type ReplicationEffect =
   /** Nobody who is linked can give it now. */
   | { readonly type: 'readFailed'; readonly ref: number }
   | { readonly type: 'closeLink'; readonly peer: PeerId; readonly reason: string }
+  /** With these a link is needed from now on, and with nobody else. Said only where there are more members than links. */
+  | { readonly type: 'linksNeeded'; readonly peers: ReadonlySet<PeerId> }
   | { readonly type: 'setTimer'; readonly timer: ReplicationTimer; readonly afterMs: Millis }
   | { readonly type: 'publishSettled'; readonly settled: SettledPublish }
   /** Fact: the feed goes further on this peer's disk; readers may have more to read. */

@@ -5,6 +5,7 @@ import { limits } from '#protocol/limits'
 import type { Millis } from '#protocol/machine'
 import { heldWithin } from './holding.ts'
 import type { Homes } from './homes.ts'
+import type { LinkNeeds } from './link-needs.ts'
 import { isLinked, type Neighbor, type NeighborLink } from './neighbor.ts'
 import type { Outbox } from './outbox.ts'
 
@@ -14,6 +15,7 @@ export interface LossesDeps {
   readonly neighbors: ReadonlyMap<PeerId, Neighbor>
   readonly outbox: Outbox
   readonly nextRef: () => number
+  readonly needs: LinkNeeds
 }
 
 /** Ranges of a feed that nobody is known to hold. */
@@ -36,7 +38,8 @@ const idleSweepsMax = 60
  *
  * What neighbors have told may be old, each by another while: one has let go of what another has taken over, and word of
  * that one is still on its way. So all are asked to tell what they have not told yet (`flush`) after the range was missed,
- * and again; only then it is lost.
+ * and again; only then it is lost. Where not everybody is linked all the time, everybody is for this long; what has been found
+ * lost stays so, until somebody tells that it holds it.
  */
 export class Losses {
   readonly #deps: LossesDeps
@@ -48,11 +51,11 @@ export class Losses {
 
   /** What of these ranges, none of which is here, is lost. Who asks for the first time is told later. */
   among(key: FeedKey, ranges: OffsetRanges): OffsetRanges {
-    const missing = this.#unheld(key, ranges)
+    const known = this.#missing.get(key)
+    const missing = this.#unheld(key, ranges, known)
     if (missing.length === 0) return noRanges
     const { self, homes } = this.#deps
     if (homes.registered.size === 1 && homes.registered.has(self)) return missing
-    const known = this.#missing.get(key)
     if (known === undefined) {
       if (this.#missing.size >= limits.feedsMissedMax) return noRanges
       this.#missing.set(key, { ranges: missing, sinceMs: undefined, rounds: 0, idleSweeps: 0 })
@@ -74,7 +77,7 @@ export class Losses {
 
   sweep(nowMs: Millis): void {
     for (const [key, missing] of this.#missing) {
-      missing.ranges = this.#unheld(key, missing.ranges)
+      missing.ranges = this.#unheld(key, missing.ranges, missing)
       if (missing.ranges.length === 0 || ++missing.idleSweeps > idleSweepsMax) this.#missing.delete(key)
       else if (missing.rounds < roundsMin) this.#ask(key, missing, nowMs)
     }
@@ -100,8 +103,9 @@ export class Losses {
    * By what is known of everybody who belongs to the mesh, and of whoever else is linked: one that is forgotten may bring what
    * only it has. Nothing, if of somebody it is not known.
    */
-  #unheld(key: FeedKey, ranges: OffsetRanges): OffsetRanges {
-    const { self, homes, neighbors } = this.#deps
+  #unheld(key: FeedKey, ranges: OffsetRanges, known: Missing | undefined): OffsetRanges {
+    const { self, homes, neighbors, needs } = this.#deps
+    const isFound = needs.isLimited && (known?.rounds ?? 0) >= roundsMin
     if (homes.registered.size === 0) return noRanges
     const guests = [...neighbors.values()].filter(isLinked).map(({ peer }) => peer)
     let unheld = ranges
@@ -109,8 +113,11 @@ export class Losses {
       if (unheld.length === 0) return noRanges
       if (peer === self) continue
       const neighbor = neighbors.get(peer)
-      if (neighbor?.link?.account !== 'complete') return noRanges
-      const head = neighbor.head(key)
+      if (neighbor?.link?.account !== 'complete' && !isFound) {
+        needs.everybody()
+        return noRanges
+      }
+      const head = neighbor?.head(key)
       if (head === undefined) continue
       const held = unheld.flatMap((range) => heldWithin(head, range))
       unheld = without(unheld, held)

@@ -92,6 +92,10 @@ export class NeighborLink {
 export class Neighbor {
   readonly peer: PeerId
   link: NeighborLink | undefined
+  /** When the last link went down we knew all that it had for us. */
+  hadToldAll = false
+  /** The newest boot of the other side that we know of. */
+  epoch: Epoch | undefined
   readonly heads = new Map<FeedKey, FeedDigest>()
   /** Of these heads. */
   readonly remembered = new SetHash()

@@ -21,6 +21,7 @@ import type {
   ReplicationTimer,
   StoredRun,
 } from './inputs.ts'
+import { LinkNeeds } from './link-needs.ts'
 import { type LocalFeed, LocalFeeds } from './local-feeds.ts'
 import { Losses } from './lost.ts'
 import type { FeedDigest, ReplicationMessage } from './messages.ts'
@@ -60,6 +61,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   readonly neighbors = new Map<PeerId, Neighbor>()
   readonly anomalies = new Anomalies()
   readonly #outbox = new Outbox()
+  readonly #needs: LinkNeeds
   readonly #telling: Telling
   readonly #sending: Sending
   readonly #receiving: Receiving
@@ -91,7 +93,9 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     const { local, neighbors, anomalies, homes } = this
     const nextRef = (): number => this.#nextRef()
     const isOwn = (feed: FeedId): boolean => this.#isOwn(feed)
-    const known = { self, homes, neighbors, outbox: this.#outbox, nextRef }
+    const linked = { self, homes, neighbors, outbox: this.#outbox }
+    this.#needs = new LinkNeeds({ ...linked, linksMax: config.linksMax })
+    const known = { ...linked, nextRef, needs: this.#needs }
     this.#losses = new Losses(known)
     const shared = { ...known, local, anomalies, isOwn, losses: this.#losses }
     this.#catchUp = new CatchUp({
@@ -146,6 +150,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     this.#nowMs = nowMs
     this.#receive(input, nowMs)
     this.following.flush()
+    this.#needs.flush()
     this.#startSweeping()
     return this.#outbox.take()
   }
@@ -163,6 +168,16 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   /** Copies that are read here, or are to be, for peers that would like to let go of theirs. */
   get verifications(): number {
     return this.#confirming.count
+  }
+
+  /**
+   * Is what we know of the member all that it holds? Where links are closed because nobody needs them, what it told last holds
+   * while it is believed to be there.
+   */
+  isCurrent(peer: PeerId): boolean {
+    const neighbor = this.neighbors.get(peer)
+    if (neighbor?.link !== undefined) return neighbor.link.account === 'complete'
+    return this.#needs.isLimited && neighbor?.hadToldAll === true && this.homes.isPresent(peer)
   }
 
   /** Publishes that wait for copies, at other peers or here. */
@@ -313,6 +328,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   #onLinkUp(peer: PeerId, number: LinkNumber, nowMs: Millis): void {
     const neighbor = this.neighbors.get(peer) ?? new Neighbor(peer)
     this.neighbors.set(peer, neighbor)
+    this.#needs.linkUp(peer)
     this.#telling.linkUp(peer, neighbor.linkUp(number), nowMs)
     if (this.#isFull) this.#outbox.send(peer, { type: 'disk', full: true })
     const wallMs = this.meshTime.of(this.#self, nowMs)
@@ -329,7 +345,10 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   #onLinkDown(peer: PeerId, nowMs: Millis): void {
     const neighbor = this.neighbors.get(peer)
-    if (neighbor !== undefined) neighbor.link = undefined
+    if (neighbor !== undefined) {
+      neighbor.hadToldAll = neighbor.link?.account === 'complete'
+      neighbor.link = undefined
+    }
     this.#catchUp.linkDown(peer, nowMs)
     this.#repair.linkDown(peer, nowMs)
     this.following.reviewAll(nowMs)
@@ -392,6 +411,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   #onSummary(neighbor: Neighbor, link: NeighborLink, { epoch, root }: Message<'summary'>, nowMs: Millis): void {
     link.epoch = epoch
+    neighbor.epoch = epoch
     if (neighbor.remembered.root() !== root) {
       const buckets = neighbor.remembered.buckets()
       return this.#outbox.send(neighbor.peer, { type: 'summaryDiffers', buckets })
@@ -456,6 +476,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   }
 
   #onAppended({ feed, head, sizeBytes, hlcMs, opening }: Extract<ReplicationInput, { type: 'batchAppended' }>): void {
+    this.#needs.topic(feed.topicId)
     const baseOffset = this.local.position(feedKeyOf(feed))
     const local = this.local.append(feed, head, opening && { opening })
     if (opening === undefined) this.#retention.appended(local, [{ ...head, baseOffset, sizeBytes, hlcMs }], this.#nowMs)
@@ -517,6 +538,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   /** What is on our disk of these feeds has changed. */
   #moved(feeds: readonly LocalFeed[], nowMs: Millis): void {
     for (const local of feeds) {
+      this.#needs.topic(local.feed.topicId)
       this.#tellReaders(local)
       this.#acks.settle(local.feed)
     }
@@ -554,6 +576,8 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     for (const local of this.#repair.lostAnew()) this.#tellReaders(local)
     this.following.sweep(nowMs)
     this.#reads.sweep(nowMs)
+    this.#acks.sweep()
+    this.#needs.sweep()
     for (const neighbor of this.neighbors.values()) this.#sending.sweep(neighbor)
     this.#plan(nowMs)
   }

@@ -11,7 +11,7 @@ export interface ReplicaHeads {
   readonly peer: PeerId
   /** At home, standing in for a home member, or only holding something of the topic: what it wrote, or once kept. */
   readonly role: 'home' | 'standIn' | 'other'
-  /** False: the link is down (or has not told everything yet), and this is the last we heard. */
+  /** False: the link is missed (or has not told everything yet), and this is the last we heard. */
   readonly current: boolean
   readonly heads: readonly FeedDigest[]
   /** Records that it misses against the furthest head known of each feed; nobody else than keepers is to have them. */
@@ -50,13 +50,14 @@ function peersOf({ homes, neighbors }: Replication, self: PeerId, topicId: Topic
   return new Set([self, ...homes.of(topicId).keepers, ...holders.map(({ peer }) => peer)])
 }
 
-function holdingOf({ local, neighbors }: Replication, self: PeerId, peer: PeerId, topicId: TopicId): Holding {
+function holdingOf(replication: Replication, self: PeerId, peer: PeerId, topicId: TopicId): Holding {
+  const { local, neighbors } = replication
   if (peer === self) {
     return { peer, current: true, heads: local.ofTopic(topicId).flatMap((feed) => digestOf(feed) ?? []) }
   }
   const neighbor = neighbors.get(peer)
   const heads = [...(neighbor?.heads.values() ?? [])].filter(({ feed }) => feed.topicId === topicId)
-  return { peer, current: neighbor?.link?.account === 'complete', heads }
+  return { peer, current: replication.isCurrent(peer), heads }
 }
 
 /** The furthest head known of each feed, with the highest floor. */

@@ -75,6 +75,7 @@ function wireForm(message: ControlMessage): object {
       assert(message.updates.length <= limits.updatesPerMessageMax, 'updates are chosen within the bound')
       return message
     case 'pushPullMore':
+    case 'rest':
     case 'summary':
     case 'summaryDiffers':
     case 'digestMore':
@@ -191,6 +192,7 @@ const checkOf: { readonly [Type in ControlMessage['type']]: CheckOf<Type> } = {
     more: flag,
   }),
   pushPullMore: object({ type: oneOf('pushPullMore') }),
+  rest: object({ type: oneOf('rest'), agreed: flag }),
   summary: object({ type: oneOf('summary'), epoch, root: hashOfSet(1) }),
   summaryDiffers: object({ type: oneOf('summaryDiffers'), buckets: hashOfSet(bucketCount) }),
   digest: object({

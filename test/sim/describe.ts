@@ -54,6 +54,8 @@ export class Describer {
         return `follow ${message.on ? 'on' : 'off'} ${this.#topicsText(message.topics)}`
       case 'followed':
         return `followed ${this.#topicsText(message.topics)}`
+      case 'rest':
+        return message.agreed ? 'rest, agreed' : 'rest?'
       case 'pushPullMore':
       case 'digestMore':
       case 'followMore':

@@ -26,6 +26,7 @@ export function machinesOf(options: SimOptions, shared: Shared): readonly SimPee
       wallClock: new WallClock(() => shared.scheduler.nowMs, clockError),
       seeds: seedsOf(options, index),
       replication: { ...placement, ...retention },
+      links: options.links ?? {},
       zone: zoneOf(placement, index),
       checkpointEvery: workload.producers.checkpointEvery,
       deletedGraceMs,

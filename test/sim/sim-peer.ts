@@ -24,6 +24,7 @@ import type { Scheduler } from './scheduler.ts'
 import { type Backup, SimDisk } from './sim-disk.ts'
 import { SimStore } from './sim-store.ts'
 import type { StoreOptions } from './sim-store.ts'
+import type { LinkOptions } from './swarm.ts'
 import type { Trace } from './trace.ts'
 import type { WallClock } from './wall-clock.ts'
 
@@ -68,6 +69,7 @@ export interface SimPeerDeps {
   /** Its process has ended by itself. */
   readonly onDied: (peer: SimPeer) => void
   readonly seeds: readonly PeerId[]
+  readonly links: Partial<LinkOptions>
   readonly zone: string
   readonly replication: Partial<ReplicationConfig>
   readonly deletedGraceMs: number
@@ -181,7 +183,7 @@ export class SimPeer {
         zone: this.#deps.zone,
       },
       seeds: this.#deps.seeds.map(addressOf),
-      membership: membershipProfiles.lan,
+      membership: { ...membershipProfiles.lan, ...this.#deps.links },
       replication: this.#deps.replication,
       deletedGraceMs: this.#deps.deletedGraceMs,
       compactTopicsAfter: this.#deps.compactTopicsAfter,

@@ -31,6 +31,7 @@ import type { FeedId } from '#protocol/log/feed'
 import type { Retention } from '#protocol/topic-config'
 import type { TopicName } from '#protocol/topic-name'
 import { configOf } from '#protocol/topics/topic-state'
+import { FewLinks } from './checkers/few-links.ts'
 import type { Anomaly } from './checkers/anomaly.ts'
 import type { EndOfWorld } from './final-checks.ts'
 import type { Answer, Place, Publish } from './history.ts'
@@ -66,6 +67,8 @@ const settlesMs = 15_000
 const lastWordsMs = 10_000
 /** How long it may take to let go of what is left over, with a short grace time. */
 const tidyMsMax = 120_000
+/** Long enough for whoever has read to be done with it. */
+const quietSeconds = 60
 /** How long retention may take to go over everything, wherever clocks run apart a little. */
 const letGoMsMax = 30_000
 /** After the mesh has converged: time for readers to get the last records. */
@@ -251,6 +254,7 @@ class Simulation {
     await this.#lastWords()
     await this.#letGo()
     await this.#forget()
+    await this.#rest()
     await this.#advanceTo(this.#scheduler.nowMs + lastReadsMs)
     // Retention goes on: two peers may be in the middle of it.
     if (this.#curators !== undefined) await this.#healsUntil(this.#scheduler.nowMs + lastWordsMs)
@@ -312,6 +316,18 @@ class Simulation {
       await this.#advanceTo(this.#scheduler.nowMs + lookEveryMs)
     }
     if (this.#isSound) this.#watch.blame(left())
+  }
+
+  /** Where links are to be few, they are, once nothing needs them. */
+  async #rest(): Promise<void> {
+    const { links } = this.#options
+    if (this.#healedAfterMs === undefined || links === undefined) return
+    const few = new FewLinks(links)
+    for (let seconds = 0; seconds < quietSeconds && this.#isSound; seconds++) {
+      await this.#advanceTo(this.#scheduler.nowMs + 1_000)
+      few.look(this.#world.homes.staying())
+    }
+    if (this.#isSound) this.#watch.blame(few.anomalies())
   }
 
   #retentionOf(topicId: TopicId): Retention | undefined {

@@ -1,4 +1,5 @@
 import type { PeerId } from '#protocol/ids'
+import type { MembershipConfig } from '#protocol/membership/config'
 import type { Retention } from '#protocol/topic-config'
 import { Dice } from './dice.ts'
 import type { NetworkOptions } from './network.ts'
@@ -120,6 +121,8 @@ export interface SimOptions {
   readonly network: NetworkOptions
   readonly store: StoreOptions
   readonly placement: PlacementOptions
+  /** Left out: everybody is linked with everybody. */
+  readonly links?: LinkOptions
   /** Left out: nobody administers topics. */
   readonly administration?: AdministrationOptions
   /** Left out: everything is kept. */
@@ -129,6 +132,9 @@ export interface SimOptions {
   readonly workload: WorkloadOptions
   readonly faults: FaultOptions
 }
+
+/** Of the links that nothing needs so many are kept; see `MembershipConfig`. */
+export type LinkOptions = Pick<MembershipConfig, 'linksMax' | 'linkIdleMs'>
 
 export interface RetentionOptions {
   /** How often somebody sets the retention of a topic to one of these. */
@@ -186,6 +192,7 @@ export function optionsOfSeed(seed: number): SimOptions {
     network: networkOf(dice),
     store: { fsyncMsMin: 0.1, fsyncMsMax: dice.magnitude(1, 300) },
     placement: placementOf(seed),
+    ...linksOf(seed),
     ...administrationOf(seed),
     ...retentionOf(seed),
     ...operatorsOf(seed),
@@ -316,6 +323,15 @@ function placementOf(seed: number): PlacementOptions {
     handoffGraceMs: dice.chance(0.3) ? 3_600_000 : dice.magnitude(500, 10_000),
     zones: dice.pick([[''], ['attic', 'barn'], ['attic', 'barn', 'cellar']]),
   }
+}
+
+/** In some worlds there are few links. These dice have none in the worlds of the corpus, which stay what they were. */
+function linksOf(seed: number): Partial<Pick<SimOptions, 'links' | 'peers'>> {
+  const dice = new Dice(seed, 'links 10')
+  if (dice.chance(0.8)) return {}
+  const links = { linksMax: dice.whole(1, 4), linkIdleMs: dice.magnitude(300, 5_000) }
+  const all = [...names, 'fig'] as readonly string[] as readonly PeerId[]
+  return { links, ...(dice.chance(0.5) && { peers: all }) }
 }
 
 /** In half of all worlds topics are configured and deleted; what is left of those stays, or goes soon. */

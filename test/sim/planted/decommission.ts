@@ -34,8 +34,9 @@ const keepDecisionsToOneself: Sabotage = {
     const silent = (update: MemberUpdate): MemberUpdate => ({ ...update, status: { type: 'member', generation: 0 } })
     around(peer.membership, (input, handle) =>
       handle(input).map((effect): MembershipEffect => {
-        if (effect.type !== 'send' || effect.message.type === 'pushPullMore') return effect
+        if (effect.type !== 'send') return effect
         const { message } = effect
+        if (message.type === 'pushPullMore' || message.type === 'rest') return effect
         if (message.type === 'pushPull')
           return { ...effect, message: { ...message, members: message.members.map(silent) } }
         return { ...effect, message: { ...message, updates: message.updates.map(silent) } }

@@ -4,6 +4,7 @@ import { damageBugs } from './damage.ts'
 import { durabilityBugs } from './durability.ts'
 import { followingBugs } from './following.ts'
 import { forgettingBugs } from './forgetting.ts'
+import { linkBugs } from './links.ts'
 import { logBugs } from './log.ts'
 import { membershipBugs } from './membership.ts'
 import { placementBugs } from './placement.ts'
@@ -22,6 +23,7 @@ export const planted: PlantedBugs = {
   ...placementBugs,
   ...decommissionBugs,
   ...followingBugs,
+  ...linkBugs,
   ...logBugs,
   ...clockBugs,
   ...sessionBugs,

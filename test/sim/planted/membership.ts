@@ -68,8 +68,9 @@ const neverRefute: Sabotage = {
   decorate: (peer) => {
     const others = (updates: readonly MemberUpdate[]) => updates.filter((update) => update.peer !== peer.self)
     around(peer.membership, (input, handle) => {
-      if (input.type !== 'messageReceived' || input.message.type === 'pushPullMore') return handle(input)
+      if (input.type !== 'messageReceived') return handle(input)
       const { message } = input
+      if (message.type === 'pushPullMore' || message.type === 'rest') return handle(input)
       if (message.type === 'pushPull')
         return handle({ ...input, message: { ...message, members: others(message.members) } })
       return handle({ ...input, message: { ...message, updates: others(message.updates) } })

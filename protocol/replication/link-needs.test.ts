@@ -1,0 +1,97 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import type { PeerId } from '#protocol/ids'
+import type { ReplicationEffect } from './inputs.ts'
+import { ash, digest, elm, epochs, feedOf, oak, Oak, ofType, openedFeed, orders } from './test-oak.ts'
+
+// Goal: with more members than links, oak says with whom it needs one. Method: the machine of oak alone; two links are kept.
+
+const [fir, yew] = ['fir', 'yew'] as PeerId[] as [PeerId, PeerId]
+const all = [oak, elm, ash, fir, yew]
+
+function crowded(replicas: number, linksMax = 2): Oak {
+  const peer = new Oak([], { replicas, linksMax })
+  peer.register(all)
+  for (const other of all) peer.tell({ type: 'presenceChanged', peer: other, present: true })
+  return peer
+}
+
+const needs = (effects: readonly ReplicationEffect[]): readonly PeerId[] | undefined => {
+  const last = ofType(effects, 'linksNeeded').at(-1)
+  return last && [...last.peers].toSorted()
+}
+
+const keepersIn = (peer: Oak): readonly PeerId[] => [...peer.machine.homes.of(orders).keepers].toSorted()
+const othersOf = (peers: readonly PeerId[]): readonly PeerId[] => peers.filter((peer) => peer !== oak)
+
+describe('a peer of five that keeps two links', () => {
+  let peer: Oak
+  beforeEach(() => {
+    peer = crowded(2)
+  })
+
+  test('needs the keepers of a topic from its first record on, and for ten sweeps after the last', () => {
+    expect(needs(peer.write(0, true))).toEqual(othersOf(keepersIn(peer)))
+    for (let sweeps = 0; sweeps < 9; sweeps++) expect(needs(peer.sweep(1_000))).toBeUndefined()
+    peer.write(1, true)
+    for (let sweeps = 0; sweeps < 9; sweeps++) expect(needs(peer.sweep(1_000))).toBeUndefined()
+    expect(needs(peer.sweep(1_000))).toEqual([])
+  })
+
+  test('needs the keepers of what is read at it, and does not take itself for isolated until they were dialed', () => {
+    const effects = peer.tell({ type: 'topicUsed', topicId: orders, waiting: true })
+    expect(needs(effects)).toEqual(othersOf(keepersIn(peer)))
+    expect(peer.machine.following.standing(orders)).toBe('asking')
+    for (let sweeps = 0; sweeps < 60; sweeps++) expect(needs(peer.sweep(1_000))).toBeUndefined()
+    expect(peer.machine.following.standing(orders)).not.toBe('asking')
+  })
+
+  test('needs whoever is new until it has told all that it holds, but not for ever', () => {
+    const keeper = othersOf(all).find((other) => !keepersIn(peer).includes(other)) as PeerId
+    expect(needs(peer.tell({ type: 'linkUp', peer: keeper, link: 1 }))).toBeUndefined()
+    expect(needs(peer.sweep(1_000))).toEqual([keeper])
+    peer.hear(keeper, { type: 'summary', epoch: epochs.first, root: '0'.repeat(16) })
+    expect(needs(peer.sweep(1_000))).toEqual([])
+    peer.tell({ type: 'linkDown', peer: keeper })
+    peer.tell({ type: 'linkUp', peer: keeper, link: 2 })
+    expect(needs(peer.sweep(1_000))).toEqual([keeper])
+    const later = Array.from({ length: 12 }, () => needs(peer.sweep(1_000)))
+    expect(later.filter((one) => one !== undefined)).toEqual([[]])
+  })
+
+  test('needs everybody while it is to be settled that something is lost, if all are there', () => {
+    const holed = new Oak([openedFeed(feedOf(elm), 3, { holes: [{ from: 1, to: 2 }] })], { replicas: 9, linksMax: 2 })
+    holed.register(all)
+    expect(needs(holed.sweep(1_000)) ?? []).toEqual([])
+    for (const other of all) holed.tell({ type: 'presenceChanged', peer: other, present: true })
+    expect(needs([...holed.sweep(1_000), ...holed.sweep(1_000)])).toEqual(othersOf(all).toSorted())
+  })
+})
+
+test('whoever waits for copies needs all keepers, however many; others are told by whom they are linked with', () => {
+  const peer = crowded(Number.POSITIVE_INFINITY)
+  expect(needs(peer.write(0, true))).toBeUndefined()
+  peer.write(1, true)
+  expect(needs(peer.publish({ level: { type: 'local' } }))).toBeUndefined()
+  expect(needs(peer.publish({ ref: 2, level: { type: 'all' } }))).toEqual(othersOf(all).toSorted())
+})
+
+test('what a member told last counts while it is there, where links are closed', () => {
+  for (const [linksMax, isCurrent] of [
+    [2, true],
+    [4, false],
+  ] as const) {
+    const peer = crowded(2, linksMax)
+    peer.link(elm, 1, [digest(feedOf(elm), 3)])
+    expect(peer.machine.isCurrent(elm)).toBe(true)
+    peer.tell({ type: 'linkDown', peer: elm })
+    expect(peer.machine.isCurrent(elm)).toBe(isCurrent)
+    peer.tell({ type: 'presenceChanged', peer: elm, present: false })
+    expect(peer.machine.isCurrent(elm)).toBe(false)
+  }
+})
+
+test('where all are linked nobody is asked for', () => {
+  const peer = crowded(3, 4)
+  const effects = [...peer.write(0, true), ...peer.write(1, true), ...peer.publish({}), ...peer.sweep(1_000)]
+  expect(needs(effects)).toBeUndefined()
+})
