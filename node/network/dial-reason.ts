@@ -25,7 +25,10 @@ const knownReasons: readonly (readonly [RegExp, string])[] = [
   [/Unexpected Peer|expected (remote identity key|peer)/i, 'a different peer answers there'],
   [/blocked by gater/i, 'cut off by lab mode'],
   [/^(TimeoutError|AbortError)|HandshakeTimeout|aborted due to timeout/i, 'no answer in time'],
-  [/Missing newline|InvalidDataLength|InvalidMessageError|UnsupportedProtocol|EPROTO/i, 'it speaks another protocol'],
+  [
+    /Missing newline|InvalidDataLength|InvalidMessage|length too long|UnsupportedProtocol|EPROTO/i,
+    'it speaks another protocol',
+  ],
   [/SSL routines|ERR_SSL/, 'its TLS is damaged'],
   [/ECONNRESET|EPIPE|UnexpectedEOF|closed during opening|stream.*(closed|ended)/i, 'closed by the other side'],
 ]

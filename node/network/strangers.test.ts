@@ -2,7 +2,10 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { SeededRandom } from '#protocol/random'
+import { Strangers } from './strangers.ts'
 import { testPeers } from './test-peers.ts'
+import type { PeerId } from '#protocol/ids'
+import type { Connection } from '@libp2p/interface'
 
 // Goal: whoever speaks something else on the peer port is told of, and harms nobody. Method: raw TCP.
 
@@ -58,4 +61,16 @@ test.each([
   const ash = await peers.start()
   ash.transport.dial({ type: 'seed', address: oak.address })
   await Promise.all([oak.listener.nth('linkUp', 2), ash.listener.nth('linkUp')])
+})
+
+test('reasons that quote what was sent do not fill the log', () => {
+  const told: string[] = []
+  const strangers = new Strangers((_, { reason }) => told.push(String(reason)))
+  const connection = { remoteAddr: '/ip4/127.0.0.1/tcp/1' } as unknown as Connection
+  const refuse = (reason: string) => strangers.refused({ peer: 'elm' as PeerId, connection, reason })
+  for (let length = 2_000; length < 3_000; length++) refuse(`${length} bytes are too long`)
+  expect(told).toEqual(['2000 bytes are too long'])
+  for (let i = 0; i < 1_000; i++) refuse(`no protocol ${String.fromCodePoint(0x4e00 + i)}`)
+  expect(told).toHaveLength(17)
+  expect(strangers.count).toBe(2_000)
 })

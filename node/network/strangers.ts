@@ -5,8 +5,9 @@ import type { PeerId } from '#protocol/ids'
 
 /** Of each reason: a port that is scanned, or a peer with an old secret, comes again and again. */
 const quietMs = 60_000
-/** Reasons are texts of libraries, too: beyond so many the oldest is forgotten. */
-const reasonsMax = 64
+/** Reasons are texts of libraries, too, and quote what a stranger sent: beyond so many in `quietMs`, the others share one. */
+const reasonsMax = 16
+const others = 'other reasons'
 
 interface Told {
   /** Connections since the last word. */
@@ -51,13 +52,24 @@ export class Strangers {
   #tell(reason: string, who: Readonly<Record<string, string>>): void {
     this.count++
     const nowMs = performance.now()
-    const told = this.#told.get(reason) ?? { untold: 0, atMs: Number.NEGATIVE_INFINITY }
-    this.#told.set(reason, told)
+    const kind = this.#kindOf(reason, nowMs)
+    const told = this.#told.get(kind) ?? { untold: 0, atMs: Number.NEGATIVE_INFINITY }
+    this.#told.set(kind, told)
     told.untold++
     if (nowMs - told.atMs < quietMs) return
     this.#log('stranger refused', { ...who, reason, connections: told.untold })
-    Object.assign(told, { untold: 0, atMs: nowMs })
-    const oldest = this.#told.keys().next().value
-    if (this.#told.size > reasonsMax && oldest !== undefined) this.#told.delete(oldest)
+    // Again as the last one, so that the first is who was told of longest ago.
+    this.#told.delete(kind)
+    this.#told.set(kind, { untold: 0, atMs: nowMs })
+  }
+
+  /** Under which this is counted: its text without the numbers in it, or `others` while there are many. */
+  #kindOf(reason: string, nowMs: number): string {
+    const kind = reason.replaceAll(/\d+/g, '#')
+    if (this.#told.has(kind) || this.#told.size < reasonsMax) return kind
+    const [oldest] = this.#told
+    if (oldest === undefined || nowMs - oldest[1].atMs < quietMs) return others
+    this.#told.delete(oldest[0])
+    return kind
   }
 }

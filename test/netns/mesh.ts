@@ -7,17 +7,21 @@ import { Namespaces } from './namespaces.ts'
 /** One peer per namespace, each a process started by the command that people use. */
 export class Mesh implements AsyncDisposable {
   readonly network: Namespaces
-  readonly peers: readonly ProcessPeer[]
+  readonly #peers: ProcessPeer[]
   readonly #started: AsyncDisposableStack
 
   private constructor(network: Namespaces, peers: readonly ProcessPeer[], started: AsyncDisposableStack) {
     this.network = network
-    this.peers = peers
+    this.#peers = [...peers]
     this.#started = started
   }
 
-  /** Resolves when all see all alive. */
-  static async start(names: readonly string[], profile = process.env['NETNS_PROFILE'] ?? 'local'): Promise<Mesh> {
+  /** Resolves when all see all alive. `flags`: more of `grapevine peer`. */
+  static async start(
+    names: readonly string[],
+    profile = process.env['NETNS_PROFILE'] ?? 'local',
+    flags: readonly string[] = [],
+  ): Promise<Mesh> {
     await using started = new AsyncDisposableStack()
     const directory = await mkdtemp(join(tmpdir(), 'grapevine-netns-'))
     started.defer(() => rm(directory, { recursive: true, force: true }))
@@ -26,10 +30,14 @@ export class Mesh implements AsyncDisposable {
       within: network.enter(name),
       listen: `${network.addressOf(name)}:7400`,
       http: `${network.addressOf(name)}:8400`,
-      flags: ['--insecure', '--profile', profile],
+      flags: ['--insecure', '--profile', profile, ...flags],
     }))
     for (const peer of peers) started.use(peer)
     return new Mesh(network, peers, started.move())
+  }
+
+  get peers(): readonly ProcessPeer[] {
+    return this.#peers
   }
 
   get names(): readonly string[] {
@@ -38,6 +46,13 @@ export class Mesh implements AsyncDisposable {
 
   peer(name: string): ProcessPeer {
     return this.peers.find((peer) => peer.name === name) as ProcessPeer
+  }
+
+  /** The process of this peer has ended: the same directory and ports, in a new one. */
+  async restart(name: string): Promise<void> {
+    const index = this.#peers.findIndex((peer) => peer.name === name)
+    this.#peers[index]?.client.close()
+    this.#peers[index] = this.#started.use(await this.peer(name).restart())
   }
 
   /** Every peer of `at` believes every member of `of` to be in that state, itself left out. */

@@ -27,6 +27,7 @@ export class Namespaces implements AsyncDisposable {
   /** Names are at most 15 characters long, since the interfaces at the bridge are called so. */
   static async create(names: readonly string[]): Promise<Namespaces> {
     const namespaces = new Namespaces(names)
+    await run('ip link set lo up')
     await run('ip link add bridge type bridge')
     await run('ip address add 10.77.0.254/24 dev bridge')
     await run('ip link set bridge up')

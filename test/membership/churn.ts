@@ -1,0 +1,90 @@
+import { once } from 'node:events'
+import { readdir } from 'node:fs/promises'
+import { megabytes, percent } from '../bench/figures.ts'
+import { memoryOf, metricsOf } from '../bench/process-figures.ts'
+import type { ProcessPeer } from '../integration/process-peer.ts'
+import { eventually, sees } from '../integration/process-peer.ts'
+import { Mesh } from '../netns/mesh.ts'
+import { type Bound, say } from './beliefs.ts'
+import { startLoad } from './load.ts'
+
+const stay = ['oak', 'elm', 'ash'] as const
+const change = ['fir', 'yew', 'bay', 'box', 'fig'] as const
+const everyMs = 10_000
+/** Of the whole time: what grows in it is a cache that fills. */
+const warmUpShare = 1 / 3
+const growthMax = 0.15
+
+/** Every ten seconds one of eight goes, by SIGTERM and kill -9 in turn, or comes back; what do the three that stay keep of it? */
+export async function churn(runMs: number, profile = 'lan'): Promise<readonly Bound[]> {
+  await using mesh = await Mesh.start([...stay, ...change], profile)
+  const staying = stay.map((name) => mesh.peer(name))
+  await using work = startLoad(staying, { topics: ['orders', 'stock'], perRequest: 5, pauseMs: 250 })
+  const gone: string[] = []
+  const samples: (readonly Sample[])[] = []
+  const startMs = performance.now()
+  for (let turn = 0; performance.now() - startMs < runMs; turn++) {
+    const name = change[turn % change.length] as string
+    // Ten turns are a cycle: five go one by one, five come back, so that there are eight now and then.
+    if (gone.includes(name)) {
+      await mesh.restart(name)
+      gone.splice(gone.indexOf(name), 1)
+    } else {
+      await mesh.peer(name).end(turn % 2 === 0 ? 'SIGTERM' : 'SIGKILL')
+      gone.push(name)
+    }
+    await once(AbortSignal.timeout(everyMs), 'abort')
+    if (gone.length > 0) continue
+    const sample = await Promise.all(staying.map(sampleOf))
+    samples.push(sample)
+    const minutes = ((performance.now() - startMs) / 60_000).toFixed(1)
+    say(`${minutes} min: ${sample.map(textOf).join('; ')}`)
+  }
+  for (const name of gone) await mesh.restart(name)
+  await eventually('all see all alive', async () => {
+    return (await Promise.all(staying.map((peer) => sees(peer, mesh.names, 'alive')))).every(Boolean)
+  })
+  const published = await work.end()
+  const warm = samples.slice(Math.ceil(samples.length * warmUpShare))
+  const [first, last] = [warm.at(0), warm.at(-1)]
+  if (first === undefined || last === undefined) throw new Error('too short a time to say anything')
+  const warnings = staying.flatMap(({ log }) => log.split('\n').filter((line) => line.includes('MaxListeners')))
+  const growth = Math.max(...last.map(({ rss }, i) => rss / (first[i]?.rss ?? rss) - 1))
+  const handles = Math.max(...last.map(({ files }, i) => files - (first[i]?.files ?? files)))
+  return [
+    {
+      what: 'churn: memory of the three that stay, from warm-up to end',
+      value: last.map(({ rss }, i) => `${megabytes(first[i]?.rss ?? 0)} → ${megabytes(rss)}`).join(', '),
+      against: `grows by ${percent(growth)} at most; ${published} records meanwhile`,
+      isKept: growth <= growthMax,
+    },
+    {
+      what: 'churn: open files and sockets of those',
+      value: last.map(({ files }, i) => `${first[i]?.files ?? 0} → ${files}`).join(', '),
+      against: 'with all eight up',
+      isKept: handles <= change.length,
+    },
+    {
+      what: 'churn: handles by the event loop',
+      value: last.map(({ handles: now }, i) => `${first[i]?.handles ?? 0} → ${now}`).join(', '),
+    },
+    { what: 'churn: warnings of leaking listeners', value: String(warnings.length), isKept: warnings.length === 0 },
+  ]
+}
+
+interface Sample {
+  readonly name: string
+  readonly rss: number
+  readonly files: number
+  readonly handles: number
+}
+
+async function sampleOf(peer: ProcessPeer): Promise<Sample> {
+  const { now: rss } = await memoryOf(peer.pid)
+  const files = (await readdir(`/proc/${peer.pid}/fd`)).length
+  const handles = (await metricsOf(peer)).sum('nodejs_active_resources_total')
+  return { name: peer.name, rss, files, handles }
+}
+
+const textOf = ({ name, rss, files, handles }: Sample): string =>
+  `${name} ${megabytes(rss)}, ${files} files, ${handles} handles`
