@@ -35,7 +35,9 @@ export async function judgeAll(
     for (const { name } of machines.all) {
       const { log, damaged } = await readWhole(machines, name, topic)
       const reading = new IndexedReading(log)
-      const verdict = judge(history, log, { indexed: reading })
+      // Late may be what only a disk had that is gone: who was told of it by its peer waits for that one (P5), and rightly so
+      // as long as it belongs. What somebody else serves must not be late; what is owed is missed as `lost` in any case.
+      const verdict = judge(history, log, { indexed: reading, final: first ?? reading })
       verdict.faults.wrongBytes.take(damaged)
       verdicts.push(verdict)
       if (first !== undefined) unequalReadings.take(checkSame(first, reading))
