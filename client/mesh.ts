@@ -1,12 +1,15 @@
 import { MeshError } from '#protocol/errors'
 import type {
   GossipView,
+  HealView,
   LinkView,
   MemberView,
+  MeshEventPage,
+  PartitionsView,
   RemainsView,
   ReplicationStatus,
   ReplicationView,
-  SelfView,
+  SelfNowView,
   TopicStatus,
   TopicSummary,
   TopicView,
@@ -62,6 +65,13 @@ export async function connect(options: ConnectOptions): Promise<Mesh> {
 
 export interface CallOptions {
   readonly signal?: AbortSignal
+}
+
+export interface EventsOptions extends CallOptions {
+  /** The id of the event before; else they are told `from` the `earliest` that is kept, or as they come from the `latest` on. */
+  readonly after?: string
+  readonly from?: 'earliest' | 'latest'
+  readonly waitMs?: number
 }
 
 export interface SubscribeOptions extends CallOptions {
@@ -274,8 +284,8 @@ export class Mesh implements AsyncDisposable {
     return { id: answer.id, ...answer.ack }
   }
 
-  /** The peer that answers. */
-  self(options: CallOptions = {}): Promise<SelfView> {
+  /** The peer that answers, with its clock and disk as they are. */
+  self(options: CallOptions = {}): Promise<SelfNowView> {
     return this.#get('/v1/mesh/self', options)
   }
 
@@ -317,6 +327,28 @@ export class Mesh implements AsyncDisposable {
 
   async links(options: CallOptions = {}): Promise<readonly LinkView[]> {
     return (await this.#get<{ links: LinkView[] }>('/v1/mesh/links', options)).links
+  }
+
+  /** Who can be reached from the peer that answers, and who cannot, since when and why. */
+  partitions(options: CallOptions = {}): Promise<PartitionsView> {
+    return this.#get('/v1/mesh/partitions', options)
+  }
+
+  /** The last cuts that are over, newest first, and what each has brought to both sides. */
+  async heals(options: CallOptions = {}): Promise<readonly HealView[]> {
+    return (await this.#get<{ heals: HealView[] }>('/v1/mesh/heals', options)).heals
+  }
+
+  /**
+   * What has happened in the mesh as the peer that answers has seen it, after the event with that id or from the earliest that
+   * is kept. Waits for a first event up to `waitMs`, at most 60 s. `gap`: some are not told.
+   */
+  events({ after, from, waitMs, ...options }: EventsOptions = {}): Promise<MeshEventPage> {
+    const query = new URLSearchParams({ limit: '1000' })
+    if (from !== undefined) query.set('from', from)
+    if (after !== undefined) query.set('after', after)
+    if (waitMs !== undefined) query.set('wait', `${waitMs}ms`)
+    return this.#get(`/v1/mesh/events?${query.toString()}`, options, waitMs)
   }
 
   /** What flows between the peer that answers and others, and what waits for whom. */

@@ -8,6 +8,7 @@ import type { RouteDeps } from './deps.ts'
 import { LiveReads } from './live-reads.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { isServing, Problems, type ReportError } from './problem.ts'
+import { eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
 import { indexOf } from './routes/index.ts'
 import { labRoutes } from './routes/lab.ts'
@@ -47,7 +48,8 @@ export function createGateway({ broker, config, reportError = console.error, met
   const shared: RouteDeps = { broker, config, bodies, liveReads, problems, draining }
 
   const app = new Hono()
-  for (const routesOf of [publishRoutes, readRoutes, recordRoutes, topicRoutes, meshRoutes, labRoutes, healthRoutes]) {
+  const areas = [publishRoutes, readRoutes, recordRoutes, topicRoutes, meshRoutes, eventRoutes, labRoutes, healthRoutes]
+  for (const routesOf of areas) {
     app.route('/', routesOf(shared))
   }
   if (deps.sockets !== undefined) app.route('/', socketRoutes({ ...shared, sockets: deps.sockets }, reportError))

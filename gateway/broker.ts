@@ -5,11 +5,15 @@ import type { AskedConfig } from '#protocol/topic-config'
 import type { TopicName, TopicPattern } from '#protocol/topic-name'
 import type {
   GossipView,
+  HealView,
   LinkView,
   MemberView,
+  MeshEvent,
+  PartitionsView,
   RemainsView,
   ReplicationStatus,
   ReplicationView,
+  SelfNowView,
   SelfView,
   TopicStatus,
   TopicSummary,
@@ -21,6 +25,8 @@ export type { ReplicaStatus, ReplicationStatus, SelfView, TopicStatus, TopicSumm
 /** The port through which the gateway sees its peer (DESIGN §2): the gateway declares it, `node/` implements it. */
 export interface Broker {
   readonly self: SelfView
+  /** What its clock shows, and how its disk is. */
+  condition(): Pick<SelfNowView, 'now' | 'disk'>
   /** Does it take publishes? A partitioned peer does. */
   ready(): { readonly ready: boolean; readonly reason?: Unreadiness }
 
@@ -85,7 +91,11 @@ export interface Broker {
   onMeshChange(listener: () => void): () => void
   gossip(): GossipView
   links(): readonly LinkView[]
+  partitions(): PartitionsView
+  /** The last cuts that are over, newest first. */
+  heals(): readonly HealView[]
   meshReplication(): ReplicationView
+  readonly events: MeshEventLog
 
   /** Lab mode only: undefined where the peer was started without --lab. */
   readonly lab?: Lab | undefined
@@ -222,6 +232,22 @@ export interface Reader {
    * ask `next` again.
    */
   more(signal: AbortSignal): Promise<void>
+}
+
+/** The last events of the mesh. A position is the number of events before it. */
+export interface MeshEventLog {
+  /** Before the oldest that is kept. */
+  readonly start: number
+  /** After the newest. */
+  readonly end: number
+  /** The id of the event before that position. */
+  idAt(position: number): string
+  /** The position after the event with that id; undefined if it is of another boot, or of nobody. */
+  positionOf(id: string): number | undefined
+  /** At most so many, from there on or from the oldest that is kept. */
+  read(position: number, max: number): readonly MeshEvent[]
+  /** Tells when there is another. Returns what ends it. */
+  onEvent(listener: () => void): () => void
 }
 
 export interface Lab {

@@ -4,8 +4,11 @@ import type { TopicId } from '#protocol/ids'
 import { agrees, type AskedConfig, configJson, type TopicConfig, topicConfigDefaults } from '#protocol/topic-config'
 import { matchesTopic, type TopicName, type TopicPattern } from '#protocol/topic-name'
 import type {
+  HealView,
   LinkView,
   MemberView,
+  MeshEvent,
+  PartitionsView,
   RemainsView,
   ReplicationStatus,
   ReplicationView,
@@ -18,6 +21,7 @@ import type {
   Broker,
   Lab,
   MemberDecision,
+  MeshEventLog,
   PublishAck,
   PublishRequest,
   PublishResult,
@@ -45,6 +49,10 @@ export class FakeBroker implements Broker {
     startedAt: '2026-01-01T00:00:00.000Z',
     storage: 'memory',
   }
+  condition(): { now: string } {
+    return { now: '2026-01-01T00:01:00.000Z' }
+  }
+
   lab?: Lab
   /** What the next publishes reach; a mesh of more than one peer in effect. */
   reached = true
@@ -257,6 +265,21 @@ export class FakeBroker implements Broker {
     return [{ peer: 'elm-id', name: 'elm', state: 'up', sinceMs: 5, rttMs: 1, creditOut: 100, creditIn: 100 }]
   }
 
+  partitions(): PartitionsView {
+    const { reachable, known } = this.reachable
+    const named = (names: readonly string[]) => names.map((name) => ({ peer: `${name}-id`, name }))
+    const lost = known.filter((name) => !reachable.includes(name))
+    const away = { side: 'away' as const, since: '2026-01-01T00:00:10.000Z', sinceMs: 1_000, members: named(lost) }
+    const islands = [{ side: 'ours' as const, members: named(reachable) }, ...(lost.length > 0 ? [away] : [])]
+    return { split: lost.length > 0, islands }
+  }
+
+  readonly events = new FakeEvents()
+
+  heals(): readonly HealView[] {
+    return []
+  }
+
   meshReplication(): ReplicationView {
     const none = { behindRecords: 0, behindFeeds: 0, damagedRecords: 0, lostRecords: 0, followedTopics: 0 }
     const counts = { rangesFound: 0, rangesRepaired: 0, handedOff: 0, forgotten: 0, verifications: 0 }
@@ -371,3 +394,48 @@ const memberView = (name: string, { self = false, state = 'alive' as MemberView[
   zone: '',
   linked: !self && state === 'alive',
 })
+
+/** Events as the test tells them, of which the last four are kept. */
+export class FakeEvents implements MeshEventLog {
+  readonly #all: MeshEvent[] = []
+  readonly #listeners = new Set<() => void>()
+
+  happens(...texts: readonly string[]): void {
+    for (const text of texts) {
+      const id = this.idAt(this.#all.length + 1)
+      this.#all.push({ id, type: 'suspected', time: '2026-01-01T00:00:00.000Z', text })
+    }
+    for (const listener of this.#listeners) listener()
+  }
+
+  get start(): number {
+    return Math.max(0, this.#all.length - 4)
+  }
+
+  get end(): number {
+    return this.#all.length
+  }
+
+  get listenerCount(): number {
+    return this.#listeners.size
+  }
+
+  idAt(position: number): string {
+    return `boot1.${position}`
+  }
+
+  positionOf(id: string): number | undefined {
+    const [boot, number] = id.split('.')
+    return boot === 'boot1' ? Number(number) : undefined
+  }
+
+  read(position: number, max: number): readonly MeshEvent[] {
+    const from = Math.max(position, this.start)
+    return this.#all.slice(from, from + max)
+  }
+
+  onEvent(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+}

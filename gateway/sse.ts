@@ -26,7 +26,7 @@ const recordEvent = ({ record, cursor }: ReadChunk['records'][number]): string =
   `id: ${cursor}\ndata: ${recordJson(record)}\n\n`
 
 /** JSON has no line ends of its own, so one `data:` line holds it. */
-const eventText = (fields: { event: string; id?: string; retry?: number; data: unknown }): string =>
+export const eventText = (fields: { event?: string; id?: string; retry?: number; data: unknown }): string =>
   `${Object.entries({ ...fields, data: JSON.stringify(fields.data) })
     .map(([name, value]) => `${name}: ${value}\n`)
     .join('')}\n`

@@ -7,6 +7,7 @@ import type { MembershipConfig } from '#protocol/membership/config'
 import { Membership, type MembershipOptions } from '#protocol/membership/membership'
 import type { MemberFacts } from '#protocol/membership/messages'
 import type { PeerEffect, PeerInput } from '#protocol/peer/inputs'
+import type { PartitionsConfig } from '#protocol/partitions/partitions'
 import { Peer } from '#protocol/peer/peer'
 import { checkpointEveryDefault } from '#protocol/peer/producer-indexes'
 import { type ReplicationConfig, replicationDefaults } from '#protocol/replication/config'
@@ -51,6 +52,8 @@ export interface BootOptions {
   readonly onStorageFailed: (error: MeshError) => void
   readonly onMemberChanged?: NonNullable<DriverDeps['onMemberChanged']>
   readonly onStatusChanged?: NonNullable<DriverDeps['onStatusChanged']>
+  readonly onLink?: NonNullable<DriverDeps['onLink']>
+  readonly onPartition?: NonNullable<DriverDeps['onPartition']>
   readonly onDouble?: NonNullable<DriverDeps['onDouble']>
   readonly onBadFrame?: NonNullable<DriverDeps['onBadFrame']>
   readonly onDeletion?: NonNullable<DriverDeps['onDeletion']>
@@ -114,7 +117,8 @@ export async function bootPeer(options: BootOptions): Promise<PeerDriver> {
   const remains = createRemains(options.deletedGraceMs ?? deletedGraceMsDefault, kept)
   const { checkpointEvery = checkpointEveryDefault } = options
   const parts = { membership, replication, topics, remains }
-  const peer = new Peer({ self, epoch, boots, cluster, digests, ...parts, checkpointEvery })
+  const partitions = partitionsConfigOf(options.membership)
+  const peer = new Peer({ self, epoch, boots, cluster, digests, ...parts, partitions, checkpointEvery })
   // A wrong clock elsewhere must not become ours: what others wrote says nothing of our time (DESIGN §4).
   const ownFeeds = feeds.filter(({ feed }) => feed.writer === self)
   // One more: of the time of a batch the store tells the milliseconds, not the counter.
@@ -150,6 +154,12 @@ export async function bootPeer(options: BootOptions): Promise<PeerDriver> {
   commit.storeChange(bootNoted(boots, epoch))
   return driver
 }
+
+/** A cut is noticed by one probe after the other, and a heal by one dial after the other (`protocol/membership/config.ts`). */
+const partitionsConfigOf = (config: MembershipConfig): PartitionsConfig => ({
+  togetherMs: config.suspicionMaxMult * config.suspicionMult * config.probeIntervalMs,
+  settleMs: 2 * config.dialBackoffMsMax,
+})
 
 function diskSpaceOf(
   { space, clock, store, onDiskChanged }: BootOptions & { readonly space: DiskSpaceDeps['space'] },

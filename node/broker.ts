@@ -34,11 +34,14 @@ import { isInternal, matchesTopic, type TopicName, type TopicPattern, topicsTopi
 import type {
   FeedHead,
   GossipView,
+  HealView,
   LinkView,
   MemberView,
+  PartitionsView,
   RemainsView,
   ReplicationStatus,
   ReplicationView,
+  SelfNowView,
   SelfView,
   TopicStatus,
   TopicSummary,
@@ -47,6 +50,8 @@ import type {
 import { CurrentReader, topicDeleted } from './current-reader.ts'
 import type { PeerDriver, PublishAnswer } from './driver.ts'
 import type { Clock } from './driver-ports.ts'
+import { MeshEvents } from './mesh-events.ts'
+import { healView, partitionsView, type ViewDeps } from './partition-views.ts'
 import { nextAdvance } from './read-source.ts'
 import { type FeedView, openReader } from './reader.ts'
 import { replicationView } from './replication-view.ts'
@@ -57,6 +62,8 @@ import { remainsViews, topicNames, topicSummary, topicView } from './topic-views
 export interface BrokerDeps {
   readonly clock: Clock
   readonly digests: Digests
+  /** What happens in the mesh; none, where nobody is told. */
+  readonly events?: MeshEvents
   /** Told of every publish that is over. */
   readonly onPublish?: (publish: PublishFigures) => void
   /** Told of every read of the log for a client that brought records. */
@@ -85,10 +92,12 @@ export class PeerBroker implements Broker {
   #reachability: Reachability | undefined
   readonly #draining = new AbortController()
   readonly #booted = Promise.withResolvers<PeerDriver>()
+  readonly events: MeshEvents
 
   constructor(self: SelfView, deps: BrokerDeps) {
     this.#self = self
     this.#deps = deps
+    this.events = deps.events ?? new MeshEvents(self.epoch, deps.clock)
   }
 
   attach(driver: PeerDriver, self: SelfView, lab: Lab | undefined): void {
@@ -107,6 +116,11 @@ export class PeerBroker implements Broker {
 
   get self(): SelfView {
     return this.#self
+  }
+
+  condition(): Pick<SelfNowView, 'now' | 'disk'> {
+    const disk = this.#driver?.disk
+    return { now: new Date(this.#deps.clock.wallMs()).toISOString(), ...(disk && { disk }) }
   }
 
   get lab(): Lab | undefined {
@@ -415,7 +429,8 @@ export class PeerBroker implements Broker {
 
   /** Found once for all who were told of a change. */
   reachability(): Reachability {
-    return (this.#reachability ??= reachabilityOf(this.members()))
+    const { reachable, known } = this.#running().peer.partitions.reach()
+    return (this.#reachability ??= { reachable: this.#namesOf(reachable), known: this.#namesOf(known) })
   }
 
   onMeshChange(listener: () => void): () => void {
@@ -442,6 +457,19 @@ export class PeerBroker implements Broker {
     return [...up, ...missing]
   }
 
+  partitions(): PartitionsView {
+    return partitionsView(this.#running().peer.partitions, this.#viewDeps)
+  }
+
+  heals(): readonly HealView[] {
+    const reports = this.#running().peer.partitions.heals()
+    return reports.map((report) => healView(report, this.#viewDeps))
+  }
+
+  get #viewDeps(): ViewDeps {
+    return { clock: this.#deps.clock, nameOf: (id) => this.#nameOf(id) }
+  }
+
   meshReplication(): ReplicationView {
     const { peer } = this.#running()
     const names = new Map(this.readableTopics().map((topic) => [peer.topicIdOf(topic), topic]))
@@ -460,6 +488,10 @@ export class PeerBroker implements Broker {
 
   #snapshot(): MembershipSnapshot {
     return this.#running().peer.membership.snapshot(this.#deps.clock.nowMs())
+  }
+
+  #namesOf(ids: readonly PeerId[]): readonly string[] {
+    return ids.map((id) => this.#nameOf(id)).toSorted()
   }
 
   #nameOf(id: PeerId): string {
@@ -494,13 +526,6 @@ const counted = (reader: Reader, onRead: (records: number) => void): Reader => (
   },
   more: (signal) => reader.more(signal),
 })
-
-function reachabilityOf(members: readonly MemberView[]): Reachability {
-  const known = members.filter(({ state }) => state !== 'left')
-  const reachable = known.filter(({ state }) => state !== 'dead')
-  const namesOf = (some: readonly MemberView[]): string[] => some.map(({ name }) => name).toSorted()
-  return { reachable: namesOf(reachable), known: namesOf(known) }
-}
 
 const feedHead = (feed: string, { floor, keptFrom, nextOffset, hash, holes }: Omit<FeedDigest, 'feed'>): FeedHead => ({
   feed,

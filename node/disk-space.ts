@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises'
 import type { Millis } from '#protocol/machine'
+import type { DiskView } from '#protocol/views'
 import { reserveBytes } from '#storage/disk-reserve'
 import type { Clock } from './driver-ports.ts'
 
@@ -50,6 +51,12 @@ export class DiskSpace {
 
   get isFull(): boolean {
     return this.#isFull
+  }
+
+  /** As it was last looked at; undefined where the system does not say. */
+  get view(): DiskView | undefined {
+    if (this.#space === undefined) return undefined
+    return { ...this.#space, reserveBytes: reserveBytes(this.#space.totalBytes), full: this.#isFull }
   }
 
   /** Resolves after the first look. */

@@ -20,6 +20,7 @@ import type { SettledPublish, StoredRun } from '#protocol/replication/inputs'
 import { utf8 } from '#protocol/text'
 import { parseTopicName, type TopicName, topicsTopic } from '#protocol/topic-name'
 import { exists } from '#protocol/topics/topic-state'
+import type { DiskView } from '#protocol/views'
 import { decodeControl, encodeControl } from '#protocol/wire/control-frame'
 import { encodeDataHeader } from '#protocol/wire/data-frame'
 import type { BatchToStore, FeedRead, FeedStore } from '#storage/feed-store'
@@ -74,8 +75,10 @@ export interface DriverDeps {
   readonly digests: Digests
   /** Where it has read the records of `$topics` to, at boot. */
   readonly topicRecords: TopicRecords
-  readonly onMemberChanged?: (change: Extract<MembershipEffect, { type: 'memberChanged' }>) => void
-  readonly onStatusChanged?: (change: Extract<MembershipEffect, { type: 'statusChanged' }>) => void
+  readonly onMemberChanged?: (change: MemberChange) => void
+  readonly onStatusChanged?: (change: StatusChange) => void
+  readonly onLink?: (news: LinkNews) => void
+  readonly onPartition?: (news: PartitionNews) => void
   /** Another process with the identity of this peer lives at these addresses. */
   readonly onDouble?: (addresses: readonly string[]) => void
   /** Some of what is stored here was damaged, or is here again. */
@@ -90,7 +93,20 @@ export type DeletionNews =
   | { readonly type: 'topicDeleted'; readonly topic: TopicName; readonly generation: number }
   | Extract<PeerEffect, { type: 'remainsFound' }>
 
+export type MemberChange = Extract<MembershipEffect, { type: 'memberChanged' }>
+export type StatusChange = Extract<MembershipEffect, { type: 'statusChanged' }>
+
+/** A link is up, or not any more: whose doing that was, and why. */
+export type LinkNews =
+  | { readonly type: 'linkOpened'; readonly peer: PeerId }
+  | { readonly type: 'linkClosed'; readonly peer: PeerId; readonly cause: 'closed' | 'broken'; readonly reason: string }
+
+export type PartitionNews = Extract<PeerEffect, { type: 'partitionChanged' | 'partitionHealed' | 'sidesMerged' }>
+
 export type DamageNews = Extract<PeerEffect, { type: 'feedDamaged' | 'feedRepaired' }>
+
+/** What is told to whoever listens, and changes nothing here. */
+type News = PartitionNews | DamageNews | MemberChange | StatusChange | Extract<PeerEffect, { type: 'doubleNoticed' }>
 
 type TopicEditRequest = Extract<PeerInput, { type: 'topicEdited' }>['edit']
 
@@ -210,6 +226,11 @@ export class PeerDriver implements TransportListener, HeldFeeds {
   /** Is so little room left on the disk that nothing is taken any more? */
   get isDiskFull(): boolean {
     return this.#deps.disk?.isFull === true
+  }
+
+  /** As it was last looked at. */
+  get disk(): DiskView | undefined {
+    return this.#deps.disk?.view
   }
 
   diskChanged(full: boolean): void {
@@ -392,10 +413,13 @@ export class PeerDriver implements TransportListener, HeldFeeds {
   linkUp(link: LinkId, peer: PeerId): void {
     this.#peers.set(link, peer)
     this.#input({ type: 'linkUp', link, peer })
+    this.#deps.onLink?.({ type: 'linkOpened', peer })
   }
 
   linkDown(link: LinkId, cause: 'closed' | 'broken', reason: string): void {
+    const peer = this.#peers.get(link)
     this.#peers.delete(link)
+    if (peer !== undefined) this.#deps.onLink?.({ type: 'linkClosed', peer, cause, reason })
     this.#input({ type: 'linkDown', link, cause, reason })
   }
 
@@ -470,9 +494,6 @@ export class PeerDriver implements TransportListener, HeldFeeds {
       case 'measureFeed':
       case 'readClock':
         return this.#tend(effect)
-      case 'feedDamaged':
-      case 'feedRepaired':
-        return this.#deps.onDamage?.(effect)
       case 'setTimer':
         return clock.after(effect.afterMs, () => this.#input({ type: 'timerFired', timer: effect.timer }))
       case 'dial':
@@ -482,10 +503,7 @@ export class PeerDriver implements TransportListener, HeldFeeds {
       case 'persistRegistry':
         return this.#registry.set(encodeRegistry(effect.entries))
       case 'publishSettled':
-        return this.#take(this.#publishes, effect.placed.ref)?.resolve({
-          placed: effect.placed,
-          settled: effect.settled,
-        })
+        return this.#onSettled(effect)
       case 'publishRefused':
         this.#records.delete(effect.ref)
         return this.#take(this.#publishes, effect.ref)?.reject(new MeshError(effect.code, effect.detail))
@@ -515,8 +533,17 @@ export class PeerDriver implements TransportListener, HeldFeeds {
       case 'memberChanged':
       case 'statusChanged':
       case 'doubleNoticed':
-        return this.#tellMesh(effect)
+      case 'partitionChanged':
+      case 'partitionHealed':
+      case 'sidesMerged':
+      case 'feedDamaged':
+      case 'feedRepaired':
+        return this.#tellNews(effect)
     }
+  }
+
+  #onSettled({ placed, settled }: PublishAnswer): void {
+    this.#take(this.#publishes, placed.ref)?.resolve({ placed, settled })
   }
 
   #answerEdit(
@@ -534,11 +561,24 @@ export class PeerDriver implements TransportListener, HeldFeeds {
     }
   }
 
-  #tellMesh(news: Extract<PeerEffect, { type: 'memberChanged' | 'statusChanged' | 'doubleNoticed' }>): void {
-    if (news.type === 'doubleNoticed') return this.#deps.onDouble?.(news.addresses)
-    this.onMesh.tell()
-    if (news.type === 'memberChanged') this.#deps.onMemberChanged?.(news)
-    else this.#deps.onStatusChanged?.(news)
+  #tellNews(news: News): void {
+    switch (news.type) {
+      case 'memberChanged':
+        this.onMesh.tell()
+        return this.#deps.onMemberChanged?.(news)
+      case 'statusChanged':
+        this.onMesh.tell()
+        return this.#deps.onStatusChanged?.(news)
+      case 'doubleNoticed':
+        return this.#deps.onDouble?.(news.addresses)
+      case 'partitionChanged':
+      case 'partitionHealed':
+      case 'sidesMerged':
+        return this.#deps.onPartition?.(news)
+      case 'feedDamaged':
+      case 'feedRepaired':
+        return this.#deps.onDamage?.(news)
+    }
   }
 
   #onAdvanced({ feed, head }: Extract<PeerEffect, { type: 'feedAdvanced' }>): void {

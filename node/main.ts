@@ -13,16 +13,20 @@ import type { FeedStore } from '#storage/feed-store'
 import { openLevelStore } from '#storage/open-level-store'
 import type { StoreWarning } from '#storage/store-warning'
 import { openMemoryStore } from '#storage/locked-memory-store'
-import { bootPeer, type BootOptions } from './boot.ts'
+import { bootPeer } from './boot.ts'
 import { PeerBroker } from './broker.ts'
 import { type NodeConfig, parseAddress } from './config.ts'
 import { spaceAt } from './disk-space.ts'
-import type { DamageNews, DeletionNews, PeerDriver } from './driver.ts'
+import type { PeerDriver } from './driver.ts'
+import { strangerTold } from './event-words.ts'
 import { loadIdentity } from './identity.ts'
 import { LateListener } from './late-listener.ts'
 import type { Log } from './log.ts'
+import { MeshEvents } from './mesh-events.ts'
 import { PeerMetrics } from './metrics.ts'
 import { createTransport, type Network } from './network/network.ts'
+import type { StrangerNews } from './network/strangers.ts'
+import { newsOf } from './news.ts'
 import { nodeDigests } from './node-digests.ts'
 import { realClock } from './real-clock.ts'
 import { Scrub, scrubDefaults } from './scrub.ts'
@@ -57,17 +61,21 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
     if (wasExposed) log.warn('identity key was readable by others', { data: config.data })
     const epoch = randomBytes(8).toString('hex') as Epoch
     const unknown = selfView(config, { peerId, epoch, http: '', listen: [] })
-    const broker = newBroker(unknown, metrics)
+    const events = new MeshEvents(epoch, realClock)
+    events.add('started', { peer: peerId, name: config.name, text: `${config.name} started` })
+    const broker = newBroker(unknown, metrics, events)
     const gateway = await startHttp({ config, broker, metrics, log })
     const listener = new LateListener()
     stops.push(() => gateway.stop())
     const { cluster, listen, lab } = config
     const secrets = await loadSecrets(config.secretFile)
-    const network = await createTransport({ privateKey, cluster, secrets, listen, lab, log: log.info }, listener)
+    const onStranger = (news: StrangerNews): void => events.add(...strangerTold(news))
+    const told = { log: log.info, onStranger }
+    const network = await createTransport({ privateKey, cluster, secrets, listen, lab, ...told }, listener)
     stops.push(() => network.stop())
     const http = config.advertiseHttp ?? gateway.url
     const expectMembers = (): void => network.expectMembers(driver.peer.membership.registryView().peers.length)
-    const nameOf = (peer: PeerId): string => driver.peer.membership.nameOf(peer)
+    const news = newsOf({ config, log, metrics, events, driver: () => driver, onMembers: expectMembers })
     const driver: PeerDriver = await bootPeer({
       self: peerId,
       epoch,
@@ -85,7 +93,7 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
       onStorageFailed: (error) => failed.resolve(error),
       onCommit: metrics.committed,
       ...(config.storage === 'level' && { space: () => spaceAt(config.data) }),
-      ...newsOf({ config, log, metrics, nameOf, onMembers: expectMembers }),
+      ...news,
     })
     broker.attach(driver, selfView(config, { peerId, epoch, http, listen: network.addresses }), labOf(driver, network))
     const onDisk = config.storage === 'level' ? { data: config.data } : {}
@@ -109,53 +117,6 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
     for (const stop of stops.toReversed()) await Promise.resolve(stop()).catch(() => {})
     throw error
   }
-}
-
-/** What a peer tells of itself while it runs. */
-function newsOf(parts: {
-  readonly config: NodeConfig
-  readonly log: Log
-  readonly metrics: PeerMetrics
-  readonly nameOf: (peer: PeerId) => string
-  /** There may be more of them, or fewer. */
-  readonly onMembers: () => void
-}): Pick<
-  BootOptions,
-  'onMemberChanged' | 'onStatusChanged' | 'onDouble' | 'onDeletion' | 'onBadFrame' | 'onDamage' | 'onDiskChanged'
-> {
-  const { config, log, metrics, nameOf, onMembers } = parts
-  return {
-    onMemberChanged: ({ peer, from, to, incarnation, by, reason }) => {
-      metrics.memberChanged(to)
-      if (from === 'unknown') onMembers()
-      log.info('member changed', { member: nameOf(peer), from, to, incarnation, by: nameOf(by), reason })
-    },
-    onStatusChanged: ({ peer, status, why }) => {
-      onMembers()
-      log.info('member status changed', { member: nameOf(peer), ...status, why })
-    },
-    onDouble: (addresses) =>
-      log.error('another process has the identity of this peer: stop one of them', { addresses }),
-    onDeletion: (news) => logDeletion(log, news),
-    onBadFrame: (peer, what) => log.warn('frame not understood', { peer, what }),
-    onDamage: (news) => logDamage(log, news, nameOf),
-    onDiskChanged: (full) => {
-      if (full) log.error('disk nearly full: publishes are refused', { data: config.data })
-      else log.info('disk has room again', { data: config.data })
-    },
-  }
-}
-
-function logDamage(log: Log, news: DamageNews, nameOf: (peer: PeerId) => string): void {
-  const what = { feed: `${news.feed.writer}.${news.feed.epoch}`, ...news.range }
-  if (news.type === 'feedDamaged') log.warn('feed damaged', what)
-  else log.info('feed repaired', { ...what, by: nameOf(news.from) })
-}
-
-function logDeletion(log: Log, news: DeletionNews): void {
-  if (news.type === 'topicDeleted') return log.info('topic deleted', { topic: news.topic, generation: news.generation })
-  const { name, records, leftMs } = news.remains
-  log.warn('records of a deleted topic kept', { topic: name, records, goesInMs: Math.round(leftMs) })
 }
 
 async function drain(parts: {
@@ -210,9 +171,9 @@ function startScrub(config: NodeConfig, store: FeedStore, driver: PeerDriver, lo
   return scrub
 }
 
-function newBroker(self: SelfView, metrics: PeerMetrics): PeerBroker {
+function newBroker(self: SelfView, metrics: PeerMetrics, events: MeshEvents): PeerBroker {
   const { published, read } = metrics
-  return new PeerBroker(self, { clock: realClock, digests: nodeDigests, onPublish: published, onRead: read })
+  return new PeerBroker(self, { clock: realClock, digests: nodeDigests, events, onPublish: published, onRead: read })
 }
 
 function startHttp(parts: {

@@ -132,6 +132,12 @@ export const limits = {
   /** Why a member changed its state, in characters; longer ones are cut. */
   reasonLengthMax: 256,
 
+  /** Reports of heals that are kept, and feeds of which one counts what moves: some 100 bytes each, until it is merged. */
+  healReportsMax: 32,
+  mergeFeedsMax: 4_096,
+  /** Events of the mesh that are kept, for who comes back with the id of one: some 500 bytes each. */
+  meshEventsMax: 2_048,
+
   /** Entries of a cursor: writers × epochs that its reader has met. */
   cursorEntriesMax: 4_096,
   cursorTextMax: 192 * KiB,

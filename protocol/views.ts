@@ -93,7 +93,123 @@ export interface LinkView {
   readonly lastError?: string
 }
 
-/** What flows between peers and what waits for whom, as the peer that answers knows it (DESIGN §7). */
+/** Who can be reached from the peer that answers, and who cannot (`protocol/partitions`). */
+export interface PartitionsView {
+  readonly split: boolean
+  /** The side of the peer that answers first. The others in the order in which they were lost. */
+  readonly islands: readonly IslandView[]
+}
+
+export interface IslandView {
+  /** `away`: they were lost together, and may reach each other. Whether they run at all nobody here knows. */
+  readonly side: 'ours' | 'away'
+  /** Since when it is apart, by the clock of the peer that answers; left out of ours while there is no split. */
+  readonly since?: string
+  readonly sinceMs?: number
+  /** They were not heard of since the peer that answers started; it may be longer. */
+  readonly sinceStart?: true
+  readonly members: readonly (NamedPeer & {
+    readonly sinceMs?: number
+    /** Whose word it was that it is dead, and why. */
+    readonly by?: string
+    readonly reason?: string
+  })[]
+}
+
+/** A cut that is over, and what it has brought to both sides, as the peer that answers has seen it. */
+export interface HealView {
+  readonly id: number
+  /** `interrupted`: some of them were lost again before all was merged. */
+  readonly state: 'merging' | 'merged' | 'interrupted'
+  /** When the first of them was lost, and the last of them was back, by the clock of the peer that answers. */
+  readonly from: string
+  readonly until: string
+  readonly durationMs: number
+  readonly sinceStart?: true
+  /** From `until` to when both sides had all of each other. */
+  readonly mergedInMs?: number
+  /** Why the first of them was lost. */
+  readonly reason: string
+  readonly ours: readonly NamedPeer[]
+  /** Records written elsewhere that each of them has confirmed to have on disk since, and those that it still lacks. */
+  readonly theirs: readonly (NamedPeer & { readonly taken: number; readonly left: number })[]
+  /** Records written over there that have come to the disk of the peer that answers since; `left` are still to come. */
+  readonly received: { readonly records: number; readonly left: number; readonly feeds: number }
+  /** The sum over all of theirs: what two of them take counts twice. */
+  readonly taken: { readonly records: number; readonly left: number }
+  /** Of those received: copies of what was here already, by the numbers of their producers. Readers are given one (P6). */
+  readonly duplicates: number
+  /** More feeds differed than are counted. */
+  readonly partial?: true
+}
+
+/**
+ * What an event of the mesh is about. These names are stable; more may come.
+ * - members: `joined` `suspected` `refuted` `dead` `returned` `left`, and by decision `leaving` `forgotten` `admitted`
+ * - links: `link-opened` `link-closed`; and `stranger-refused`, `bad-frame`, `double-identity`
+ * - splits: `partition` `healed` `merged`
+ * - disk: `damaged` `repaired` `disk-full` `disk-has-room`; and `topic-deleted` `records-kept`
+ * - `started`: the first event of a boot
+ */
+export type MeshEventType =
+  | 'started'
+  | 'joined'
+  | 'suspected'
+  | 'refuted'
+  | 'dead'
+  | 'returned'
+  | 'left'
+  | 'leaving'
+  | 'forgotten'
+  | 'admitted'
+  | 'link-opened'
+  | 'link-closed'
+  | 'stranger-refused'
+  | 'bad-frame'
+  | 'double-identity'
+  | 'partition'
+  | 'healed'
+  | 'merged'
+  | 'damaged'
+  | 'repaired'
+  | 'disk-full'
+  | 'disk-has-room'
+  | 'topic-deleted'
+  | 'records-kept'
+
+/** Something that happened in the mesh, as the peer that tells it has seen it. */
+export interface MeshEvent {
+  /** `<epoch>.<number>`: numbers of one boot have no holes. */
+  readonly id: string
+  readonly type: MeshEventType
+  /** By the clock of the peer that tells it. */
+  readonly time: string
+  /** In words: `ash suspected by elm: no answer to 3 indirect probes`. */
+  readonly text: string
+  /** Whom it is about, where that is one peer. */
+  readonly peer?: string
+  readonly name?: string
+  /** Whose word it was. */
+  readonly by?: string
+  readonly reason?: string
+  /** What else there is to say, by type. */
+  readonly [field: string]: unknown
+}
+
+/** Events that are not told. `other-boot`: the id was of another boot of the peer, or of another peer. */
+export interface MeshEventGap {
+  readonly reason: 'moved-on' | 'other-boot'
+  /** How many, if that is known. */
+  readonly missed?: number
+}
+
+export interface MeshEventPage {
+  readonly events: readonly MeshEvent[]
+  /** The id to go on after; left out while nothing has happened yet. */
+  readonly last?: string
+  readonly gap?: MeshEventGap
+}
+
 /** What a peer on its way out still has to hand over. */
 export interface LeavingView {
   /** `forgotten`: it is done, or was given up before. */
@@ -104,6 +220,7 @@ export interface LeavingView {
   readonly waitsFor: readonly string[]
 }
 
+/** What flows between peers and what waits for whom, as the peer that answers knows it (DESIGN §7). */
 export interface ReplicationView {
   /** Told by a peer on its way out only. */
   readonly leaving?: LeavingView
@@ -215,6 +332,23 @@ export interface SelfView {
   readonly version: string
   readonly startedAt: string
   readonly storage: string
+}
+
+/** The disk of a peer, if it has one. */
+export interface DiskView {
+  readonly totalBytes: number
+  readonly freeBytes: number
+  /** What is kept free of it. */
+  readonly reserveBytes: number
+  /** Publishes are refused. */
+  readonly full: boolean
+}
+
+/** What is asked of a peer to see whether it is well. */
+export interface SelfNowView extends SelfView {
+  /** What its clock shows. */
+  readonly now: string
+  readonly disk?: DiskView
 }
 
 export interface TopicSummary {

@@ -14,10 +14,12 @@ export function meshRoutes({ broker }: RouteDeps): Hono {
       return json(view())
     })
   }
-  show('/self', () => broker.self)
+  show('/self', () => ({ ...broker.self, ...broker.condition() }))
   show('/members', () => ({ members: broker.members(), forgotten: broker.forgotten() }))
   show('/gossip', () => broker.gossip())
   show('/links', () => ({ links: broker.links() }))
+  show('/partitions', () => broker.partitions())
+  show('/heals', () => ({ heals: broker.heals() }))
   show('/replication', () => broker.meshReplication())
 
   routes.get('/members/:member', (c) => {

@@ -4,7 +4,7 @@ import { createMeshNode, expectMembers, startListening } from './libp2p-node.ts'
 import { LabFilter } from './lab-filter.ts'
 import { Links } from './links.ts'
 import { networkLimits } from './network-limits.ts'
-import { Strangers } from './strangers.ts'
+import { type StrangerNews, Strangers } from './strangers.ts'
 import { peerIdOf } from '../identity.ts'
 import type { NetworkTiming } from './network-limits.ts'
 import type { NetworkLog } from './links.ts'
@@ -22,6 +22,7 @@ export interface NetworkConfig {
   /** Whether links may be cut by hand. */
   readonly lab: boolean
   readonly log: NetworkLog
+  readonly onStranger?: (news: StrangerNews) => void
   readonly timing?: Partial<NetworkTiming>
 }
 
@@ -43,7 +44,7 @@ export interface Network {
 export async function createTransport(config: NetworkConfig, listener: TransportListener): Promise<Network> {
   const lab = config.lab ? new LabFilter(listener) : undefined
   const refuses = (peer: PeerId): boolean => lab?.dropped.has(peer) ?? false
-  const strangers = new Strangers(config.log)
+  const strangers = new Strangers(config.log, config.onStranger)
   const node = await createMeshNode({ ...config, refuses, strangers })
   const self = peerIdOf(config.privateKey)
   const { cluster, secrets = [], log } = config

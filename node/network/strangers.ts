@@ -9,6 +9,16 @@ const quietMs = 60_000
 const reasonsMax = 16
 const others = 'other reasons'
 
+/** Told once a minute for each reason. */
+export interface StrangerNews {
+  readonly reason: string
+  readonly address: string
+  /** If it has said who it is. */
+  readonly peer?: PeerId
+  /** Since the last word. */
+  readonly connections: number
+}
+
 interface Told {
   /** Connections since the last word. */
   untold: number
@@ -21,13 +31,15 @@ interface Told {
  */
 export class Strangers {
   readonly #log: NetworkLog
+  readonly #onRefused: (news: StrangerNews) => void
   readonly #unidentified = new WeakSet<MultiaddrConnection>()
   readonly #told = new Map<string, Told>()
   /** Connections, since the start. */
   count = 0
 
-  constructor(log: NetworkLog) {
+  constructor(log: NetworkLog, onRefused: (news: StrangerNews) => void = () => {}) {
     this.#log = log
+    this.#onRefused = onRefused
   }
 
   arrived(connection: MultiaddrConnection): void {
@@ -49,7 +61,7 @@ export class Strangers {
     this.#tell(reason, { address: connection.remoteAddr.toString() })
   }
 
-  #tell(reason: string, who: Readonly<Record<string, string>>): void {
+  #tell(reason: string, who: Pick<StrangerNews, 'address' | 'peer'>): void {
     this.count++
     const nowMs = performance.now()
     const kind = this.#kindOf(reason, nowMs)
@@ -57,7 +69,9 @@ export class Strangers {
     this.#told.set(kind, told)
     told.untold++
     if (nowMs - told.atMs < quietMs) return
-    this.#log('stranger refused', { ...who, reason, connections: told.untold })
+    const news = { ...who, reason, connections: told.untold }
+    this.#log('stranger refused', news)
+    this.#onRefused(news)
     // Again as the last one, so that the first is who was told of longest ago.
     this.#told.delete(kind)
     this.#told.set(kind, { untold: 0, atMs: nowMs })

@@ -9,7 +9,7 @@ import type { MembershipConfig } from './config.ts'
 import { Links } from './links.ts'
 import { LinkLimit, isAtRest } from './link-limit.ts'
 import { supersedes } from './member.ts'
-import type { MemberChange, Supersedes } from './member.ts'
+import type { Member, MemberChange, Supersedes } from './member.ts'
 import type { MemberFacts, MembershipMessage, MemberUpdate, RegistryStatus, Standing } from './messages.ts'
 import { Probes } from './probe.ts'
 import { pushPullIntervalMs } from './push-pull.ts'
@@ -175,6 +175,11 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   /** Whether the peer belongs; undefined if it was never heard of. Our own is there from the start. */
   statusOf(peer: PeerId): RegistryStatus | undefined {
     return this.#beliefs.registry.statusOf(peer)
+  }
+
+  /** What is believed of a member, and by whose word; undefined before this peer has started, or of a stranger. */
+  memberOf(peer: PeerId): Pick<Member, 'status' | 'by' | 'reason'> | undefined {
+    return this.#beliefs.members.get(peer)
   }
 
   /** Where a member stands; empty for one that does not say. */

@@ -17,6 +17,7 @@ import type {
   StoredRun,
 } from '#protocol/replication/inputs'
 import type { ReplicationMessage } from '#protocol/replication/messages'
+import type { PartitionEffect, PartitionTimer } from '#protocol/partitions/inputs'
 import type { TopicName } from '#protocol/topic-name'
 import type { KeptFeed } from '#protocol/topics/remains'
 import type { RemainingTopic } from './deleted-topics.ts'
@@ -28,6 +29,7 @@ type DialTarget = Extract<MembershipEffect, { type: 'dial' }>['target']
 export type PeerTimer =
   | { readonly machine: 'membership'; readonly timer: Timer<MembershipInput> }
   | { readonly machine: 'replication'; readonly timer: ReplicationTimer }
+  | { readonly machine: 'partitions'; readonly timer: PartitionTimer }
   /** A look at what is left of deleted topics. */
   | { readonly machine: 'topics'; readonly timer: { readonly type: 'lookAtRemains'; readonly dueMs: Millis } }
 
@@ -191,6 +193,7 @@ type Passed =
           | 'doubleNoticed'
       }
     >
+  | Exclude<PartitionEffect, { type: 'setTimer' }>
   /** `writeTopics`: publish the text as a record of `$topics`, as a client would. */
   | Exclude<TopicsEffect, { type: 'snapshotBegun' | 'snapshotWritten' }>
   /** Fact: more was published to a topic that had been deleted elsewhere. */

@@ -52,6 +52,7 @@ function oakWith(feeds: readonly OpenedFeed[], boots: readonly Epoch[] = []): Pe
     epoch,
     boots,
     cluster,
+    partitions: { togetherMs: 1_000, settleMs: 1_000 },
     checkpointEvery: 1_000,
     digests: pureDigests,
     membership: new Membership({ self: oak, ...options }),

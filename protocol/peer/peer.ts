@@ -21,6 +21,7 @@ import type {
   SettledPublish,
   StoredRun,
 } from '#protocol/replication/inputs'
+import { Partitions, type PartitionsConfig } from '#protocol/partitions/partitions'
 import type { HandoffsLeft } from '#protocol/replication/handoff'
 import type { LocalFeed } from '#protocol/replication/local-feeds'
 import type { ReplicationMessage } from '#protocol/replication/messages'
@@ -30,6 +31,8 @@ import { endsOf, piecesOf, runsOf, settledTogether } from './placing.ts'
 import { ProducerIndexes } from './producer-indexes.ts'
 import { Producers, type PublishRequest } from './producers.ts'
 import type { RemainingTopic } from './deleted-topics.ts'
+import { holdingsOf } from './holdings.ts'
+import { Sides } from './sides.ts'
 import { TopicNames } from './topic-names.ts'
 import { TopicRegistry } from './topic-registry.ts'
 import { isInternal, type TopicName, topicsTopic } from '#protocol/topic-name'
@@ -45,6 +48,7 @@ import { type TopicWriter, Writers } from './writer.ts'
  *                 (those that carry one: is it a retry?)
  *   links, frames ──► Membership (who is alive) and Replication (what goes over the link)
  *   Membership ──registryChanged, presenceChanged──► Replication (who keeps what, whose copies count)
+ *   all of them ──who is away, what moves between disks──► Partitions (who is on which side; what a heal merged)
  *   publishes, edits, records of `$topics` ──► TopicRegistry ──replicasChanged, retentionChanged, floorsRaised──► Replication;
  *                 what it writes itself are publishes
  *
@@ -62,6 +66,7 @@ export interface PeerOptions {
   readonly replication: Replication
   readonly topics: Topics
   readonly remains: Remains
+  readonly partitions: PartitionsConfig
   /** See `ProducerIndexes`. */
   readonly checkpointEvery: number
 }
@@ -80,6 +85,8 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
   readonly #peerOf = new Map<LinkNumber, PeerId>()
   readonly producers: Producers
   readonly producerIndexes: ProducerIndexes
+  readonly partitions: Partitions
+  readonly #sides: Sides
   /** Parts that have their offsets and no answer yet. */
   readonly #placed = new Map<number, PlacedPart>()
   /** Publishes that are not on this peer's disk yet. */
@@ -125,12 +132,21 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
       place: (request, originals) => this.#place(request, originals),
       refuse: (request, refusal) => this.#refuse(request, refusal),
     })
+    const holdings = holdingsOf(this.replication)
+    this.partitions = new Partitions({ self: this.self, config: options.partitions, holdings })
+    this.#sides = new Sides({
+      ...options,
+      partitions: this.partitions,
+      producersOf: ({ topicId }) => this.producerIndexes.get(topicId),
+      order,
+    })
   }
 
   handle(input: PeerInput, nowMs: Millis): readonly PeerEffect[] {
     this.#nowMs = nowMs
     this.#receive(input, nowMs)
     this.#shareRegistry(nowMs)
+    this.#sides.turnEnds(nowMs)
     const effects = this.#effects
     this.#effects = []
     return effects
@@ -165,7 +181,8 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
     switch (input.type) {
       case 'started':
         this.#registry.started(nowMs)
-        return this.#tellMembership({ type: 'started' }, nowMs)
+        this.#tellMembership({ type: 'started' }, nowMs)
+        return this.#sides.started(nowMs)
       case 'publishRequested':
         return this.#onPublish(input, nowMs)
       case 'copiesAwaited':
@@ -233,6 +250,8 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
         this.#tellReplication({ type: 'timerFired', timer }, nowMs)
         if (timer.type === 'sweep') this.#leaveIfDone(nowMs)
         return
+      case 'partitions':
+        return this.#sides.timerFired(timer, nowMs)
       case 'topics':
         return this.#registry.timerFired(timer.dueMs, nowMs)
     }
@@ -387,7 +406,9 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
   }
 
   #onStored(runs: readonly StoredRun[], nowMs: Millis): void {
+    this.#sides.storing(runs, nowMs)
     this.#tellReplication({ type: 'rangesStored', runs }, nowMs)
+    this.#sides.stored(runs, nowMs)
     for (const { feed, head } of runs) {
       if (feed.writer !== this.self || feed.epoch !== this.epoch) continue
       const writer = this.#writers.get(feed.topicId)
@@ -466,6 +487,7 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
     this.#linkOf.set(peer, link)
     this.#peerOf.set(link, peer)
     this.#tellMembership({ type: 'linkUp', peer }, nowMs)
+    this.#sides.linkUp(peer, nowMs)
     this.#tellReplication({ type: 'linkUp', peer, link }, nowMs)
   }
 
@@ -499,7 +521,8 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
         case 'flushed':
         case 'clock':
           this.#noteUse(from, message)
-          return this.#tellReplication({ type: 'messageReceived', from, message }, nowMs)
+          this.#tellReplication({ type: 'messageReceived', from, message }, nowMs)
+          return this.#sides.heard(from, message, nowMs)
         case 'ping':
         case 'ack':
         case 'pingRequest':
@@ -524,7 +547,9 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
     const effects = this.replication.handle({ ...input, from }, nowMs)
     for (const effect of effects) {
       if (effect.type === 'storeReceived') {
-        this.producerIndexes.appended(effect.feed, input.batches.slice(effect.from, effect.to))
+        const taken = input.batches.slice(effect.from, effect.to)
+        this.#sides.appending(effect.feed, taken, nowMs)
+        this.producerIndexes.appended(effect.feed, taken)
       }
       this.#onReplication(effect)
     }
@@ -567,14 +592,18 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
       case 'memberChanged': {
         const present = effect.to === 'alive' || effect.to === 'suspect'
         this.#tellReplication({ type: 'presenceChanged', peer: effect.peer, present }, nowMs)
+        this.#sides.memberChanged(effect.peer)
         this.#effects.push(effect)
         return
       }
+      case 'statusChanged':
+        this.#sides.memberChanged(effect.peer)
+        this.#effects.push(effect)
+        return
       case 'dial':
       case 'persistRegistry':
       case 'registrySettled':
       case 'registryRefused':
-      case 'statusChanged':
       case 'doubleNoticed':
         this.#effects.push(effect)
     }

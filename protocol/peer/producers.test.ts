@@ -51,6 +51,7 @@ class OakPeer {
       epoch,
       boots: [],
       cluster,
+      partitions: { togetherMs: 1_000, settleMs: 1_000 },
       checkpointEvery: 16_384,
       digests: pureDigests,
       membership: new Membership({ self: oak, ...options }),

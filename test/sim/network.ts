@@ -89,6 +89,11 @@ export class SimNetwork {
     return path
   }
 
+  /** Asks without making a path: that would throw dice. */
+  isCut(from: PeerId, to: PeerId): boolean {
+    return this.#paths.get(`${from}→${to}`)?.isCut === true
+  }
+
   clog(peer: PeerId, extraMs: number, forMs: number): void {
     for (const path of this.#pathsOf(peer)) path.clog(extraMs, forMs)
   }

@@ -99,8 +99,12 @@ class Simulation {
     const disks = new Map<PeerId, SimPeer['disk']>()
     const homes = new SimHomes(options)
     const describer = new Describer(homes.topics)
-    const watch = new Watch({ trace, describer, disks, homes, options })
-    const network = new SimNetwork(options.peers, new Dice(seed, 'network'), options.network, { scheduler, tap: watch })
+    const isCut = (from: PeerId, to: PeerId): boolean => network.isCut(from, to)
+    const watch = new Watch({ trace, describer, disks, homes, options, isCut })
+    const network: SimNetwork = new SimNetwork(options.peers, new Dice(seed, 'network'), options.network, {
+      scheduler,
+      tap: watch,
+    })
     this.#peers = machinesOf(options, {
       scheduler,
       network,
@@ -260,6 +264,7 @@ class Simulation {
     if (this.#curators !== undefined) await this.#healsUntil(this.#scheduler.nowMs + lastWordsMs)
     if (this.#isSound) this.#watch.blame(this.#publishers.unanswered().map(neverAnswered))
     if (this.#isSound) this.#watch.blame(finalAnomalies(this.#world))
+    if (this.#isSound) this.#watch.blame(this.#watch.sides.check(this.#peers))
   }
 
   /** Operators look at the mesh once its registries agree, and again for what still came of what they had done before. */

@@ -11,6 +11,7 @@ import { DedupeChecker } from './checkers/dedupe.ts'
 import { DecommissionChecker } from './checkers/decommission.ts'
 import { FullDiskChecker } from './checkers/full-disk.ts'
 import { MembershipChecker } from './checkers/membership.ts'
+import { SidesChecker } from './checkers/sides.ts'
 import { checkSkips } from './checkers/skips.ts'
 import { checkViews } from './checkers/views.ts'
 import { FloorChecker } from './checkers/floors.ts'
@@ -51,6 +52,7 @@ export class Watch implements WireTap {
   readonly #dedupe: DedupeChecker
   readonly #fullDisk = new FullDiskChecker()
   readonly #decommission = new DecommissionChecker()
+  readonly sides: SidesChecker
   readonly #caughtUp: CaughtUpChecker | undefined
   readonly #pauses: boolean
   readonly written = new Written()
@@ -62,6 +64,7 @@ export class Watch implements WireTap {
     readonly disks: Disks
     readonly homes: SimHomes
     readonly options: SimOptions
+    readonly isCut: (from: PeerId, to: PeerId) => boolean
   }) {
     this.#trace = world.trace
     this.#disks = world.disks
@@ -71,6 +74,7 @@ export class Watch implements WireTap {
     const { pauses, silence, joiners } = expectationsOf(world.options)
     this.#honesty = new AckHonestyChecker(this.#tellings, joiners)
     this.#membership = new MembershipChecker({ pauses })
+    this.sides = new SidesChecker(world.options, world.isCut)
     this.#dedupe = new DedupeChecker(world.disks, this.written)
     this.#pauses = pauses
     const { written } = this
@@ -90,6 +94,7 @@ export class Watch implements WireTap {
   look(peers: readonly SimPeer[], nowMs: number): void {
     this.blame(this.#membership.look(peers, nowMs))
     this.blame(checkViews(peers, this.#tellings))
+    this.blame(this.sides.look(peers, nowMs))
     this.#caughtUp?.look(nowMs)
   }
 

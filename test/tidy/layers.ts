@@ -10,7 +10,14 @@ interface Layer {
 
 const layer = (mayImport: readonly string[], packages: readonly string[] = []): Layer => ({ mayImport, packages })
 
-const machines = ['protocol/log', 'protocol/membership', 'protocol/replication', 'protocol/topics', 'protocol/groups']
+const machines = [
+  'protocol/log',
+  'protocol/membership',
+  'protocol/replication',
+  'protocol/topics',
+  'protocol/partitions',
+  'protocol/groups',
+]
 const allOfProtocol = ['protocol', ...machines, 'protocol/wire', 'protocol/peer']
 const publicProtocol = ['protocol', 'protocol/log', 'protocol/wire']
 
@@ -21,6 +28,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   'protocol/membership': layer(['protocol']),
   'protocol/replication': layer(['protocol', 'protocol/log']),
   'protocol/topics': layer(['protocol', 'protocol/log']),
+  'protocol/partitions': layer(['protocol', 'protocol/log']),
   'protocol/groups': layer(['protocol', 'protocol/log']),
   'protocol/wire': layer(['protocol', ...machines]),
   'protocol/peer': layer(allOfProtocol),

@@ -12,6 +12,7 @@ import { producerBugs } from './producers.ts'
 import { replicationBugs } from './replication.ts'
 import { retentionBugs } from './retention.ts'
 import { sessionBugs } from './sessions.ts'
+import { sideBugs } from './sides.ts'
 import { topicBugs } from './topics.ts'
 import type { PlantedBugs } from './planted-bug.ts'
 
@@ -32,4 +33,5 @@ export const planted: PlantedBugs = {
   ...damageBugs,
   ...retentionBugs,
   ...forgettingBugs,
+  ...sideBugs,
 }

@@ -11,12 +11,20 @@ export interface PlantedBug {
   readonly few?: number
   readonly workload?: Partial<WorkloadOptions>
   readonly world?: Partial<SimOptions>
+  /** Nobody configures topics or lets peers go. */
+  readonly leftAlone?: true
 }
 
 /** Large values, so that there is something to transfer; and not much patience. */
 export function tailoredTo(bug: PlantedBug, seed: number): SimOptions {
-  const { faults, few = Number.POSITIVE_INFINITY, workload, world } = bug
-  const options = optionsOfSeed(seed)
+  const { faults, few = Number.POSITIVE_INFINITY, workload, world, leftAlone = false } = bug
+  const { administration, retention, operators, ...quiet } = optionsOfSeed(seed)
+  const people = {
+    ...(administration && { administration }),
+    ...(retention && { retention }),
+    ...(operators && { operators }),
+  }
+  const options: SimOptions = leftAlone ? quiet : { ...quiet, ...people }
   const { peers, placement } = options
   return {
     ...options,

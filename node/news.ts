@@ -1,0 +1,106 @@
+import type { PeerId } from '#protocol/ids'
+import type { BootOptions } from './boot.ts'
+import type { NodeConfig } from './config.ts'
+import type { DamageNews, DeletionNews, PeerDriver } from './driver.ts'
+import {
+  badFrameTold,
+  damageTold,
+  deletionTold,
+  diskTold,
+  doubleTold,
+  linkTold,
+  memberTold,
+  partitionTold,
+  statusTold,
+  type Told,
+} from './event-words.ts'
+import type { Log } from './log.ts'
+import type { MeshEvents } from './mesh-events.ts'
+import type { PeerMetrics } from './metrics.ts'
+import { healView } from './partition-views.ts'
+import { realClock } from './real-clock.ts'
+
+export interface NewsDeps {
+  readonly config: NodeConfig
+  readonly log: Log
+  readonly metrics: PeerMetrics
+  readonly events: MeshEvents
+  readonly driver: () => PeerDriver
+  /** There may be more of them, or fewer. */
+  readonly onMembers: () => void
+}
+
+type News = Pick<
+  BootOptions,
+  | 'onMemberChanged'
+  | 'onStatusChanged'
+  | 'onLink'
+  | 'onPartition'
+  | 'onDouble'
+  | 'onDeletion'
+  | 'onBadFrame'
+  | 'onDamage'
+  | 'onDiskChanged'
+>
+
+/** What a peer tells while it runs: in its log, among the events of the mesh, and in figures. */
+export function newsOf({ config, log, metrics, events, driver, onMembers }: NewsDeps): News {
+  const nameOf = (peer: PeerId): string => driver().peer.membership.nameOf(peer)
+  const tell = (told: Told): void => events.add(...told)
+  return {
+    onMemberChanged: (change) => {
+      const { peer, from, to, incarnation, by, reason } = change
+      metrics.memberChanged(to)
+      if (from === 'unknown') onMembers()
+      tell(memberTold(change, nameOf))
+      log.info('member changed', { member: nameOf(peer), from, to, incarnation, by: nameOf(by), reason })
+    },
+    onStatusChanged: (change) => {
+      onMembers()
+      tell(statusTold(change, nameOf))
+      log.info('member status changed', { member: nameOf(change.peer), ...change.status, why: change.why })
+    },
+    // The network logs links itself.
+    onLink: (news) => tell(linkTold(news, nameOf)),
+    onPartition: (news) => {
+      const healOf = ({ heal }: Extract<typeof news, { type: 'sidesMerged' }>) =>
+        healView(heal, { clock: realClock, nameOf })
+      const [type, { text, ...fields }] = partitionTold(news, { nameOf, healOf })
+      events.add(type, { text, ...fields })
+      log.info(type, fields)
+    },
+    onDouble: (addresses) => {
+      tell(doubleTold(addresses))
+      log.error('another process has the identity of this peer: stop one of them', { addresses })
+    },
+    onDeletion: (news) => {
+      tell(deletionTold(news))
+      logDeletion(log, news)
+    },
+    onBadFrame: (peer, what) => {
+      tell(badFrameTold(peer, what, nameOf))
+      log.warn('frame not understood', { peer, what })
+    },
+    onDamage: (news) => {
+      tell(damageTold(news, nameOf))
+      logDamage(log, news, nameOf)
+    },
+    onDiskChanged: (full) => {
+      tell(diskTold(full))
+      if (full) log.error('disk nearly full: publishes are refused', { data: config.data })
+      else log.info('disk has room again', { data: config.data })
+    },
+  }
+}
+
+function logDamage(log: Log, news: DamageNews, nameOf: (peer: PeerId) => string): void {
+  const what = { feed: `${news.feed.writer}.${news.feed.epoch}`, ...news.range }
+  if (news.type === 'feedDamaged') log.warn('feed damaged', what)
+  else log.info('feed repaired', { ...what, by: nameOf(news.from) })
+}
+
+function logDeletion(log: Log, news: DeletionNews): void {
+  if (news.type === 'topicDeleted') return log.info('topic deleted', { topic: news.topic, generation: news.generation })
+  const { name, records, leftMs } = news.remains
+  log.warn('records of a deleted topic kept', { topic: name, records, goesInMs: Math.round(leftMs) })
+}
