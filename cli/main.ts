@@ -6,11 +6,15 @@ import { failureText } from './failure.ts'
 import { Interruption, watchSignals } from './signals.ts'
 import { allWritten, say, type Terminal } from './terminal.ts'
 import { admitCommand, decommissionCommand, forgetCommand } from './commands/decisions.ts'
+import { doctorCommand } from './commands/doctor.ts'
+import { eventsCommand } from './commands/events.ts'
 import { gossipCommand } from './commands/gossip.ts'
 import { healthCommand } from './commands/health.ts'
 import { helpCommand } from './commands/help.ts'
 import { labCommand } from './commands/lab.ts'
+import { linksCommand } from './commands/links.ts'
 import { membersCommand } from './commands/members.ts'
+import { healsCommand, partitionsCommand } from './commands/partitions.ts'
 import { pubCommand } from './commands/pub.ts'
 import { replicationCommand } from './commands/replication.ts'
 import { subCommand } from './commands/sub.ts'
@@ -58,10 +62,15 @@ function programOf(context: Context): Command {
   const views = [
     membersCommand,
     gossipCommand,
+    linksCommand,
+    partitionsCommand,
+    healsCommand,
+    eventsCommand,
     replicationCommand,
     whereCommand,
     verifyCommand,
     healthCommand,
+    doctorCommand,
     decommissionCommand,
     forgetCommand,
     admitCommand,

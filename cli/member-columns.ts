@@ -20,6 +20,24 @@ export const memberColumns: readonly Column<MemberView>[] = [
   { title: 'why', of: whyText },
 ]
 
+/** All that there is of each. */
+export const wideColumns: readonly Column<MemberView>[] = [
+  { title: 'name', of: (member) => (member.self ? `${member.name} *` : member.name), style: () => 'bold' },
+  { title: 'state', of: (member) => member.state, style: (member) => stateStyles[member.state] },
+  { title: 'status', of: (member) => member.status },
+  { title: 'since', of: (member) => durationText(member.sinceMs) },
+  { title: 'incarnation', of: (member) => member.incarnation },
+  { title: 'link', of: (member) => (member.self ? '-' : member.linked ? 'up' : 'none') },
+  { title: 'rtt', of: (member) => (member.rttMs === undefined ? '-' : durationText(member.rttMs)) },
+  { title: 'suspected by', of: (member) => member.suspectedBy?.join(' ') || '-' },
+  { title: 'dead in', of: (member) => (member.deadInMs === undefined ? '-' : durationText(member.deadInMs)) },
+  { title: 'zone', of: (member) => member.zone || '-' },
+  { title: 'http', of: (member) => member.http },
+  { title: 'peers at', of: (member) => member.addresses.join(' ') },
+  { title: 'id', of: (member) => member.id },
+  { title: 'why', of: (member) => member.reason },
+]
+
 /** After a decision of an operator. */
 export const decidedColumns: readonly Column<MemberView>[] = [
   { title: 'name', of: (member) => member.name, style: () => 'bold' },

@@ -4,7 +4,19 @@ import { text } from 'node:stream/consumers'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { errorCatalogue, type ErrorCode } from '#protocol/errors'
 import { matchesTopic, type TopicName, type TopicPattern } from '#protocol/topic-name'
-import type { GossipView, MemberView, RemainsView, ReplicationView, RoundTrip, TopicStatus } from '#protocol/views'
+import type {
+  GossipView,
+  HealView,
+  LinkView,
+  MemberView,
+  MeshEvent,
+  PartitionsView,
+  RemainsView,
+  ReplicationView,
+  RoundTrip,
+  SelfNowView,
+  TopicStatus,
+} from '#protocol/views'
 import {
   type ClientFrame,
   type PeerFrame,
@@ -39,6 +51,13 @@ export class FakeGateway implements AsyncDisposable {
   roundTrips: readonly RoundTrip[] = []
   double: GossipView['self']['double']
   replication: Partial<ReplicationView> = {}
+  links: readonly Partial<LinkView>[] = []
+  partitions: PartitionsView = { split: false, islands: [{ side: 'ours', members: [] }] }
+  heals: readonly HealView[] = []
+  /** In order; the id of each is its place. */
+  readonly events: Omit<MeshEvent, 'id'>[] = []
+  /** What it says of itself beyond its name. */
+  self: Partial<SelfNowView> = {}
   status: ((topic: string) => Partial<TopicStatus> | undefined) | undefined
   dropped: readonly string[] = []
   /** Copies that a publish reaches whatever it asks for. */
@@ -52,6 +71,7 @@ export class FakeGateway implements AsyncDisposable {
   readonly #server: Server
   readonly #sockets = new Set<WebSocket>()
   readonly #subscriptions = new Set<FakeSubscription>()
+  readonly #eventWaiters = new Set<() => void>()
 
   private constructor(name: string, server: Server) {
     this.name = name
@@ -124,6 +144,7 @@ export class FakeGateway implements AsyncDisposable {
     const [, , area = '', name = '', ...rest] = url.pathname.split('/').map(decodeURIComponent)
     if (area === 'topics') return this.#serveTopic({ request, response, url, body, topic: name, rest: rest.join('/') })
     if (area === 'ws') return problem(response, this.takesSockets ? 'UPGRADE_REQUIRED' : 'DRAINING')
+    if (name === 'events') return this.#tellEvents(url, response)
     const [member = '', decision] = rest
     const decided = name === 'members' && decision !== undefined ? this.decide(member, decision) : undefined
     const answer = decided ?? this.#meshAnswer(area, name, request.method ?? '', body)
@@ -131,14 +152,36 @@ export class FakeGateway implements AsyncDisposable {
     json(response, 200, answer)
   }
 
+  /** Waits as long as it takes, if it is to wait. */
+  #tellEvents(url: URL, response: ServerResponse): void {
+    const after = url.searchParams.get('after')
+    const from = url.searchParams.get('from') === 'latest' ? this.events.length : 0
+    const start = after === null ? from : Number(after.split('.')[1])
+    const answer = (): void => {
+      const events = this.events.map((event, i) => ({ id: `boot1.${i + 1}`, ...event })).slice(start)
+      json(response, 200, { events, ...(this.events.length > 0 && { last: `boot1.${this.events.length}` }) })
+    }
+    if (this.events.length > start || !url.searchParams.has('wait')) return answer()
+    this.#eventWaiters.add(answer)
+    response.on('close', () => this.#eventWaiters.delete(answer))
+  }
+
+  happens(event: Omit<MeshEvent, 'id'>): void {
+    this.events.push(event)
+    for (const answer of this.#eventWaiters) answer()
+    this.#eventWaiters.clear()
+  }
+
   #meshAnswer(area: string, name: string, method: string, body: string): object | undefined {
     if (area === 'lab') {
       this.dropped = method === 'PUT' ? (JSON.parse(body) as { drop: string[] }).drop : []
       return { dropped: this.dropped }
     }
-    if (name === 'self') return { peerId: this.peerId, name: this.name, http: this.url }
+    if (name === 'self') return { peerId: this.peerId, name: this.name, http: this.url, ...this.self }
+    if (name === 'partitions') return this.partitions
+    if (name === 'heals') return { heals: this.heals }
     if (name === 'members') return { members: this.members, forgotten: this.forgotten }
-    if (name === 'links') return { links: [] }
+    if (name === 'links') return { links: this.links }
     if (name === 'replication') return this.replication
     if (name !== 'gossip') return undefined
     const { double } = this
@@ -146,6 +189,7 @@ export class FakeGateway implements AsyncDisposable {
     return {
       self,
       members: this.members,
+      forgotten: this.forgotten,
       rumors: [],
       probes: [],
       roundTrips: this.roundTrips,
