@@ -14,7 +14,8 @@ test('a database whose manifest is gone is salvaged whole: what LevelDB would ha
 test('a database without one of its tables is salvaged but for that', async () => {
   const damaged = await DamagedDirectory.create()
   const tables = await damaged.files('.ldb')
-  await rm(tables[2] ?? '')
+  // LevelDB merges in its own time: of two megabytes it leaves two tables at least.
+  await rm(tables[1] ?? '')
   const count = await damaged.check()
   expect(count).toBeGreaterThan(all / 4)
   expect(count).toBeLessThan(all)
