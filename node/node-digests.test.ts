@@ -11,6 +11,7 @@ test('Node’s digests and the pure ones agree, also when a CRC-32 is continued'
       expect(nodeDigests.crc32(bytes)).toBe(pureDigests.crc32(bytes))
       expect(nodeDigests.crc32(bytes, value)).toBe(pureDigests.crc32(bytes, value))
       expect(hexOf(nodeDigests.sha256(bytes))).toBe(hexOf(pureDigests.sha256(bytes)))
+      expect(nodeDigests.sha256Hex?.(bytes)).toBe(hexOf(pureDigests.sha256(bytes)))
     }),
   )
 })

@@ -6,4 +6,5 @@ import type { Digests } from '#protocol/digests'
 export const nodeDigests: Digests = {
   crc32: (bytes, value) => crc32(bytes, value),
   sha256: (bytes) => hash('sha256', bytes, 'buffer'),
+  sha256Hex: (bytes) => hash('sha256', bytes, 'hex'),
 }

@@ -7,4 +7,6 @@ export interface Digests {
   crc32(bytes: Uint8Array, value?: number): number
   /** SHA-256 (FIPS 180-4): 32 bytes. */
   sha256(bytes: Uint8Array): Uint8Array
+  /** The same as 64 lower-case hex characters, where that is to be had for less: hashes of batches are kept so. */
+  sha256Hex?(bytes: Uint8Array): string
 }

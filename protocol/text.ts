@@ -27,7 +27,7 @@ const hexPairs = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padS
 /** Lower-case hex. */
 export function hexOf(bytes: Uint8Array): string {
   let text = ''
-  for (const byte of bytes) text += hexPairs[byte]
+  for (let i = 0; i < bytes.length; i++) text += hexPairs[bytes[i] as number]
   return text
 }
 
@@ -55,6 +55,8 @@ function hexDigit(code: number): number {
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
 const alphabetCodes = encoder.encode(alphabet)
+/** Digit by character code; -1 for what is none. */
+const digitOfCode = Int8Array.from({ length: 128 }, (_, code) => alphabetCodes.indexOf(code))
 
 /** base64url without padding (RFC 4648 §5). */
 export function base64urlOf(bytes: Uint8Array): string {
@@ -72,8 +74,8 @@ export function bytesOfBase64url(text: string): Uint8Array<ArrayBuffer> | undefi
   let bits = 0
   let bitCount = 0
   let length = 0
-  for (const char of text) {
-    const digit = alphabet.indexOf(char)
+  for (let at = 0; at < text.length; at++) {
+    const digit = digitOfCode[text.charCodeAt(at)] ?? -1
     if (digit < 0) return undefined
     bits = (bits << 6) | digit
     bitCount += 6

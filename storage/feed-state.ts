@@ -1,6 +1,6 @@
 import type { BatchToStore, StoredFeed } from './feed-store.ts'
 import { NOTHING, type OffsetRange, type Opening } from '#protocol/log/feed'
-import { type BatchHeader, readBatchHeader, verifyBatch } from '#protocol/log/batch'
+import { type BatchHeader, readBatchHeader, verifiedHeader } from '#protocol/log/batch'
 import type { Digests } from '#protocol/digests'
 import { assert } from '#protocol/assert'
 
@@ -20,8 +20,7 @@ export function headerOf({ bytes, head }: BatchToStore): BatchHeader {
 
 /** The header of a batch that is sound and ends at `end`, as its place in the store says; else undefined. */
 export function soundHeader(end: number, bytes: Uint8Array, digests: Digests): BatchHeader | undefined {
-  if (verifyBatch(bytes, digests) !== undefined) return undefined
-  const header = readBatchHeader(bytes)
+  const header = verifiedHeader(bytes, digests)
   return typeof header !== 'string' && header.nextOffset === end ? header : undefined
 }
 

@@ -117,21 +117,28 @@ export function readBatchHeader(bytes: Uint8Array, at = 0): BatchHeader | BatchF
 
 /** Checks all that can be known from one whole batch without looking into its records; undefined when it is sound. */
 export function verifyBatch(bytes: Uint8Array, digests: Digests): BatchFault | undefined {
+  const header = verifiedHeader(bytes, digests)
+  return typeof header === 'string' ? header : undefined
+}
+
+/** The header of one whole batch, once it is checked as by `verifyBatch`. */
+export function verifiedHeader(bytes: Uint8Array, digests: Digests): BatchHeader | BatchFault {
   const header = readBatchHeader(bytes)
   if (typeof header === 'string') return header
   if (header.lengthBytes !== bytes.length) return 'badLength'
   if (digests.crc32(bytes.subarray(4)) !== new ByteReader(bytes).u32()) return 'badChecksum'
   if (!header.opening) {
     const ranges = producerRangesOf(bytes, header)
-    return typeof ranges === 'string' ? ranges : undefined
+    return typeof ranges === 'string' ? ranges : header
   }
   const opening = openingOf(bytes)
   if (typeof opening === 'string') return opening
-  return hexOf(digests.sha256(bytes.subarray(header.recordsAt))) === header.previousHash ? undefined : 'badOpening'
+  return hexOf(digests.sha256(bytes.subarray(header.recordsAt))) === header.previousHash ? header : 'badOpening'
 }
 
 /** The chain hash after this batch: SHA-256 of all of its bytes. */
-export const batchHash = (bytes: Uint8Array, digests: Digests): Hash => hexOf(digests.sha256(bytes)) as Hash
+export const batchHash = (bytes: Uint8Array, digests: Digests): Hash =>
+  (digests.sha256Hex?.(bytes) ?? hexOf(digests.sha256(bytes))) as Hash
 
 /** The batches that `bytes` is a concatenation of, as views; their headers are sound. */
 export function splitBatches(bytes: Uint8Array): readonly Uint8Array[] | BatchFault {

@@ -1,5 +1,6 @@
 import type { Digests } from '#protocol/digests'
 import type { Brand, Epoch, PeerId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
 import { hexOf, utf8 } from '#protocol/text'
 import type { Opening } from './feed.ts'
 
@@ -15,8 +16,17 @@ export type WriterHash = Brand<string, 'WriterHash'>
 /** `writerHash/epoch`: a feed of the topic. */
 export type VectorKey = Brand<string, 'VectorKey'>
 
-export const writerHashOf = (peer: PeerId, digests: Digests): WriterHash =>
-  hexOf(digests.sha256(utf8(peer)).subarray(0, 8)) as WriterHash
+export function writerHashOf(peer: PeerId, digests: Digests): WriterHash {
+  const known = writerHashes.get(peer)
+  if (known !== undefined) return known
+  const hash = hexOf(digests.sha256(utf8(peer)).subarray(0, 8)) as WriterHash
+  if (writerHashes.size >= limits.membersMax) writerHashes.clear()
+  writerHashes.set(peer, hash)
+  return hash
+}
+
+/** Each publish and each reader asks for those of all writers of its topic. */
+const writerHashes = new Map<PeerId, WriterHash>()
 
 export const vectorKeyOf = (writer: WriterHash, epoch: Epoch): VectorKey => `${writer}/${epoch}` as VectorKey
 

@@ -88,8 +88,10 @@ export class DeletedTopics {
     const { topics, names, replication } = this.#deps
     for (const feed of replication.local.all()) {
       const { opening, durable, floor, key } = feed
-      const topic = parseTopicName(opening.topic)
-      if (topic === undefined || durable === undefined || opening.generation >= names.generationOf(topic)) continue
+      // Parsed last: hardly any feed is of a deleted generation, and all are looked at.
+      const isCurrent = opening.generation >= names.generationOf(opening.topic as TopicName)
+      const topic = isCurrent || durable === undefined ? undefined : parseTopicName(opening.topic)
+      if (topic === undefined || durable === undefined) continue
       const { generation } = opening
       const seen = topics.get(topic).deleted.get(generation)?.upTo.get(runOf(opening.writer, opening.epoch))
       yield { local: feed, topic, generation, key, floor, head: durable, seen }

@@ -105,8 +105,9 @@ export class Following {
 
   /** What of a followed feed, from there on, nobody has any more. Whoever belongs to the mesh has to have told of the topic. */
   lostFrom({ feed, key, head }: FollowedFeed, from: number): OffsetRanges {
+    if (from >= head.nextOffset) return noRanges
     const missing = without([{ from, to: head.nextOffset }], heldWithin(head, { from, to: head.nextOffset }))
-    if (from >= head.nextOffset || missing.length === 0) return noRanges
+    if (missing.length === 0) return noRanges
     const { self, homes, neighbors } = this.#deps
     const haveTold = [...homes.registered].every((peer) => {
       return peer === self || neighbors.get(peer)?.link?.asked.get(feed.topicId)?.told === true

@@ -5,7 +5,7 @@ import type { Millis } from '#protocol/machine'
 import { canServe } from './holding.ts'
 import type { LinkNumber } from './inputs.ts'
 import type { FeedDigest } from './messages.ts'
-import { bucketOf, entryOf, SetHash } from './set-hash.ts'
+import { bucketOf, type Entry, entryOf, SetHash } from './set-hash.ts'
 
 export interface Want {
   readonly ref: number
@@ -99,6 +99,7 @@ export class Neighbor {
   readonly heads = new Map<FeedKey, FeedDigest>()
   /** Of these heads. */
   readonly remembered = new SetHash()
+  readonly #entries = new Map<FeedKey, Entry>()
   /** For feeds of our own: how far its chain is known to be ours. Only this counts as a copy. */
   readonly verified = new Map<FeedKey, number>()
 
@@ -116,21 +117,26 @@ export class Neighbor {
   /** Takes over the newest word, also when it is lower than the one before. False: it names more feeds than we keep. */
   heard(digest: FeedDigest): boolean {
     const key = feedKeyOf(digest.feed)
-    const before = this.heads.get(key)
-    if (before === undefined && this.heads.size >= limits.feedsMax) return false
-    if (before !== undefined) this.remembered.remove(entryOf(before))
-    this.remembered.add(entryOf(digest))
+    if (!this.heads.has(key) && this.heads.size >= limits.feedsMax) return false
+    const entry = entryOf(digest)
+    this.#forgetEntry(key)
+    this.remembered.add(entry)
+    this.#entries.set(key, entry)
     this.heads.set(key, digest)
     return true
   }
 
   /** The feed is not there any more. */
   gone(key: FeedKey): void {
-    const before = this.heads.get(key)
-    if (before === undefined) return
-    this.remembered.remove(entryOf(before))
+    this.#forgetEntry(key)
+    this.#entries.delete(key)
     this.heads.delete(key)
     this.verified.delete(key)
+  }
+
+  #forgetEntry(key: FeedKey): void {
+    const before = this.#entries.get(key)
+    if (before !== undefined) this.remembered.remove(before)
   }
 
   /** What it says of these buckets comes anew. */

@@ -62,7 +62,8 @@ export const text = (bytesMax: number): Check<string> =>
       value.length <= bytesMax &&
       value.isWellFormed() &&
       !controls.test(value) &&
-      utf8(value).length <= bytesMax,
+      // A UTF-16 unit takes three bytes at most, so that little is measured.
+      (3 * value.length <= bytesMax || utf8(value).length <= bytesMax),
   )
 
 /** Text that only people read: made legible and cut at `lengthMax` characters, rather than refused. */
