@@ -77,8 +77,9 @@ export class Link {
   sendControl(from: End, frame: Uint8Array): void {
     if (from.state !== 'up') return
     const sentAtMs = this.#deps.scheduler.nowMs
+    // Each frame is encoded for one link, and kept by nobody: it needs no copy.
     this.#deps.tap?.controlSent(from, this.otherEnd(from).host.peer, frame)
-    this.#send(from, from.control, frame.slice(), (to, bytes) => {
+    this.#send(from, from.control, frame, (to, bytes) => {
       this.#deps.tap?.controlHeard(to, from.host.peer, bytes, sentAtMs)
       to.host.listener.controlFrame(to.id, bytes)
     })

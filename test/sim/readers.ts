@@ -75,7 +75,8 @@ export class SimReader {
   }
 
   #connect(): void {
-    this.#hangUp.abort()
+    // With a reason: without one each makes an error with a stack.
+    this.#hangUp.abort('hung up')
     this.#hangUp = new AbortController()
     const connection = ++this.#connection
     const peers = this.#deps.peers.filter((peer) => !isForgotten(peer))
@@ -130,10 +131,12 @@ export class SimReader {
     let isCaughtUp = false
     for (;;) {
       const held = heldAt(driver, topicId)
-      const known = new Set(headsOf(driver.source.feeds(topicId)).keys())
+      const before = driver.source.feeds(topicId)
+      const known = once(() => new Set(headsOf(before).keys()))
       const chunk = await reader.next(this.#deps.dice.whole(1, 20))
       if (connection !== this.#connection) return
-      const inReach = headsOf(driver.source.feeds(topicId))
+      const now = driver.source.feeds(topicId)
+      const inReach = once(() => headsOf(now))
       const stay = { at, topicId, known, held, inReach, disks: this.#disks, written: this.#deps.written }
       for (const gap of chunk.gaps ?? []) this.#takeGap(gap, stay)
       for (const { record, cursor } of chunk.records) this.#take(record, cursor, stay)
@@ -175,12 +178,20 @@ const headsOf = (feeds: readonly FeedView[]): ReadonlyMap<FeedKey, number> =>
   new Map(feeds.map(({ feed, head }) => [feedKeyOf(feed), head.nextOffset]))
 
 /** What it has let go of may be on a slow disk for a while longer. */
-const heldAt = ({ peer }: PeerDriver, topicId: TopicId): ReadonlyMap<FeedKey, OffsetRanges> =>
-  new Map(
-    peer.replication.local.ofTopic(topicId).map(({ key, keptFrom, durable, holes }) => {
-      return [key, without([{ from: keptFrom, to: durable?.nextOffset ?? keptFrom }], holes)]
-    }),
-  )
+function heldAt({ peer }: PeerDriver, topicId: TopicId): () => ReadonlyMap<FeedKey, OffsetRanges> {
+  const now = peer.replication.local.ofTopic(topicId).map(({ key, keptFrom, durable, holes }) => {
+    return { key, keptFrom, end: durable?.nextOffset ?? keptFrom, holes }
+  })
+  return once(() => {
+    return new Map(now.map(({ key, keptFrom, end, holes }) => [key, without([{ from: keptFrom, to: end }], holes)]))
+  })
+}
+
+/** Made when it is asked for: most of what readers are given is held against nothing. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined
+  return () => (made ??= { value: make() }).value
+}
 
 /** It is not ready, so that who balances clients keeps them away; or switched off. */
 const isForgotten = (peer: SimPeer): boolean => peer.isRetired || statusAt(peer, peer.id) === 'forgotten'

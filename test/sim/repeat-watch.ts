@@ -1,4 +1,4 @@
-import { coveredBy } from './checkers/sessions.ts'
+import { addCovered } from './checkers/sessions.ts'
 import { placesOnDisk, type Triple, tripleOnDisk, wasThere } from './checkers/disk-producers.ts'
 import { placeText } from './history.ts'
 import type { TopicId } from '#protocol/ids'
@@ -17,11 +17,11 @@ export interface Stay {
   readonly written: Written
   readonly topicId: TopicId
   /** Feeds of which the peer knew which ones they go on from, when it was asked for more. */
-  readonly known: ReadonlySet<FeedKey>
+  readonly known: () => ReadonlySet<FeedKey>
   /** What of each feed was on the disk of the peer, as that knew it, then. */
-  readonly held: ReadonlyMap<FeedKey, OffsetRanges>
+  readonly held: () => ReadonlyMap<FeedKey, OffsetRanges>
   /** How far it goes there now, or at others that the peer reads through. */
-  readonly inReach: ReadonlyMap<FeedKey, number>
+  readonly inReach: () => ReadonlyMap<FeedKey, number>
 }
 
 /**
@@ -67,11 +67,12 @@ export class RepeatWatch {
 
   #passUpTo(feed: FeedKey, end: number, stay: Stay): void {
     const known = this.#covered.get(feed)
+    if (known !== undefined && end <= known) return
     const passed: Place[] = []
     // From the end: where a feed begins for a reader of the latest is not known.
     for (let offset = end - 1; offset >= (known ?? this.#beginningOf(feed, stay)); offset--) {
       const place = { feed, offset }
-      const isCovered = this.#coveredCopies(place, stay).some((copy) => isBelow(copy, stay.inReach))
+      const isCovered = this.#coveredCopies(place, stay).some((copy) => isBelow(copy, stay.inReach()))
       if (isCovered || this.#isGiven(place, stay)) passed.push(place)
       // What is neither covered elsewhere nor told as lost is missing: `cursors` says so.
       else if (known === undefined && !this.#isToldLost(place)) break
@@ -97,7 +98,7 @@ export class RepeatWatch {
   }
 
   #blameRepeat(place: Place, stay: Stay): void {
-    const other = this.#coveredCopies(place, stay).find((copy) => isIn(copy, stay.held))
+    const other = this.#coveredCopies(place, stay).find((copy) => isIn(copy, stay.held()))
     // A cursor may cover it by a feed whose opening only others know.
     if (other === undefined || this.#isUnclear(other.feed, stay)) return
     // Where it can only say that the other copy lies around damage, it cannot read whether it does.
@@ -122,7 +123,7 @@ export class RepeatWatch {
   }
 
   #isUnclear(feed: FeedKey, { known }: Stay): boolean {
-    return [...this.#covered.keys()].some((other) => writerOf(other) === writerOf(feed) && !known.has(other))
+    return [...this.#covered.keys()].some((other) => writerOf(other) === writerOf(feed) && !known().has(other))
   }
 
   /** Other places on the disk of the peer that hold the same record, and that the reader is past. */
@@ -155,10 +156,6 @@ const writerOf = (feed: FeedKey): string | undefined => feed.split('/')[1]
 /** What the cursor covers, with what it implies, as far as any of the disks knows. */
 function coveredOn(disks: readonly SimDisk[], cursor: string, topicId: TopicId): ReadonlyMap<FeedKey, number> {
   const covered = new Map<FeedKey, number>()
-  for (const disk of disks) {
-    for (const [feed, end] of coveredBy(cursor, topicId, disk).positions) {
-      covered.set(feed, Math.max(end, covered.get(feed) ?? 0))
-    }
-  }
+  for (const disk of disks) addCovered(covered, cursor, { topicId, disk })
   return covered
 }

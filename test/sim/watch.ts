@@ -1,7 +1,8 @@
 import type { ErrorCode } from '#protocol/errors'
 import type { Epoch, PeerId } from '#protocol/ids'
 import type { TopicName } from '#protocol/topic-name'
-import { decodeControl } from '#protocol/wire/control-frame'
+import { type ControlMessage, decodeControl } from '#protocol/wire/control-frame'
+import type { WireFault } from '#protocol/wire/fault'
 import { AckHonestyChecker, type Sight, Tellings } from './checkers/ack-honesty.ts'
 import { checkRefusal } from './checkers/availability.ts'
 import { BoundsChecker } from './checkers/bounds.ts'
@@ -46,6 +47,8 @@ export class Watch implements WireTap {
   readonly #describer: Describer
   readonly #bounds = new BoundsChecker()
   readonly #tellings: Tellings
+  /** Frames under way, read once. */
+  readonly #messages = new WeakMap<Uint8Array, ControlMessage | WireFault>()
   readonly #honesty: AckHonestyChecker
   readonly #membership: MembershipChecker
   readonly #clocks = new ClockChecker()
@@ -181,7 +184,7 @@ export class Watch implements WireTap {
   }
 
   controlSent(from: End, to: PeerId, frame: Uint8Array): void {
-    const message = decodeControl(frame)
+    const message = this.#decoded(frame)
     this.#tellings.controlSent(from, to, message)
     const { peer, machine } = from.host
     if (machine !== peer) return
@@ -189,12 +192,18 @@ export class Watch implements WireTap {
     this.blame(this.#confirmations.sent(sender, to, message, (topicId) => this.#homes.seenBy(peer, topicId)))
   }
 
+  #decoded(frame: Uint8Array): ControlMessage | WireFault {
+    const message = this.#messages.get(frame) ?? decodeControl(frame)
+    this.#messages.set(frame, message)
+    return message
+  }
+
   dataSent(from: End, frame: Uint8Array): void {
     this.blame(this.#bounds.dataSent(from, frame))
   }
 
   controlHeard(at: End, from: PeerId, frame: Uint8Array, sentAtMs: number): void {
-    const message = decodeControl(frame)
+    const message = this.#decoded(frame)
     this.#trace.line(at.host.machine, `< ${from}`, this.#describer.control(message))
     this.blame(this.#bounds.controlHeard(at, message))
     this.#tellings.controlHeard(at, from, message, sentAtMs)

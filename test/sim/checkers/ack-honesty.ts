@@ -45,8 +45,8 @@ export class Tellings {
   isTrue(listener: PeerId, teller: PeerId, feed: FeedKey, nextOffset: number, wholeFrom = 0): boolean {
     const disk = this.#disks.get(teller)
     if (disk === undefined) return false
-    const reached = [disk, disk.twin].map((one) => one?.wholeUpTo(feed, wholeFrom) ?? NOTHING)
-    if (Math.max(...reached) >= nextOffset) return true
+    if (disk.wholeUpTo(feed, wholeFrom) >= nextOffset) return true
+    if ((disk.twin?.wholeUpTo(feed, wholeFrom) ?? NOTHING) >= nextOffset) return true
     const missingSinceMs = disk.missingSinceMs(feed)
     return missingSinceMs !== undefined && missingSinceMs >= (this.#toldAtMs.get(`${listener}<${teller}`) ?? 0)
   }

@@ -2,7 +2,7 @@ import { producerRangesOf, readBatchHeader } from '#protocol/log/batch'
 import { type FeedKey, feedKeyOf } from '#protocol/log/feed'
 import { indexedRangeOf, type ProducerId, type ProducerSpan } from '#protocol/log/producer-index'
 import type { Place } from '../history.ts'
-import type { MemoryBatch } from '#storage/memory-reading'
+import { firstAbove } from '#storage/memory-reading'
 import { asStored, isSound } from '../sim-disk.ts'
 import type { SimDisk, StoredOnce } from '../sim-disk.ts'
 
@@ -13,6 +13,8 @@ const known = new WeakMap<Uint8Array, readonly ProducerSpan[]>()
 interface Index {
   end: number
   readonly spans: Map<ProducerId, Map<string, ProducerSpan>>
+  /** Of those the ones with this number in them, whatever their epoch. */
+  readonly bySeq: Map<ProducerId, Map<number, ProducerSpan[]>>
 }
 const indexes = new WeakMap<SimDisk, Index>()
 
@@ -22,28 +24,40 @@ export function spansOnDisk(
   topic: string,
   producer: ProducerId,
   isThere = isSound,
-  isWanted: (span: ProducerSpan) => boolean = () => true,
 ): readonly ProducerSpan[] {
-  const found: ProducerSpan[] = []
-  for (const span of spansEver(disk, producer)) {
-    if (!isWanted(span) || disk.feeds.get(span.feed)?.opening.topic !== topic) continue
-    if (spanAt(disk, span.feed, span.firstOffset, isThere)?.firstSeq === span.firstSeq) found.push(span)
-  }
-  return found
+  const spans = [...(indexOf(disk).spans.get(producer)?.values() ?? [])]
+  return spans.filter((span) => isOnDisk(disk, topic, span, isThere))
 }
 
-function spansEver(disk: SimDisk, producer: ProducerId): Iterable<ProducerSpan> {
-  const index = indexes.get(disk) ?? { end: 0, spans: new Map<ProducerId, Map<string, ProducerSpan>>() }
+function isOnDisk(disk: SimDisk, topic: string, span: ProducerSpan, isThere: typeof isSound): boolean {
+  if (disk.feeds.get(span.feed)?.opening.topic !== topic) return false
+  return spanAt(disk, span.feed, span.firstOffset, isThere)?.firstSeq === span.firstSeq
+}
+
+function indexOf(disk: SimDisk): Index {
+  const index = indexes.get(disk) ?? { end: 0, spans: new Map(), bySeq: new Map() }
   indexes.set(disk, index)
   for (; index.end < disk.everStored.length; index.end++) {
     const { feed, bytes } = disk.everStored[index.end] as StoredOnce
     // The disk of a clone begins with what bits have flipped in.
-    for (const span of spansOfBatch(feedKeyOf(feed), asStored(bytes))) {
-      const spans = index.spans.get(span.producer) ?? new Map<string, ProducerSpan>()
-      index.spans.set(span.producer, spans.set(`${span.feed} ${span.firstOffset}`, span))
-    }
+    for (const span of spansOfBatch(feedKeyOf(feed), asStored(bytes))) addTo(index, span)
   }
-  return index.spans.get(producer)?.values() ?? []
+  return index
+}
+
+function addTo(index: Index, span: ProducerSpan): void {
+  const key = `${span.feed} ${span.firstOffset}`
+  const spans = index.spans.get(span.producer) ?? new Map<string, ProducerSpan>()
+  index.spans.set(span.producer, spans)
+  const isKnown = spans.get(key) === span
+  spans.set(key, span)
+  if (isKnown) return
+  const bySeq = index.bySeq.get(span.producer) ?? new Map<number, ProducerSpan[]>()
+  index.bySeq.set(span.producer, bySeq)
+  for (let seq = span.firstSeq; seq < span.firstSeq + span.count; seq++) {
+    const others = (bySeq.get(seq) ?? []).filter(({ feed, firstOffset }) => `${feed} ${firstOffset}` !== key)
+    bySeq.set(seq, [...others, span])
+  }
 }
 
 /** The numbers of the record at this place; undefined for one without, or none. */
@@ -62,30 +76,18 @@ export function placesOnDisk(
   { producer, epoch, seq }: Triple,
   isThere = isSound,
 ): Place[] {
-  const isIn = (span: ProducerSpan): boolean =>
-    span.epoch === epoch && span.firstSeq <= seq && seq < span.firstSeq + span.count
-  return spansOnDisk(disk, topic, producer, isThere, isIn).map(({ feed, firstOffset, firstSeq }) => {
-    return { feed, offset: firstOffset + seq - firstSeq }
-  })
+  const spans = indexOf(disk).bySeq.get(producer)?.get(seq) ?? []
+  return spans
+    .filter((span) => span.epoch === epoch && isOnDisk(disk, topic, span, isThere))
+    .map(({ feed, firstOffset, firstSeq }) => ({ feed, offset: firstOffset + seq - firstSeq }))
 }
 
 function spanAt(disk: SimDisk, key: FeedKey, offset: number, isThere: typeof isSound): ProducerSpan | undefined {
   const feed = disk.feeds.get(key)
-  const batch = batchAt(feed?.batches ?? [], offset)
+  const batch = feed?.batches[firstAbove(feed.batches, offset)]
   const isFound = feed !== undefined && batch !== undefined && isThere(feed, batch)
   const spans = isFound ? spansOfBatch(key, asStored(batch.bytes)) : []
   return spans.find(({ firstOffset, lastOffset }) => firstOffset <= offset && offset <= lastOffset)
-}
-
-/** The first batch that ends beyond the offset. */
-function batchAt(batches: readonly MemoryBatch[], offset: number): MemoryBatch | undefined {
-  let [low, high] = [0, batches.length]
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if ((batches[middle] as MemoryBatch).head.nextOffset > offset) high = middle
-    else low = middle + 1
-  }
-  return batches[low]
 }
 
 export interface Triple {

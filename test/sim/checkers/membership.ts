@@ -47,7 +47,7 @@ export class MembershipChecker {
     const { peers, forgotten: letGo } = peer.driver.peer.membership.registryView()
     const now = new Set([...peers, ...letGo])
     const before = this.#known.get(peer.id)
-    const persisted = decodeRegistry(peer.disk.meta.get('registry')).map((entry) => entry.peer)
+    const persisted = persistedOn(peer)
     const expected = before?.run === peer.driver ? before.members : new Set(before?.persisted)
     this.#known.set(peer.id, { run: peer.driver, members: now, persisted })
     const forgotten = [...expected].filter((member) => !now.has(member))
@@ -79,6 +79,18 @@ export class MembershipChecker {
         : []
     })
   }
+}
+
+const none: readonly PeerId[] = []
+/** A registry is read once, however often it is looked at. */
+const read = new WeakMap<Uint8Array, readonly PeerId[]>()
+
+function persistedOn({ disk }: SimPeer): readonly PeerId[] {
+  const bytes = disk.meta.get('registry')
+  if (bytes === undefined) return none
+  const peers = read.get(bytes) ?? decodeRegistry(bytes).map((entry) => entry.peer)
+  read.set(bytes, peers)
+  return peers
 }
 
 /**

@@ -1,10 +1,10 @@
 import { nodeDigests } from '#node/node-digests'
-import { type CursorState, decodeCursor } from '#protocol/log/cursor'
+import { type CursorEntry, decodeCursor } from '#protocol/log/cursor'
 import { feedKeyOf } from '#protocol/log/feed'
 import { type WriterHash, writerHashOf } from '#protocol/log/version-vector'
 import { placeText } from '../history.ts'
 import type { PeerId, TopicId } from '#protocol/ids'
-import type { FeedKey } from '#protocol/log/feed'
+import type { FeedKey, Opening } from '#protocol/log/feed'
 import type { Answer, Covered, Publish } from '../history.ts'
 import type { DiskFeed, SimDisk } from '../sim-disk.ts'
 import type { Anomaly } from './anomaly.ts'
@@ -12,32 +12,69 @@ import type { Written } from './written.ts'
 
 /** What a cursor covers: of each feed on the disk of its peer the entry, and what an entry implies of predecessors. */
 export function coveredBy(text: string, topicId: TopicId, disk: SimDisk): Covered {
-  const state = decoded(text, topicId)
   const positions = new Map<FeedKey, number>()
-  for (const { writer: hash, epoch, nextOffset } of state.entries) {
-    const writer = writerOf(hash, disk)
-    let at = writer && disk.feeds.get(feedKeyOf({ topicId, writer, epoch }))
-    let covered: number | undefined = nextOffset
-    while (at !== undefined && covered !== undefined) {
-      const key = feedKeyOf(at.feed)
+  addCovered(positions, text, { topicId, disk })
+  return { positions, sinceMs: decoded(text, topicId).sinceMs }
+}
+
+/** The same, added to what it covers by other disks. */
+export function addCovered(
+  positions: Map<FeedKey, number>,
+  text: string,
+  { topicId, disk }: { readonly topicId: TopicId; readonly disk: SimDisk },
+): void {
+  for (const entry of decoded(text, topicId).entries) {
+    let key = keyOf(entry, topicId, disk)
+    let covered: number | undefined = entry.nextOffset
+    while (key !== undefined && covered !== undefined) {
+      const at = disk.feeds.get(key)
+      if (at === undefined) break
       positions.set(key, Math.max(covered, positions.get(key) ?? 0))
-      const link: DiskFeed['opening']['predecessor'] = at.opening.predecessor
-      at = link && disk.feeds.get(feedKeyOf({ ...at.feed, epoch: link.epoch }))
-      covered = link?.nextOffset
+      covered = at.opening.predecessor?.nextOffset
+      key = predecessorKeyOf(at)
     }
   }
-  return { positions, sinceMs: state.sinceHlc.ms }
+}
+
+interface Entry extends CursorEntry {
+  /** Once a disk has shown who the writer is. */
+  key: FeedKey | undefined
+}
+
+interface Decoded {
+  readonly text: string
+  readonly topicId: TopicId
+  readonly sinceMs: number
+  readonly entries: readonly Entry[]
 }
 
 /** The same cursor is held against one disk after the other. */
-let last: { readonly text: string; readonly topicId: TopicId; readonly state: CursorState } | undefined
+let last: Decoded | undefined
 
-function decoded(text: string, topicId: TopicId): CursorState {
-  if (last?.text === text && last.topicId === topicId) return last.state
+function decoded(text: string, topicId: TopicId): Decoded {
+  if (last?.text === text && last.topicId === topicId) return last
   const state = decodeCursor(text, topicId, nodeDigests)
   if (typeof state === 'string') throw new Error(`a cursor of a peer is ${state}`)
-  last = { text, topicId, state }
-  return state
+  const entries = state.entries.map((entry) => ({ ...entry, key: undefined }))
+  last = { text, topicId, sinceMs: state.sinceHlc.ms, entries }
+  return last
+}
+
+function keyOf(entry: Entry, topicId: TopicId, disk: SimDisk): FeedKey | undefined {
+  if (entry.key === undefined) {
+    const writer = writerOf(entry.writer, disk)
+    if (writer !== undefined) entry.key = feedKeyOf({ topicId, writer, epoch: entry.epoch })
+  }
+  return entry.key
+}
+
+const predecessors = new WeakMap<Opening, FeedKey>()
+
+function predecessorKeyOf({ feed, opening }: DiskFeed): FeedKey | undefined {
+  if (opening.predecessor === undefined) return undefined
+  const key = predecessors.get(opening) ?? feedKeyOf({ ...feed, epoch: opening.predecessor.epoch })
+  predecessors.set(opening, key)
+  return key
 }
 
 /** Of all worlds: a peer has one hash everywhere. */

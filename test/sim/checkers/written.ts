@@ -2,7 +2,7 @@ import { readBatchHeader } from '#protocol/log/batch'
 import { type FeedId, type FeedKey, feedKeyOf, type Opening } from '#protocol/log/feed'
 import { noRanges, without } from '#protocol/log/offset-ranges'
 import type { BatchToStore, StoreChange } from '#storage/feed-store'
-import type { MemoryBatch } from '#storage/memory-reading'
+import { firstAbove, type MemoryBatch } from '#storage/memory-reading'
 import type { ProducerId, ProducerSpan } from '#protocol/log/producer-index'
 import type { Place } from '../history.ts'
 import { type DiskFeed, SimDisk } from '../sim-disk.ts'
@@ -73,7 +73,8 @@ export class Written {
 
   /** The numbers of a record, wherever it is, and if it is nowhere any more. */
   tripleAt(key: FeedKey, offset: number): Triple | undefined {
-    const batch = this.#batchesOf(key).find(({ head }) => head.nextOffset > offset)
+    const batches = this.#batchesOf(key)
+    const batch = batches[firstAbove(batches, offset)]
     const spans = batch === undefined ? [] : spansOfBatch(key, batch.bytes)
     const span = spans.find(({ firstOffset, lastOffset }) => {
       return firstOffset <= offset && offset <= lastOffset
@@ -179,7 +180,9 @@ export class Written {
       const header = readBatchHeader(bytes)
       if (typeof header === 'string') throw new Error(`unreadable batch: ${header}`)
       for (const span of spansOfBatch(key, bytes)) {
-        this.#spans.set(span.producer, [...(this.#spans.get(span.producer) ?? []), span])
+        const spans = this.#spans.get(span.producer)
+        if (spans === undefined) this.#spans.set(span.producer, [span])
+        else spans.push(span)
       }
       known.batches.splice(after + 1, 0, { bytes, head, hlcMs: header.hlc.ms, atMs })
     }
