@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
 import { megabytes, percent } from '../bench/figures.ts'
-import { memoryOf, metricsOf } from '../bench/process-figures.ts'
+import { memoryOf } from '../bench/process-figures.ts'
 import type { ProcessPeer } from '../integration/process-peer.ts'
 import { eventually, sees } from '../integration/process-peer.ts'
 import { Mesh } from '../netns/mesh.ts'
@@ -50,7 +50,7 @@ export async function churn(runMs: number, profile = 'lan'): Promise<readonly Bo
   if (first === undefined || last === undefined) throw new Error('too short a time to say anything')
   const warnings = staying.flatMap(({ log }) => log.split('\n').filter((line) => line.includes('MaxListeners')))
   const growth = Math.max(...last.map(({ rss }, i) => rss / (first[i]?.rss ?? rss) - 1))
-  const handles = Math.max(...last.map(({ files }, i) => files - (first[i]?.files ?? files)))
+  const moreFiles = Math.max(...last.map(({ files }, i) => files - (first[i]?.files ?? files)))
   return [
     {
       what: 'churn: memory of the three that stay, from warm-up to end',
@@ -62,11 +62,7 @@ export async function churn(runMs: number, profile = 'lan'): Promise<readonly Bo
       what: 'churn: open files and sockets of those',
       value: last.map(({ files }, i) => `${first[i]?.files ?? 0} → ${files}`).join(', '),
       against: 'with all eight up',
-      isKept: handles <= change.length,
-    },
-    {
-      what: 'churn: handles by the event loop',
-      value: last.map(({ handles: now }, i) => `${first[i]?.handles ?? 0} → ${now}`).join(', '),
+      isKept: moreFiles <= change.length,
     },
     { what: 'churn: warnings of leaking listeners', value: String(warnings.length), isKept: warnings.length === 0 },
   ]
@@ -76,15 +72,12 @@ interface Sample {
   readonly name: string
   readonly rss: number
   readonly files: number
-  readonly handles: number
 }
 
 async function sampleOf(peer: ProcessPeer): Promise<Sample> {
   const { now: rss } = await memoryOf(peer.pid)
   const files = (await readdir(`/proc/${peer.pid}/fd`)).length
-  const handles = (await metricsOf(peer)).sum('nodejs_active_resources_total')
-  return { name: peer.name, rss, files, handles }
+  return { name: peer.name, rss, files }
 }
 
-const textOf = ({ name, rss, files, handles }: Sample): string =>
-  `${name} ${megabytes(rss)}, ${files} files, ${handles} handles`
+const textOf = ({ name, rss, files }: Sample): string => `${name} ${megabytes(rss)}, ${files} files`
