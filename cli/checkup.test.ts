@@ -137,3 +137,11 @@ test.each<[string, readonly Examined[], readonly string[]]>([
   expect(findings.map(({ check, severity, peer, what }) => `${severity} ${check} ${peer}: ${what}`)).toEqual(expected)
   for (const { fix } of findings) expect(fix).not.toBe('')
 })
+
+test('what lab mode cuts off is not looked for in the network', () => {
+  const lab = 'cut off by lab mode'
+  const [finding] = findingsOf(
+    withOak({ members: seen({ state: 'dead', reason: 'no answer' }), links: [link({ lastError: lab })] }),
+  )
+  expect(finding?.fix).toContain('grapevine lab heal')
+})

@@ -172,11 +172,12 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
 
   /**
    * Is what we know of the member all that it holds? Where links are closed because nobody needs them, what it told last holds
-   * while it is believed to be there.
+   * while it is believed to be there, also on a new link until that has told something.
    */
   isCurrent(peer: PeerId): boolean {
     const neighbor = this.neighbors.get(peer)
-    if (neighbor?.link !== undefined) return neighbor.link.account === 'complete'
+    const { account = 'awaited' } = neighbor?.link ?? {}
+    if (account !== 'awaited') return account === 'complete'
     return this.#needs.isLimited && neighbor?.hadToldAll === true && this.homes.isPresent(peer)
   }
 
@@ -346,7 +347,8 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
   #onLinkDown(peer: PeerId, nowMs: Millis): void {
     const neighbor = this.neighbors.get(peer)
     if (neighbor !== undefined) {
-      neighbor.hadToldAll = neighbor.link?.account === 'complete'
+      const { account = 'awaited' } = neighbor.link ?? {}
+      if (account !== 'awaited') neighbor.hadToldAll = account === 'complete'
       neighbor.link = undefined
     }
     this.#catchUp.linkDown(peer, nowMs)
@@ -413,6 +415,7 @@ export class Replication implements Machine<ReplicationInput, ReplicationEffect>
     link.epoch = epoch
     neighbor.epoch = epoch
     if (neighbor.remembered.root() !== root) {
+      neighbor.hadToldAll = false
       const buckets = neighbor.remembered.buckets()
       return this.#outbox.send(neighbor.peer, { type: 'summaryDiffers', buckets })
     }

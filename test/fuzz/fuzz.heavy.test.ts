@@ -10,7 +10,7 @@ const seed = Math.floor(Math.random() * 2 ** 31)
 test.each([
   ['http', 5_000, fuzzHttp],
   ['sockets', 5_000, fuzzSockets],
-  ['frames', 20_000, fuzzFrames],
+  ['frames', 200_000, fuzzFrames],
 ] as const)('%s: %d inputs', async (target, count, fuzz) => {
   const { findings, stallMs, memoryMiB } = await fuzz({ seed, count })
   console.log(`npm run fuzz -- --${target} ${count} --seed ${seed}: stall ${stallMs} ms, memory`, memoryMiB)
