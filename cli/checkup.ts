@@ -108,14 +108,16 @@ function ofReach({ member, said }: Examined, examined: readonly Examined[]): rea
     const direction = isOneWay ? ', which does reach it' : ''
     const what = `${other.state === 'alive' ? 'has no link to' : `calls ${other.state}`} ${other.name}${direction}: ${reason}`
     const severity = other.state === 'alive' ? 'note' : 'wrong'
-    return [{ check: 'reach', severity, peer: member.name, what, fix: fixOfReach(back !== undefined) }]
+    return [{ check: 'reach', severity, peer: member.name, what, fix: fixOfReach(reason, back !== undefined) }]
   })
 }
 
-const fixOfReach = (answers: boolean): string =>
-  answers
+function fixOfReach(reason: string, answers: boolean): string {
+  if (reason.includes('lab mode')) return 'an experiment is under way; to end it: grapevine lab heal'
+  return answers
     ? 'the peer runs: look at network, firewall and --advertise between the two'
     : 'see whether it runs; if it is gone for good: grapevine forget'
+}
 
 /** Against the middle of all, for the clock of this machine may be the wrong one. */
 function ofClocks(examined: readonly Examined[]): readonly Finding[] {
