@@ -90,6 +90,24 @@ test('what a member told last counts while it is there, where links are closed',
   }
 })
 
+test('it counts on a new link, too, until something else is told there', () => {
+  for (const [linksMax, isCurrent] of [
+    [2, true],
+    [4, false],
+  ] as const) {
+    const peer = crowded(2, linksMax)
+    peer.link(elm, 1, [digest(feedOf(elm), 3)])
+    peer.tell({ type: 'linkDown', peer: elm })
+    peer.tell({ type: 'linkUp', peer: elm, link: 2 })
+    expect(peer.machine.isCurrent(elm)).toBe(isCurrent)
+    peer.tell({ type: 'linkDown', peer: elm })
+    expect(peer.machine.isCurrent(elm)).toBe(isCurrent)
+    peer.tell({ type: 'linkUp', peer: elm, link: 3 })
+    peer.hear(elm, { type: 'summary', epoch: epochs.first, root: 'f'.repeat(16) })
+    expect(peer.machine.isCurrent(elm)).toBe(false)
+  }
+})
+
 test('where all are linked nobody is asked for', () => {
   const peer = crowded(3, 4)
   const effects = [...peer.write(0, true), ...peer.write(1, true), ...peer.publish({}), ...peer.sweep(1_000)]

@@ -53,4 +53,6 @@ export const corpus: readonly (World & { readonly lesson: string })[] = [
     kind: 'swarm',
     lesson: 'what was opened later than what goes on from a forgotten feed was not implied by that',
   },
+  // A link that nobody had needed came back just when all was over: until it had told anything, its peer was said to lag.
+  { seed: 3230, kind: 'swarm', lesson: 'what a member told last holds on a new link, too, until that tells something' },
 ]
