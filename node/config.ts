@@ -84,7 +84,7 @@ export const nodeConfigSchema = z.object({
     .default(membershipProfiles.lan.linksMax)
     .describe(
       'links to other peers that are kept while nothing needs them: up to so many others, all are linked; of more, idle links are closed, ' +
-        'and dialed when needed. Each costs a socket, some 300 KB and a share of the gossip; fewer cost about a dial per second',
+        'and dialed when needed. Each costs a socket, some 100 KB and a share of the gossip; fewer cost about a dial per second',
     ),
   replaceAfter: duration
     .default(replicationDefaults.replaceAfterMs)

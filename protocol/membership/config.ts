@@ -46,11 +46,16 @@ export interface MembershipConfig {
   /**
    * Links that are kept, 1 at least: with so many other members all are linked; of more, the links that were not needed for
    * longest are closed, and dialed when they are. What is needed is kept beyond it. Higher: fewer dials (at about one per
-   * probeIntervalMs above the limit), for a socket, some 300 KB and the probes' share of gossip for each link.
+   * probeIntervalMs above the limit), for a socket, some 100 KB and the probes' share of gossip for each link.
    */
   readonly linksMax: number
   /** How long nothing but membership has used a link before it may be closed. Higher: more links, fewer dials. */
   readonly linkIdleMs: Millis
+  /**
+   * Members that are believed to be there, of which so many are dialed at a time; the others wait up to dialBackoffMsMax. Higher:
+   * linked sooner with all, but where many start at once on one machine every handshake takes longer than any may, and none succeeds.
+   */
+  readonly dialsAtOnce: number
   /** A timer later than this tells of ourselves, not of others. Higher: a blocked event loop accuses the innocent. */
   readonly timerLateMs: Millis
 }
@@ -70,6 +75,7 @@ const lan: MembershipConfig = {
   dialBackoffMsMax: 5_000,
   dialTimeoutMs: 10_000,
   linksMax: 64,
+  dialsAtOnce: 8,
   linkIdleMs: 10_000,
   timerLateMs: 250,
 }
@@ -99,6 +105,7 @@ const local: MembershipConfig = {
   pushPullIntervalMs: 15_000,
   dialBackoffMsMin: 100,
   dialBackoffMsMax: 2_000,
+  linkIdleMs: 2_000,
 }
 
 export type MembershipProfile = 'lan' | 'wan' | 'local'

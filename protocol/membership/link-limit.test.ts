@@ -148,3 +148,47 @@ test('two members that keep one link find a third', () => {
   expect(mesh.allSee(all, all, 'alive')).toBe(true)
   expect(mesh.changes.some(({ to }) => to !== 'alive')).toBe(false)
 })
+
+test('of two that hear of each other for the first time one dials', () => {
+  const mesh = new TestMesh()
+  const [oak, elm, ash] = mesh.startAll('oak', 'elm', 'ash') as [PeerId, PeerId, PeerId]
+  mesh.run(2_000)
+  expect(mesh.isLinked(elm, ash)).toBe(true)
+  const between = mesh.dials.filter(({ from, to }) => from !== oak && !to.startsWith('oak'))
+  expect(between.map(({ from }) => from)).toEqual([ash])
+})
+
+test('where that dial leads to nothing, the other one dials', () => {
+  const mesh = new TestMesh()
+  const [oak, elm] = mesh.startAll('oak', 'elm') as [PeerId, PeerId]
+  mesh.run(2_000)
+  const ash = mesh.start('ash', ['oak'])
+  mesh.runUntil(() => mesh.isLinked(oak, ash), 1_000)
+  mesh.loseDialAnswers = true
+  mesh.run(500)
+  mesh.loseDialAnswers = false
+  const { nowMs } = mesh
+  mesh.runUntil(() => mesh.isLinked(elm, ash), membershipProfiles.lan.dialBackoffMsMax)
+  expect(mesh.dials.filter(({ atMs }) => atMs >= nowMs).map(({ from }) => from)).toContain(elm)
+})
+
+test('of members that are there few are dialed at a time, by one that joins and by one that comes back', () => {
+  const mesh = new TestMesh({ ...membershipProfiles.lan, dialsAtOnce: 3 })
+  const all = mesh.startAll(...names)
+  mesh.run(30_000)
+  const dialsWithin = (name: string, ms: number): number => {
+    const { nowMs } = mesh
+    const peer = mesh.start(name, ['oak0'])
+    mesh.run(ms)
+    return mesh.dials.filter(({ atMs, from }) => atMs >= nowMs && from === peer).length
+  }
+  // A dial takes two milliseconds here, so hardly anybody is in the way of anybody later on.
+  expect(dialsWithin('aaa', 6)).toBeLessThanOrEqual(1 + 3)
+  mesh.run(10_000)
+  for (const peer of all) expect(mesh.isLinked(peerOf('aaa'), peer)).toBe(true)
+  mesh.kill(peerOf('aaa'))
+  mesh.run(30_000)
+  expect(dialsWithin('aaa', 1)).toBeLessThanOrEqual(3)
+  mesh.run(10_000)
+  for (const peer of all) expect(mesh.isLinked(peerOf('aaa'), peer)).toBe(true)
+})

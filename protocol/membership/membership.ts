@@ -99,7 +99,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     const shared = { config, random, links: this.#links }
     const createRejoin = options.createRejoin ?? ((deps: RejoinDeps) => new Rejoin(deps))
     const mayRest = (peer: PeerId): boolean => this.#mayRest(peer)
-    this.#rejoin = createRejoin({ ...shared, self, registry: this.#beliefs.registry, mayRest, seeds })
+    const isThere = (peer: PeerId): boolean => this.#beliefs.stateOf(peer) === 'alive'
+    this.#rejoin = createRejoin({ ...shared, self, registry: this.#beliefs.registry, mayRest, isThere, seeds })
     this.#limit = new LinkLimit({ ...shared, isAwaited: (peer) => this.#isAwaited(peer) })
     this.#probes = new Probes({
       ...shared,

@@ -33,6 +33,8 @@ export interface RejoinDeps {
   readonly links: Links
   /** The member is there, as far as we know, and there are links enough: it is dialed when it is needed. */
   readonly mayRest: (peer: PeerId) => boolean
+  /** The member is believed to be there. */
+  readonly isThere: (peer: PeerId) => boolean
   readonly seeds: readonly string[]
 }
 
@@ -57,10 +59,11 @@ export class Rejoin {
   start(turn: Turn): void {
     const { registry, self, config, random } = this.#deps
     const known = registry.peers().filter((peer) => peer !== self)
-    const others = known.length <= config.linksMax ? known : shuffled(random, known)
-    for (const peer of others.slice(0, config.linksMax)) this.memberMissing(peer, turn)
-    // Of the rest we hear from those, and may leave them alone then.
-    for (const peer of others.slice(config.linksMax)) {
+    const others = known.length <= config.dialsAtOnce ? known : shuffled(random, known)
+    const atOnce = Math.min(config.linksMax, config.dialsAtOnce)
+    for (const peer of others.slice(0, atOnce)) this.memberMissing(peer, turn)
+    // Of the rest we hear from those. Who is there waits for its turn, or is left alone.
+    for (const peer of others.slice(atOnce)) {
       this.#wait(this.#dialOf({ type: 'member', peer }, turn), this.#jittered(config.dialBackoffMsMax), turn)
     }
     this.#seedsMissing(others.length === 0 ? 0 : config.dialBackoffMsMin, turn)
@@ -84,7 +87,7 @@ export class Rejoin {
     if (dial.phase === 'linked') dial.flaps = this.#wasShort(dial.startedMs, turn) ? dial.flaps + 1 : 0
     if (options.left === true) this.#wait(dial, this.#jittered(this.#deps.config.dialBackoffMsMax), turn)
     else if (dial.phase === 'linked' && dial.flaps > 0) this.#wait(dial, this.#backoffMs(dial.flaps), turn)
-    else this.#start(dial, turn)
+    else this.#startInTurn(dial, peer, turn)
   }
 
   /**
@@ -117,8 +120,7 @@ export class Rejoin {
 
   /** Of members. */
   get dialing(): number {
-    return [...this.#dials.values()].filter(({ phase, target }) => phase === 'dialing' && target.type === 'member')
-      .length
+    return this.#dialing(() => true)
   }
 
   /** A link that stood since then is gone, and only our seeds may lead back, unless another comes up in a moment. */
@@ -196,8 +198,9 @@ export class Rejoin {
       return false
     }
     if (dial.phase === 'waiting') {
-      if (dial.target.type === 'member' && this.#deps.mayRest(dial.target.peer)) rest(dial)
-      else this.#start(dial, turn)
+      if (dial.target.type === 'seed') this.#start(dial, turn)
+      else if (this.#deps.mayRest(dial.target.peer)) rest(dial)
+      else this.#startInTurn(dial, dial.target.peer, turn)
       return false
     }
     this.dialFailed(target, 'no answer', turn)
@@ -254,6 +257,21 @@ export class Rejoin {
       this.#dials.set(key, dial)
     }
     return dial
+  }
+
+  /** Whoever is not there does not answer either way, and holds up nobody who is. */
+  #startInTurn(dial: Dial, peer: PeerId, turn: Turn): void {
+    const { config, isThere } = this.#deps
+    if (!isThere(peer) || this.#dialing(isThere) < config.dialsAtOnce) this.#start(dial, turn)
+    else this.#wait(dial, this.#jittered(config.dialBackoffMsMax), turn)
+  }
+
+  #dialing(isThere: (peer: PeerId) => boolean): number {
+    let count = 0
+    for (const { phase, target } of this.#dials.values()) {
+      if (phase === 'dialing' && target.type === 'member' && isThere(target.peer)) count++
+    }
+    return count
   }
 
   #start(dial: Dial, turn: Turn): boolean {

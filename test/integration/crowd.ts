@@ -24,7 +24,7 @@ export async function startCrowd(
   const peers = [first, ...others]
   const startedMs = performance.now() - startMs
   for (const peer of peers) {
-    await eventually(`${peer.name} sees all alive`, () => sees(peer, names, 'alive'), 120_000)
+    await eventually(`${peer.name} sees all alive`, () => sees(peer, names, 'alive'), 240_000)
   }
   return { peers, startedMs, fullViewMs: performance.now() - startMs }
 }
