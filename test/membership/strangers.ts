@@ -22,7 +22,7 @@ export async function strangers(runMs: number): Promise<readonly Bound[]> {
   things.defer(() => rm(directory, { recursive: true, force: true }))
   const file = join(directory, 'secret')
   await writeFile(file, secret)
-  const mesh = things.use(await Mesh.start(['oak', 'elm', 'ash'], 'local', ['--secret-file', file]))
+  const mesh = things.use(await Mesh.start(['oak', 'elm', 'ash'], 'local', { flags: ['--secret-file', file] }))
   const oak = mesh.peer('oak')
   await oak.client.publish('probes', 'first', { ack: 'all' })
   await probed(mesh.peers, runMs / 4)

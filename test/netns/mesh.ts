@@ -16,18 +16,21 @@ export class Mesh implements AsyncDisposable {
     this.#started = started
   }
 
-  /** Resolves when all see all alive. `flags`: more of `grapevine peer`. */
+  /** Resolves when all see all alive. `flags`: more of `grapevine peer`; `nodeOptions`: of its Node. */
   static async start(
     names: readonly string[],
     profile = process.env['NETNS_PROFILE'] ?? 'local',
-    flags: readonly string[] = [],
+    {
+      flags = [],
+      nodeOptions = [],
+    }: { readonly flags?: readonly string[]; readonly nodeOptions?: readonly string[] } = {},
   ): Promise<Mesh> {
     await using started = new AsyncDisposableStack()
     const directory = await mkdtemp(join(tmpdir(), 'grapevine-netns-'))
     started.defer(() => rm(directory, { recursive: true, force: true }))
     const network = started.use(await Namespaces.create(names))
     const peers = await startMesh(directory, names, (name) => ({
-      within: network.enter(name),
+      within: [...network.enter(name), 'env', `NODE_OPTIONS=${nodeOptions.join(' ')}`],
       listen: `${network.addressOf(name)}:7400`,
       http: `${network.addressOf(name)}:8400`,
       flags: ['--insecure', '--profile', profile, ...flags],
