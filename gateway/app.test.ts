@@ -191,6 +191,10 @@ test('the mesh shows itself', async () => {
   expect(await ask('GET /v1/mesh/members/elm')).toMatchObject({ status: 200, body: { id: 'elm-id' } })
   expect(await ask('GET /v1/mesh/replication')).toMatchObject({ status: 200, body: { totals: {}, leftOut: {} } })
   expect(await ask('GET /v1/mesh/gossip')).toMatchObject({ status: 200, body: { self: { name: 'oak' }, members } })
+  expect(await ask('GET /v1/mesh/self')).toMatchObject({ body: { name: 'oak', now: '2026-01-01T00:01:00.000Z' } })
+  expect(await ask('GET /v1/mesh/partitions')).toMatchObject({ body: { split: false, islands: [{ side: 'ours' }] } })
+  expect(await ask('GET /v1/mesh/heals')).toMatchObject({ status: 200, body: { heals: [] } })
+  expect(await ask('GET /v1/mesh/heals?last=3')).toMatchObject({ status: 400 })
   expect(await ask('GET /v1/mesh/links')).toMatchObject({
     status: 200,
     body: { links: [{ name: 'elm', state: 'up' }] },

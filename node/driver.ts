@@ -172,6 +172,7 @@ export class PeerDriver implements TransportListener, HeldFeeds {
   readonly badFrames = new Map<string, number>()
   /** Since the start, in frames without what carries them. */
   readonly traffic = { controlBytesSent: 0, controlBytesReceived: 0, dataBytesSent: 0, dataBytesReceived: 0 }
+  dials = 0
   dialsFailed = 0
 
   constructor(deps: DriverDeps) {
@@ -497,6 +498,7 @@ export class PeerDriver implements TransportListener, HeldFeeds {
       case 'setTimer':
         return clock.after(effect.afterMs, () => this.#input({ type: 'timerFired', timer: effect.timer }))
       case 'dial':
+        this.dials += 1
         return transport.dial(effect.target)
       case 'closeLink':
         return transport.close(effect.link, effect.reason)

@@ -1,5 +1,6 @@
 // The figures of one peer in memory, without neighbors: that all are documented, that they move, and that they are bounded.
 import { readFileSync } from 'node:fs'
+import { Registry } from 'prom-client'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { GatewayLoad } from '#gateway/metrics'
 import type { AckLevel } from '#protocol/ack-level'
@@ -10,6 +11,8 @@ import { membershipProfiles } from '#protocol/membership/config'
 import { SeededRandom } from '#protocol/random'
 import { utf8 } from '#protocol/text'
 import type { TopicName } from '#protocol/topic-name'
+import type { MembershipSnapshot } from '#protocol/membership/snapshot'
+import type { HealReport } from '#protocol/partitions/inputs'
 import { MemoryStore } from '#storage/memory-store'
 import { PrometheusText } from '#test/prometheus-text'
 import { bootPeer } from './boot.ts'
@@ -17,6 +20,8 @@ import { PeerBroker } from './broker.ts'
 import type { PeerDriver } from './driver.ts'
 import type { Clock, Transport } from './driver-ports.ts'
 import { PeerMetrics } from './metrics.ts'
+import { FigureMaker } from './metrics/figure.ts'
+import { probeFigures } from './metrics/probe-figures.ts'
 import { nodeDigests } from './node-digests.ts'
 
 const oak = 'oak' as PeerId
@@ -65,7 +70,9 @@ beforeEach(async () => {
     random: new SeededRandom(1),
     onStorageFailed: () => {},
     onCommit: metrics.committed,
-    onMemberChanged: ({ to }) => metrics.memberChanged(to),
+    onMemberChanged: metrics.memberChanged,
+    onDouble: metrics.doubled,
+    onPartition: metrics.partition,
   })
   const { published: onPublish, read: onRead } = metrics
   broker = new PeerBroker(self, { clock: diskTime, digests: nodeDigests, onPublish, onRead })
@@ -264,4 +271,47 @@ test('an event loop that was blocked shows in its delay', async () => {
     const late = (le: string): number => figures.sum('grapevine_node_event_loop_delay_seconds_bucket', { le })
     expect(late('+Inf') - late('0.2')).toBeGreaterThanOrEqual(1)
   })
+})
+
+test('a split and its heal are counted once, with what they merged; refutations and double identities, too', async () => {
+  const [elm, ash] = ['elm', 'ash'] as PeerId[] as [PeerId, PeerId]
+  const reach = { reachable: [oak], known: [oak, elm, ash] }
+  metrics.partition({ type: 'partitionChanged', ...reach })
+  metrics.partition({ type: 'partitionChanged', ...reach, reachable: [oak, elm] })
+  metrics.partition({ type: 'partitionHealed', apartMs: 1_000, back: [ash] })
+  const taken = { records: 3, left: 0, feeds: 1 }
+  const theirs = [elm, ash].map((peer) => ({ peer, taken }))
+  const report = { received: { records: 4, left: 0, feeds: 1 }, theirs, duplicates: 1 }
+  metrics.partition({ type: 'sidesMerged', heal: report as unknown as HealReport })
+  metrics.memberChanged({ from: 'suspect', to: 'alive' })
+  metrics.memberChanged({ from: 'dead', to: 'alive' })
+  metrics.doubled()
+  const figures = await scrape()
+  expect(figures.sum('grapevine_membership_partitions_total')).toBe(1)
+  expect(figures.sum('grapevine_membership_heals_total')).toBe(1)
+  expect(figures.sum('grapevine_replication_merged_records_total', { direction: 'received' })).toBe(4)
+  expect(figures.sum('grapevine_replication_merged_records_total', { direction: 'taken' })).toBe(6)
+  expect(figures.sum('grapevine_replication_merged_duplicates_total')).toBe(1)
+  expect(figures.sum('grapevine_membership_refutations_total')).toBe(1)
+  expect(figures.sum('grapevine_membership_double_identities_total')).toBe(1)
+  expect(figures.sum('grapevine_membership_awareness')).toBe(0)
+})
+
+test('each round trip of a probe is counted once, however often somebody scrapes', async () => {
+  const registry = new Registry()
+  const collect = probeFigures(new FigureMaker(registry))
+  const trips = (count: number, roundTrips: number) =>
+    ({
+      counts: { roundTrips, pushPulls: 2, refutations: 0 },
+      roundTrips: Array.from({ length: count }, () => ({ rttMs: 5 })),
+      self: { awareness: 3 },
+      rumors: [{}],
+    }) as unknown as MembershipSnapshot
+  collect(trips(3, 3))
+  collect(trips(3, 3))
+  collect(trips(64, 80))
+  const text = new PrometheusText(await registry.metrics())
+  expect(text.sum('grapevine_membership_probe_seconds_count')).toBe(67)
+  expect(text.sum('grapevine_membership_push_pulls_total')).toBe(2)
+  expect(text.sum('grapevine_membership_awareness')).toBe(3)
 })

@@ -13,6 +13,7 @@ import { eventLoopFigures, infoFigure, openFileDescriptors, processFigures } fro
 import { producerFigures } from './metrics/producer-figures.ts'
 import { replicationFigures } from './metrics/replication-figures.ts'
 import { topicFigures } from './metrics/topic-figures.ts'
+import { splitFigures } from './metrics/split-figures.ts'
 import { storageFigures } from './metrics/storage-figures.ts'
 
 /** What is asked at a scrape. */
@@ -41,6 +42,7 @@ export class PeerMetrics implements GatewayMetrics {
   readonly #replication = replicationFigures(this.#make)
   readonly #topics = topicFigures(this.#make)
   readonly #mesh = meshFigures(this.#make)
+  readonly #splits = splitFigures(this.#make)
   readonly #producers = producerFigures(this.#make)
   readonly #eventLoop = eventLoopFigures(this.#make)
   readonly #process = processFigures(this.#make)
@@ -53,6 +55,8 @@ export class PeerMetrics implements GatewayMetrics {
   readonly published = this.#publish.published
   readonly committed = this.#storage.committed
   readonly memberChanged = this.#mesh.changed
+  readonly doubled = this.#mesh.doubled
+  readonly partition = this.#splits.told
 
   /** From now on there is a peer to ask. */
   attach(parts: MeasuredParts): void {
@@ -70,6 +74,7 @@ export class PeerMetrics implements GatewayMetrics {
     this.#storage.collect(driver.buffers(), disk, driver.isDiskFull)
     this.#replication.collect(driver.peer)
     this.#topics.collect(driver.peer)
+    this.#splits.collect(driver.peer)
     this.#producers.collect(driver.peer, clock.wallMs())
     this.#mesh.collect(driver, driver.peer.membership.snapshot(clock.nowMs()), strangers())
     this.#eventLoop.collect()

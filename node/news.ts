@@ -50,7 +50,7 @@ export function newsOf({ config, log, metrics, events, driver, onMembers }: News
   return {
     onMemberChanged: (change) => {
       const { peer, from, to, incarnation, by, reason } = change
-      metrics.memberChanged(to)
+      metrics.memberChanged(change)
       if (from === 'unknown') onMembers()
       tell(memberTold(change, nameOf))
       log.info('member changed', { member: nameOf(peer), from, to, incarnation, by: nameOf(by), reason })
@@ -63,6 +63,7 @@ export function newsOf({ config, log, metrics, events, driver, onMembers }: News
     // The network logs links itself.
     onLink: (news) => tell(linkTold(news, nameOf)),
     onPartition: (news) => {
+      metrics.partition(news)
       const healOf = ({ heal }: Extract<typeof news, { type: 'sidesMerged' }>) =>
         healView(heal, { clock: realClock, nameOf })
       const [type, { text, ...fields }] = partitionTold(news, { nameOf, healOf })
@@ -70,6 +71,7 @@ export function newsOf({ config, log, metrics, events, driver, onMembers }: News
       log.info(type, fields)
     },
     onDouble: (addresses) => {
+      metrics.doubled()
       tell(doubleTold(addresses))
       log.error('another process has the identity of this peer: stop one of them', { addresses })
     },

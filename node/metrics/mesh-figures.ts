@@ -1,9 +1,10 @@
 import type { MembershipSnapshot } from '#protocol/membership/snapshot'
 import type { MemberView } from '#protocol/views'
-import type { PeerDriver } from '../driver.ts'
+import type { MemberChange, PeerDriver } from '../driver.ts'
 import { boundedLabels } from './bounded-labels.ts'
 import type { FigureMaker } from './figure.ts'
 import { memberLabelsMax } from './replication-figures.ts'
+import { probeFigures } from './probe-figures.ts'
 import { trafficFigures } from './traffic-figures.ts'
 
 const states: readonly MemberView['state'][] = ['alive', 'suspect', 'dead', 'left']
@@ -16,14 +17,6 @@ export function meshFigures(make: FigureMaker) {
       help: 'Registered members by state, this peer included. Suspect or dead: ask gossip for the reason.',
     },
     ['state'],
-  )
-  const changes = make.counter(
-    {
-      name: 'grapevine_membership_changes_total',
-      help: 'Changes of a member to a state, as seen here. Often suspect, then alive: a lossy network or a blocked process.',
-    },
-    ['to'],
-    states.map((to) => ({ to })),
   )
   const links = make.shownGauge(
     {
@@ -58,9 +51,10 @@ export function meshFigures(make: FigureMaker) {
     name: 'grapevine_node_strangers_total',
     help: 'Connections to the peer port that were refused: another protocol, cluster or secret. Rising: see the log for who and why.',
   })
+  const probes = probeFigures(make)
   const traffic = trafficFigures(make)
   return {
-    changed: (to: MemberView['state']): void => changes.inc({ to }),
+    ...changeFigures(make),
     collect: (driver: PeerDriver, snapshot: MembershipSnapshot, strangerCount: number): void => {
       members(states.map((state) => [{ state }, snapshot.members.filter((member) => member.state === state).length]))
       const byState = { up: snapshot.links.length, dialing: 0, down: 0, resting: snapshot.resting }
@@ -69,10 +63,38 @@ export function meshFigures(make: FigureMaker) {
       opened(snapshot.linkCounts.opened)
       closed(Object.entries(snapshot.linkCounts.closed).map(([reason, count]) => [{ reason }, count]))
       roundTrips(roundTripsOf(snapshot))
+      probes(snapshot)
       rejected(snapshot.rejected)
       strangers(strangerCount)
       traffic(driver)
     },
+  }
+}
+
+/** What becomes of members, as it happens. */
+function changeFigures(make: FigureMaker) {
+  const changes = make.counter(
+    {
+      name: 'grapevine_membership_changes_total',
+      help: 'Changes of a member to a state, as seen here. Often suspect, then alive: a lossy network or a blocked process.',
+    },
+    ['to'],
+    states.map((to) => ({ to })),
+  )
+  const refutations = make.counter({
+    name: 'grapevine_membership_refutations_total',
+    help: 'Suspects that were alive after all, as seen here. Near the suspicions: the network is lossy, or processes are blocked.',
+  })
+  const doubles = make.counter({
+    name: 'grapevine_membership_double_identities_total',
+    help: 'Times that another process with the identity of this peer was noticed, once a minute at most. Above 0: stop one of the two.',
+  })
+  return {
+    changed: ({ from, to }: Pick<MemberChange, 'from' | 'to'>): void => {
+      changes.inc({ to })
+      if (from === 'suspect' && to === 'alive') refutations.inc()
+    },
+    doubled: (): void => doubles.inc(),
   }
 }
 

@@ -24,11 +24,15 @@ export function trafficFigures(make: FigureMaker): (driver: PeerDriver) => void 
     },
     ['kind'],
   )
+  const dials = make.total({
+    name: 'grapevine_node_dials_total',
+    help: 'Dials to members and seeds. Rising for ever: somebody is away, and sought; or links rest and are needed again.',
+  })
   const dialsFailed = make.total({
     name: 'grapevine_node_dials_failed_total',
     help: 'Dials to members and seeds that led to no link. Rising: somebody is away, or an address is wrong; links say who.',
   })
-  return ({ traffic, badFrames: kinds, dialsFailed: failed }) => {
+  return ({ traffic, badFrames: kinds, dials: dialed, dialsFailed: failed }) => {
     sent([
       [{ stream: 'control' }, traffic.controlBytesSent],
       [{ stream: 'data' }, traffic.dataBytesSent],
@@ -38,6 +42,7 @@ export function trafficFigures(make: FigureMaker): (driver: PeerDriver) => void 
       [{ stream: 'data' }, traffic.dataBytesReceived],
     ])
     badFrames([...kinds].map(([kind, count]) => [{ kind }, count]))
+    dials(dialed)
     dialsFailed(failed)
   }
 }

@@ -49,6 +49,8 @@ export class Links {
   readonly #links = new Map<PeerId, Link>()
   #opened = 0
   readonly #closed = { idle: 0, silent: 0, closed: 0, broken: 0 }
+  /** Since the start; the last of them are kept. */
+  roundTripCount = 0
   readonly #roundTrips: { readonly peer: PeerId; readonly rttMs: Millis; readonly atMs: Millis }[] = []
 
   get count(): number {
@@ -128,6 +130,7 @@ export class Links {
     link.rttMs = nowMs - link.ping.sentAtMs
     link.ping = undefined
     this.#roundTrips.push({ peer, rttMs: link.rttMs, atMs: nowMs })
+    this.roundTripCount++
     if (this.#roundTrips.length > roundTripsMax) this.#roundTrips.shift()
   }
 

@@ -77,6 +77,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   readonly #atRest = new Set<PeerId>()
   #stateHeardAtMs = Number.NEGATIVE_INFINITY
   readonly #mergedAtMs = new Map<PeerId, Millis>()
+  #pushPulls = 0
+  #refutations = 0
   #standing: Standing
   /** Ours, or that of somebody whom we have met. */
   #isMeshKnown: boolean
@@ -201,8 +203,9 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
       limit: this.#limit,
       rejoin: this.#rejoin,
     }
-    const awareness = this.#awareness.score
-    return snapshotOf({ ...parts, awareness, mergedAtMs: this.#mergedAtMs, merged: this.#standing === 'merged' }, nowMs)
+    const counts = { pushPulls: this.#pushPulls, refutations: this.#refutations }
+    const more = { counts, awareness: this.#awareness.score, mergedAtMs: this.#mergedAtMs }
+    return snapshotOf({ ...parts, ...more, merged: this.#standing === 'merged' }, nowMs)
   }
 
   // Inputs ------------------------------------------------------------------------------------------------------------
@@ -297,6 +300,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     this.#stateHeardAtMs = turn.nowMs
     if (this.#beliefs.registry.has(from)) {
       this.#mergedAtMs.set(from, turn.nowMs)
+      this.#pushPulls++
       this.#rejoin.met(from)
     }
     // Both ends of a new link ask at once, and each has told its state by asking.
@@ -466,7 +470,10 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
 
   #apply(peer: PeerId, lesson: Lesson, turn: Turn): void {
     this.#wakeGossip(turn)
-    if (lesson.accused === true) this.#awareness.worse()
+    if (lesson.accused === true) {
+      this.#refutations++
+      this.#awareness.worse()
+    }
     if (lesson.double !== undefined) turn.order({ type: 'doubleNoticed', addresses: lesson.double.addresses })
     if (lesson.change !== undefined) this.#onMemberChanged(lesson.change, turn)
     const isMet = lesson.change?.from === 'unknown'

@@ -15,8 +15,19 @@ export interface SnapshotParts {
   readonly limit: LinkLimit
   readonly rejoin: Rejoin
   readonly mergedAtMs: ReadonlyMap<PeerId, Millis>
+  readonly counts: Omit<MembershipCounts, 'roundTrips'>
   readonly merged: boolean
   readonly awareness: number
+}
+
+/** Since the start. */
+export interface MembershipCounts {
+  /** Full states of others that were merged. */
+  readonly pushPulls: number
+  /** Times that somebody held us for suspect or dead. */
+  readonly refutations: number
+  /** Probes that were answered by an ack. */
+  readonly roundTrips: number
 }
 
 type MissingLink = Pick<LinkView, 'sinceMs' | 'nextDialInMs' | 'dialAttempts' | 'lastError'>
@@ -33,6 +44,7 @@ export interface MembershipSnapshot extends GossipView {
   /** Members without a link, because nobody needs one. */
   readonly resting: number
   readonly linkCounts: LinkCounts
+  readonly counts: MembershipCounts
   readonly registryVersion: string
   readonly merged: boolean
   readonly rejected: number
@@ -69,6 +81,7 @@ export function snapshotOf(parts: SnapshotParts, nowMs: Millis): MembershipSnaps
     dials: dialViews(parts, nowMs),
     resting: rejoin.snapshot().filter(({ phase }) => phase === 'resting').length,
     linkCounts: links.counts,
+    counts: { ...parts.counts, roundTrips: links.roundTripCount },
     registryVersion: registry.version,
     merged,
     rejected,

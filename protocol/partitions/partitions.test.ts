@@ -153,6 +153,9 @@ test('who was called dead by a member that is lost next is on another island', (
   mesh.saidLost(elm, ash)
   mesh.are('away', elm)
   expect(mesh.islands()).toEqual(['ash', 'elm'])
+  // Its word may come after it is lost itself.
+  mesh.saidLost(ash, fir)
+  expect(mesh.islands()).toEqual(['ash', 'elm fir'])
 })
 
 test('of a cut of which a part comes back, that part is reported and the rest stays away since then', () => {

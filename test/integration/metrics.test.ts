@@ -32,6 +32,7 @@ async function situation(peer: ProcessPeer) {
   const of = (name: string, labels: Readonly<Record<string, string>> = {}) => figures.sum(`grapevine_${name}`, labels)
   return {
     dead: of('membership_members', { state: 'dead' }),
+    islands: of('membership_islands'),
     elmMisses: of('replication_lag_records', { topic: 'orders', member: 'elm' }),
     shortOfCopies: of('replication_underreplicated_records', { topic: 'orders' }),
     atOneOnly: of('replication_single_copy_records', { topic: 'orders' }),
@@ -51,7 +52,7 @@ test('publishes, copies, a split and its heal move the figures of the peer that 
   expect(atElm.sum('grapevine_node_publishes_total')).toBe(0)
   expect(atElm.sum('grapevine_node_received_bytes_total', { stream: 'data' })).toBeGreaterThan(0)
   expect(atElm.sum('grapevine_replication_records', { topic: 'orders' })).toBe(1)
-  const calm = { dead: 0, elmMisses: 0, shortOfCopies: 0, atOneOnly: 0 }
+  const calm = { dead: 0, islands: 0, elmMisses: 0, shortOfCopies: 0, atOneOnly: 0 }
   expect(await situation(oak)).toEqual(calm)
 
   await oak.client.lab.drop(['elm', 'ash'])
@@ -59,7 +60,7 @@ test('publishes, copies, a split and its heal move the figures of the peer that 
   await oak.client.publish('orders', 'ten apples')
   await oak.client.publish('orders', 'one plum', { ack: 'majority', wait: '100ms' })
   await eventually('oak believes the others dead', () => sees(oak, ['elm', 'ash'], 'dead'))
-  expect(await situation(oak)).toEqual({ dead: 2, elmMisses: 2, shortOfCopies: 2, atOneOnly: 2 })
+  expect(await situation(oak)).toEqual({ dead: 2, islands: 1, elmMisses: 2, shortOfCopies: 2, atOneOnly: 2 })
   const cut = await scrape(oak)
   expect(cut.sum('grapevine_node_publishes_total', { level: 'majority', outcome: 'unreached' })).toBe(1)
   expect(cut.sum('grapevine_membership_changes_total', { to: 'dead' })).toBe(2)
@@ -69,5 +70,16 @@ test('publishes, copies, a split and its heal move the figures of the peer that 
     const now = await situation(oak)
     return JSON.stringify(now) === JSON.stringify(calm)
   })
-  expect((await scrape(oak)).sum('grapevine_membership_members', { state: 'alive' })).toBe(3)
+  const whole = await scrape(oak)
+  expect(whole.sum('grapevine_membership_members', { state: 'alive' })).toBe(3)
+  expect(whole.sum('grapevine_membership_partitions_total')).toBe(1)
+  expect(whole.sum('grapevine_membership_push_pulls_total')).toBeGreaterThan(1)
+  expect(whole.sum('grapevine_membership_probe_seconds_count')).toBeGreaterThan(0)
+  expect(whole.sum('grapevine_membership_self_refutations_total')).toBeGreaterThan(0)
+  expect(whole.sum('grapevine_node_dials_total')).toBeGreaterThan(1)
+  await eventually('what was merged is counted', async () => {
+    const figures = await scrape(oak)
+    const taken = figures.sum('grapevine_replication_merged_records_total', { direction: 'taken' })
+    return figures.sum('grapevine_membership_heals_total') === 1 && taken === 4
+  })
 })
