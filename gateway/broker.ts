@@ -115,7 +115,7 @@ export type Unreadiness = 'starting' | 'draining' | 'decommissioned' | 'forgotte
 
 /** Names of members as this peer believes, itself among them. */
 export interface Reachability {
-  /** Those of `known` that are not dead. */
+  /** Those of `known` that are not dead, and have been alive again if they were. */
   readonly reachable: readonly string[]
   /** All that belong to the mesh and have not said that they leave. */
   readonly known: readonly string[]

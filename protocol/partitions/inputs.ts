@@ -9,10 +9,13 @@ import type { MergeCount } from './merge.ts'
  */
 export type Presence = 'reachable' | 'away' | 'left' | 'forgotten'
 
+/** A `suspect` counts as reachable, also one that had left and runs again; but who was away is not back before it is alive. */
+export type PresenceNews = Presence | 'suspect'
+
 /** What has become of a member, by whose word, and why. */
 export interface MemberNews {
   readonly peer: PeerId
-  readonly presence: Presence
+  readonly presence: PresenceNews
   readonly by: PeerId
   readonly reason: string
 }

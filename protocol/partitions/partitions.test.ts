@@ -5,7 +5,7 @@ import type { Epoch, PeerId, TopicId } from '#protocol/ids'
 import { type FeedId, feedKeyOf } from '#protocol/log/feed'
 import { limits } from '#protocol/limits'
 import type { Millis } from '#protocol/machine'
-import type { PartitionEffect, PartitionTimer, Presence } from './inputs.ts'
+import type { PartitionEffect, PartitionTimer, PresenceNews } from './inputs.ts'
 import type { Holding } from './merge.ts'
 import { Partitions } from './partitions.ts'
 
@@ -55,7 +55,7 @@ class Oak {
     this.facts.length = 0
   }
 
-  are(presence: Presence, ...peers: readonly PeerId[]): void {
+  are(presence: PresenceNews, ...peers: readonly PeerId[]): void {
     this.#handle({ type: 'membersChanged', news: peers.map((peer) => ({ peer, presence, by: oak, reason: 'silent' })) })
   }
 
@@ -213,6 +213,19 @@ test('a start is no split while others may still be heard of, and is one for tho
   started.handle({ type: 'membersChanged', news: [{ peer: ash, ...news }] }, 60_000)
   expect(started.heals()).toMatchObject([{ sinceStart: true, theirs: [{ peer: ash }], healedMs: 60_000 }])
   expect(mesh.heals()).toEqual([])
+})
+
+test('who was away and is only suspected is not back; who could be reached and is suspected is no loss', () => {
+  const mesh = new Oak([elm, ash])
+  mesh.are('away', elm)
+  mesh.are('suspect', elm, ash)
+  expect([mesh.islands(), mesh.heals()]).toEqual([['elm'], []])
+  mesh.are('reachable', elm)
+  expect(mesh.islands()).toEqual([])
+  // Who had left and is suspected runs again.
+  mesh.are('left', ash)
+  mesh.are('suspect', ash)
+  expect(mesh.machine.reach().known).toContain(ash)
 })
 
 test('whoever leaves or is forgotten is on no side', () => {

@@ -12,6 +12,7 @@ import type {
   PartitionInput,
   PartitionTimer,
   Presence,
+  PresenceNews,
   Reach,
 } from './inputs.ts'
 import { type Holdings, Merge } from './merge.ts'
@@ -165,7 +166,10 @@ export class Partitions implements Machine<PartitionInput, PartitionEffect> {
 
   #onMembers(news: readonly MemberNews[], nowMs: Millis): void {
     const before = new Map(news.map(({ peer }) => [peer, this.#presence.get(peer)]))
-    const changed = news.filter(({ peer, presence }) => before.get(peer) !== presence && peer !== this.#self)
+    const changed = news.flatMap((one) => {
+      const presence = presenceOf(one.presence, before.get(one.peer))
+      return presence === before.get(one.peer) || one.peer === this.#self ? [] : [{ ...one, presence }]
+    })
     if (changed.length === 0) return
     for (const { peer, presence } of changed) this.#presence.set(peer, presence)
     this.#reach = undefined
@@ -371,6 +375,11 @@ export class Partitions implements Machine<PartitionInput, PartitionEffect> {
   #setTimer(timer: PartitionTimer): void {
     this.#effects.push({ type: 'setTimer', timer, afterMs: this.#config.settleMs })
   }
+}
+
+function presenceOf(news: PresenceNews, before: Presence | undefined): Presence {
+  if (news !== 'suspect') return news
+  return before === 'away' ? 'away' : 'reachable'
 }
 
 const originOf = ({ sinceMs, sinceStart, reason }: Cut): Pick<HealReport, 'sinceMs' | 'sinceStart' | 'reason'> => ({

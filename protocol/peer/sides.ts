@@ -3,7 +3,7 @@ import { type FeedId, feedKeyOf } from '#protocol/log/feed'
 import type { ProducerIndex, ProducerSpan } from '#protocol/log/producer-index'
 import type { Millis } from '#protocol/machine'
 import type { Membership } from '#protocol/membership/membership'
-import type { PartitionInput, PartitionTimer, Presence } from '#protocol/partitions/inputs'
+import type { PartitionInput, PartitionTimer, PresenceNews } from '#protocol/partitions/inputs'
 import type { Partitions } from '#protocol/partitions/partitions'
 import type { BatchFacts, StoredRun } from '#protocol/replication/inputs'
 import type { ReplicationMessage } from '#protocol/replication/messages'
@@ -88,10 +88,10 @@ export class Sides {
     this.#tell({ type: 'timerFired', timer }, nowMs)
   }
 
-  #presenceOf(peer: PeerId, state: 'alive' | 'suspect' | 'dead' | 'left'): Presence {
+  #presenceOf(peer: PeerId, state: 'alive' | 'suspect' | 'dead' | 'left'): PresenceNews {
     if (this.#deps.membership.statusOf(peer)?.type === 'forgotten') return 'forgotten'
-    if (state === 'left') return 'left'
-    return state === 'dead' ? 'away' : 'reachable'
+    if (state === 'dead') return 'away'
+    return state === 'alive' ? 'reachable' : state
   }
 
   #tell(input: PartitionInput, nowMs: Millis): void {

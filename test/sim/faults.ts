@@ -11,6 +11,8 @@ import type { BitFlipFault, CrashFault, Fault, FaultOptions, PartitionFault } fr
 import type { Trace } from './trace.ts'
 
 export interface FaultDeps {
+  /** See `PartitionDeps`. */
+  readonly onHealed: () => void
   readonly seed: number
   readonly scheduler: Scheduler
   readonly network: SimNetwork

@@ -10,6 +10,8 @@ export interface PartitionDeps {
   readonly network: SimNetwork
   readonly trace: Trace
   readonly peers: readonly PeerId[]
+  /** Some hear each other again, for a moment maybe. */
+  readonly onHealed: () => void
 }
 
 /** Two groups that do not hear each other; whoever is in neither hears both. */
@@ -69,6 +71,7 @@ export class Partitions {
   #heal(name: string, { paths }: Split): void {
     this.#deps.trace.line('*', 'heal', name)
     for (const [from, to] of paths) this.#deps.network.path(from, to).heal(name)
+    this.#deps.onHealed()
   }
 
   /** There and gone, for moments each, until it is closed. */

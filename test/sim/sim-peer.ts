@@ -6,7 +6,7 @@ import { membershipProfiles } from '#protocol/membership/config'
 import { hexOf } from '#protocol/text'
 import type { BootOptions, WrongRules } from '#node/boot'
 import type { Reader } from '#gateway/broker'
-import type { PeerDriver } from '#node/driver'
+import type { PartitionNews, PeerDriver } from '#node/driver'
 import type { Clock } from '#node/driver-ports'
 import type { ReadSource } from '#node/reader'
 import type { Epoch, PeerId } from '#protocol/ids'
@@ -221,9 +221,10 @@ export class SimPeer {
     this.#scrub(driver, run)
   }
 
-  #identityNews(): Pick<BootOptions, 'onDouble' | 'onStatusChanged'> {
+  #identityNews(): Pick<BootOptions, 'onDouble' | 'onStatusChanged' | 'onPartition'> {
     const { trace, onHandedOver } = this.#deps
     return {
+      onPartition: (news) => trace.line(this.machine, ...partitionWords(news)),
       onDouble: (addresses) => {
         trace.line(this.machine, 'double', addresses.join(' '))
         if (!this.#hadTwin && this.#origin === undefined) throw new Error(`${this.id} takes itself for two`)
@@ -364,5 +365,20 @@ export class SimPeer {
     const bytes = Uint8Array.from({ length: 8 }, () => Math.floor(this.#deps.random.next() * 256))
     const epoch = hexOf(bytes) as Epoch
     return this.#deps.sabotage.epochOf?.(this.id, epoch, this.disk) ?? epoch
+  }
+}
+
+/** What it was told as, and of whom. */
+function partitionWords(news: PartitionNews): readonly [string, string] {
+  switch (news.type) {
+    case 'partitionChanged':
+      return ['split', `reaches ${news.reachable.join(' ')} of ${news.known.join(' ')}`]
+    case 'partitionHealed':
+      return ['healed', news.back.join(' ')]
+    case 'sidesMerged': {
+      const { number, theirs, received } = news.heal
+      const taken = theirs.map(({ peer, taken: { records } }) => `${peer} ${records}`)
+      return ['merged', `heal ${number}: ${received.records} received, taken by ${taken.join(', ')}`]
+    }
   }
 }

@@ -125,7 +125,9 @@ class Simulation {
     homes.peers = this.#peers
     this.#trace = trace
     this.#watch = watch
-    this.#faults = new Faults({ seed, scheduler, network, peers: this.#peers, trace, options: options.faults })
+    const onHealed = (): void => watch.sides.healed(this.#peers)
+    const faults = { trace, options: options.faults, onHealed }
+    this.#faults = new Faults({ seed, scheduler, network, peers: this.#peers, ...faults })
     this.#administrators = this.#newAdministrators()
     this.#curators = this.#newCurators()
     this.#operators = this.#newOperators()

@@ -16,11 +16,11 @@ const blame = (detail: string): Anomaly => ({ checker: 'sides', detail })
 interface Apart {
   readonly runs: readonly unknown[]
   readonly sinceMs: number
-  /** What the other one had written then, in records. */
-  readonly writtenBefore: number
+  /** What the other one had written then, in records, or has come of that since from those on this side. */
+  known: number
   written: number
-  /** The peer has said that it cannot reach it. */
-  told: boolean
+  /** When the peer has last said that it cannot reach it. */
+  toldMs: number | undefined
 }
 
 /**
@@ -54,6 +54,17 @@ export class SidesChecker {
     })
   }
 
+  /** Between two looks, maybe for less than that: whoever was apart and is not now has been heard. */
+  healed(peers: readonly SimPeer[]): void {
+    const islands = this.#islands(peers.filter(({ isDown }) => !isDown))
+    for (const [pair, apart] of this.#apart) {
+      const [peer, other] = pair.split(' ') as [PeerId, PeerId]
+      if (!islands.some((island) => island.has(peer) && island.has(other))) continue
+      this.#apart.delete(pair)
+      this.#over(peer, apart)
+    }
+  }
+
   /** When all is over and healed. */
   check(peers: readonly SimPeer[]): readonly Anomaly[] {
     if (!this.#isPlain) return []
@@ -72,21 +83,27 @@ export class SidesChecker {
     }
     if (!isApart || other.driver === undefined) return []
     const written = writtenBy(other)
-    const apart = this.#apart.get(pair) ?? { runs, sinceMs: nowMs, writtenBefore: written, written, told: false }
+    const apart = this.#apart.get(pair) ?? { runs, sinceMs: nowMs, known: written, written, toldMs: undefined }
     this.#apart.set(pair, apart)
     apart.written = written
+    apart.known = Math.max(
+      apart.known,
+      recordsOn(peer, (writer) => writer === other.id),
+    )
     if (peer.driver?.peer.partitions.islands().some(({ members }) => members.some((one) => one.peer === other.id))) {
-      apart.told = true
+      apart.toldMs = nowMs
       this.#toldOf.set(peer.id, (this.#toldOf.get(peer.id) ?? new Set()).add(other.id))
       return []
     }
     const isKnown = peer.driver?.peer.partitions.reach().known.includes(other.id) === true
-    if (!this.#isPrompt || !isKnown || nowMs - apart.sinceMs < toldMsMax) return []
-    return [blame(`${peer.id} does not tell that it is cut off from ${other.id}, for ${nowMs - apart.sinceMs} ms now`)]
+    // It may have heard of it meanwhile, from somebody who did not know better.
+    const untoldMs = nowMs - (apart.toldMs ?? apart.sinceMs)
+    if (!this.#isPrompt || !isKnown || untoldMs < toldMsMax) return []
+    return [blame(`${peer.id} does not tell that it is cut off from ${other.id}, for ${untoldMs} ms now`)]
   }
 
-  #over(peer: PeerId, { told, written, writtenBefore }: Apart): void {
-    if (told) this.#owed.set(peer, (this.#owed.get(peer) ?? 0) + written - writtenBefore)
+  #over(peer: PeerId, { toldMs, written, known }: Apart): void {
+    if (toldMs !== undefined) this.#owed.set(peer, (this.#owed.get(peer) ?? 0) + written - known)
   }
 
   #checkHeals(peer: SimPeer): readonly Anomaly[] {
@@ -141,12 +158,16 @@ function disagreement({ id, driver, upForMs }: SimPeer): readonly Anomaly[] {
   const { partitions, membership } = driver.peer
   const { members } = membership.snapshot(upForMs)
   const known = members.filter(({ state, self }) => self || state !== 'left')
+  const isOf = (id: string, states: readonly string[]) =>
+    known.some((one) => one.id === id && states.includes(one.state))
   const dead = known.flatMap((member) => (member.state === 'dead' ? [member.id] : []))
   const reach = partitions.reach()
   const away = reach.known.filter((peer) => !reach.reachable.includes(peer))
   const inIslands = partitions.islands().flatMap(({ members: some }) => some.map(({ peer }) => peer))
   const isSame = (a: readonly string[], b: readonly string[]) => a.toSorted().join(' ') === b.toSorted().join(' ')
-  if (isSame(dead, away) && isSame(away, inIslands) && reach.known.length === known.length) return []
+  // Who was dead and is only suspected now is not back yet.
+  const isSound = dead.every((id) => away.includes(id as PeerId)) && away.every((id) => isOf(id, ['dead', 'suspect']))
+  if (isSound && isSame(away, inIslands) && reach.known.length === known.length) return []
   return [blame(`${id} calls ${dead.join(' ')} dead, ${away.join(' ')} away, and ${inIslands.join(' ')} on islands`)]
 }
 
