@@ -58,6 +58,7 @@ function oakWith(feeds: readonly OpenedFeed[], others: readonly FeedDigest[] = [
   return peer
 }
 
+const isOfAll = ({ peers }: Extract<ReplicationEffect, { type: 'linksNeeded' }>): boolean => peers.size === 2
 const changes = (effects: readonly ReplicationEffect[]) => ofType(effects, 'changeFeed').map(({ change }) => change)
 const forgotten = (effects: readonly ReplicationEffect[]) =>
   changes(effects).flatMap((change) => (change.type === 'forget' ? [change.feed] : []))
@@ -135,6 +136,31 @@ describe('a finished feed that is empty', () => {
     const peer = oakWith([held.first, held.second], [told.first, told.second])
     peer.receive(elm, last, [{ ...openingBatch(further) }])
     expect(forgotten(peer.sweep(lookMs))).toEqual([])
+  })
+
+  test('calls everybody where links are few: at the first look that finds it, and not again for six', () => {
+    const peer = new Oak([held.first], { linksMax: 1 })
+    for (const other of [elm, ash]) peer.tell({ type: 'presenceChanged', peer: other, present: true })
+    // What was needed at one look is not needed any more at the next.
+    const look = () => [...peer.sweep(lookMs), ...Array.from({ length: 10 }, () => peer.sweep(0)).flat()]
+    const looks = (count: number): readonly number[] =>
+      Array.from({ length: count }, () => ofType(look(), 'linksNeeded').filter(isOfAll).length)
+    expect(looks(2)).toEqual([0, 0])
+    peer.link(elm, 1, [told.first, told.second])
+    peer.receive(elm, second, [openingBatch(secondOpening), batch(3), batch(4)])
+    peer.tell({ type: 'rangesStored', runs: [{ feed: second, head: headAt(5) }] })
+    peer.tell({ type: 'linkDown', peer: elm })
+    expect(looks(8)).toEqual([1, 0, 0, 0, 0, 0, 1, 0])
+  })
+
+  test('goes while everybody is called, also when somebody is linked late', () => {
+    const peer = new Oak([held.first, held.second], { linksMax: 1 })
+    for (const other of [elm, ash]) peer.tell({ type: 'presenceChanged', peer: other, present: true })
+    expect(ofType(peer.sweep(lookMs), 'linksNeeded').filter(isOfAll)).toHaveLength(1)
+    peer.link(elm, 1, [told.first, told.second])
+    expect(forgotten(peer.sweep(3_000))).toEqual([])
+    peer.link(ash, 2, [told.first, told.second])
+    expect(forgotten(peer.sweep(3_000))).toEqual([first])
   })
 
   test('is kept by its own writer until that has gone on from its end', () => {

@@ -31,7 +31,7 @@ export interface ForgettingDeps {
   readonly onForgotten: (local: LocalFeed) => void
 }
 
-/** Of looks that find not everybody linked, one calls them. */
+/** Of so many looks that find not everybody linked, one may call them. */
 const looksPerCall = 6
 /** So long dials take, and what is told on a new link. */
 const linkedWithinMs: Millis = 3_000
@@ -52,7 +52,8 @@ const linkedWithinMs: Millis = 3_000
 export class Forgetting {
   readonly #deps: ForgettingDeps
   #lookAtMs: Millis = 0
-  #vainLooks = 0
+  /** Looks before everybody may be called again. */
+  #looksToCall = 0
   /** Feeds forgotten since the start. */
   count = 0
 
@@ -66,7 +67,7 @@ export class Forgetting {
     this.#lookAtMs = nowMs + everyMs
     const members = homes.merged ? this.#linkedMembers() : undefined
     if (members === undefined) return this.#callEverybody(nowMs)
-    this.#vainLooks = 0
+    this.#looksToCall = 0
     const topics = new Set<TopicId>()
     for (const feed of local.all()) if (isEmpty(feed)) topics.add(feed.feed.topicId)
     let left: number = limits.feedsForgottenAtOnceMax
@@ -76,7 +77,16 @@ export class Forgetting {
   /** Where links are few, everybody is linked now and then for this, if there is something to forget. */
   #callEverybody(nowMs: Millis): void {
     const { homes, needs, local } = this.#deps
-    if (!homes.merged || !needs.isLimited || this.#vainLooks++ % looksPerCall !== 0) return
+    if (!homes.merged || !needs.isLimited) return
+    // Dials that fail are tried again.
+    if (needs.isCallingEverybody) {
+      this.#lookAtMs = Math.min(this.#lookAtMs, nowMs + linkedWithinMs)
+      return
+    }
+    if (this.#looksToCall > 0) {
+      this.#looksToCall--
+      return
+    }
     const empty = [...local.all()].filter((feed) => isEmpty(feed) && !local.has(predecessorKeyOf(feed)))
     const isDue = (feed: LocalFeed): boolean =>
       this.#isOver(
@@ -84,6 +94,7 @@ export class Forgetting {
         local.ofTopic(feed.feed.topicId).filter((other) => predecessorKeyOf(other) === feed.key),
       )
     if (!empty.some(isDue)) return
+    this.#looksToCall = looksPerCall - 1
     needs.everybody()
     this.#lookAtMs = Math.min(this.#lookAtMs, nowMs + linkedWithinMs)
   }

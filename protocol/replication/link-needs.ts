@@ -67,6 +67,10 @@ export class LinkNeeds {
     this.#everybody = needSweeps
   }
 
+  get isCallingEverybody(): boolean {
+    return this.#everybody > 0
+  }
+
   /** A keeper of the topic is there and not linked, but will be. */
   isAwaited(topicId: TopicId): boolean {
     if (!this.isLimited) return false
