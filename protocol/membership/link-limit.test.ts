@@ -149,6 +149,20 @@ test('two members that keep one link find a third', () => {
   expect(mesh.changes.some(({ to }) => to !== 'alive')).toBe(false)
 })
 
+test('where as many others belong as links are kept all stay linked, also while one that was forgotten is linked, too', () => {
+  const mesh = new TestMesh({ ...config, linksMax: 3 })
+  const all = mesh.startAll('oak', 'elm', 'ash', 'fir', 'yew')
+  const [oak, yew] = [all[0], all[4]] as [PeerId, PeerId]
+  mesh.run(60_000)
+  mesh.tell(oak, { type: 'registryEdited', ref: 1, edit: { type: 'forget', peer: yew, force: true } })
+  mesh.run(60_000)
+  for (let second = 0; second < 60; second++) {
+    mesh.run(1_000)
+    for (const a of all)
+      for (const b of all) if (a < b && a !== yew && b !== yew) expect(mesh.isLinked(a, b)).toBe(true)
+  }
+})
+
 test('of two that hear of each other for the first time one dials', () => {
   const mesh = new TestMesh()
   const [oak, elm, ash] = mesh.startAll('oak', 'elm', 'ash') as [PeerId, PeerId, PeerId]

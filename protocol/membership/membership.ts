@@ -103,7 +103,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     const mayRest = (peer: PeerId): boolean => this.#mayRest(peer)
     const isThere = (peer: PeerId): boolean => this.#beliefs.stateOf(peer) === 'alive'
     this.#rejoin = createRejoin({ ...shared, self, registry: this.#beliefs.registry, mayRest, isThere, seeds })
-    this.#limit = new LinkLimit({ ...shared, isAwaited: (peer) => this.#isAwaited(peer) })
+    const members = (): number => this.#beliefs.registry.size
+    this.#limit = new LinkLimit({ ...shared, members, isAwaited: (peer) => this.#isAwaited(peer) })
     this.#probes = new Probes({
       ...shared,
       rejoin: this.#rejoin,

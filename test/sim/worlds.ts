@@ -57,4 +57,6 @@ export const corpus: readonly (World & { readonly lesson: string })[] = [
   { seed: 3230, kind: 'swarm', lesson: 'what a member told last holds on a new link, too, until that tells something' },
   // Where links are few, everybody was called for what is to be forgotten, was looked at once, and a dial had failed; and then a minute later.
   { seed: 3321, kind: 'swarm', lesson: 'who calls everybody looks until they are there' },
+  // A forgotten member stayed linked: with it there were more links than are kept, though not more members, and one of a member was closed.
+  { seed: 3483, kind: 'swarm', lesson: 'whether links are few is told by who belongs, not by who is linked' },
 ]
