@@ -119,12 +119,17 @@ export const limits = {
   promptFollowersMax: 8,
 
   /** Members of one mesh that this version is made for; a table beyond it is refused. */
-  membersMax: 4_096,
+  membersMax: 8_192,
   memberAddressesMax: 8,
   memberNameBytesMax: 64,
   memberAddressBytesMax: 256,
   /** Member updates that ride on one membership message. */
   updatesPerMessageMax: 32,
+  /**
+   * Characters of them, about, unless one alone is longer. In the LAN profile 4 such messages each 200 ms are the most that a
+   * member has to say, whatever happens: some 140 kbit/s. Higher: a storm of news is over sooner.
+   */
+  updatesLengthPerMessageMax: 740,
   /** Members in one push-pull message: at up to ~3.7 KB each they fit into a control frame. */
   membersPerMessageMax: 64,
   /** Accusers of a suspect that are told beside the first. */

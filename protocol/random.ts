@@ -31,3 +31,15 @@ export function shuffled<T>(random: Random, items: Iterable<T>): T[] {
   }
   return result
 }
+
+/** So many of the items, or all, in random order; `shuffled` at the price of those that are taken. */
+export function sampled<T>(random: Random, items: readonly T[], count: number): T[] {
+  const moved = new Map<number, T>()
+  const at = (index: number): T => moved.get(index) ?? (items[index] as T)
+  return Array.from({ length: Math.min(count, items.length) }, (_, i) => {
+    const j = i + randomIndex(random, items.length - i)
+    const taken = at(j)
+    moved.set(j, at(i))
+    return taken
+  })
+}

@@ -6,12 +6,14 @@ import type { MembershipConfig } from './config.ts'
 import { Dissemination, retransmitLimit } from './dissemination.ts'
 import { type Double, DoubleWatch } from './double.ts'
 import { History } from './history.ts'
-import { MemberTable } from './member.ts'
+import { claimOf, MemberTable } from './member.ts'
 import type { Member, MemberChange, Supersedes } from './member.ts'
 import type { MemberFacts, MemberState, MemberUpdate, RegistryStatus } from './messages.ts'
 import { Registry, sameFacts } from './registry.ts'
 import type { RegistryEntry } from './registry.ts'
 import { confirmationsMax, confirmedTimeoutMs } from './suspicion.ts'
+import { bucketAt, bucketCountFor, bucketLength, bucketOf, tableDigest } from './table-digest.ts'
+import type { Belief } from './table-digest.ts'
 
 export interface BeliefsOptions {
   readonly self: PeerId
@@ -49,6 +51,7 @@ export class Beliefs {
   readonly doubles = new DoubleWatch()
   readonly #config: MembershipConfig
   #registryChanged = false
+  #digest = { revision: '', text: '' }
   #rejected = 0
 
   constructor({ self, facts, config, registry, merged, supersedes }: BeliefsOptions) {
@@ -57,7 +60,7 @@ export class Beliefs {
     this.registry = new Registry(registry)
     this.members = new MemberTable(supersedes)
     this.dissemination = new Dissemination({
-      describe: (peer) => this.updateOf(peer),
+      describe: (peer, options) => this.updateOf(peer, options),
       sendsMax: () => retransmitLimit({ retransmitMult: config.retransmitMult, members: this.registry.size }),
     })
     this.#stateOurFacts(facts)
@@ -66,7 +69,7 @@ export class Beliefs {
 
   /** Incarnation 0 is below all that anybody says of itself, so what we believe at the start yields to every rumor. */
   start(nowMs: Millis): void {
-    this.#stateOurselves({ state: 'alive', incarnation: 1, reason: 'started' }, nowMs)
+    this.#stateOurselves({ state: 'alive', incarnation: 1, reason: 'started', facts: true }, nowMs)
     const reason = 'not heard of since this peer started'
     for (const peer of this.registry.known()) {
       if (peer === this.self) continue
@@ -92,7 +95,7 @@ export class Beliefs {
   }
 
   leave(nowMs: Millis): void {
-    this.#stateOurselves({ state: 'left', incarnation: this.incarnation + 1, reason: 'left' }, nowMs)
+    this.#stateOurselves({ state: 'left', incarnation: this.incarnation + 1, reason: 'left', facts: false }, nowMs)
   }
 
   /** Our own; 0 before the start. */
@@ -113,25 +116,56 @@ export class Beliefs {
     return this.members.get(peer)?.status.type
   }
 
-  updateOf(peer: PeerId): MemberUpdate | undefined {
+  /** Facts are half of an update, and told only to who may not have them. */
+  updateOf(peer: PeerId, options: { readonly facts: boolean } = { facts: false }): MemberUpdate | undefined {
     const member = this.members.get(peer)
     const facts = this.registry.get(peer)?.facts
     if (member === undefined || facts === undefined) return undefined
     const { incarnation, status, by, reason } = member
     const confirmedBy = status.type === 'suspect' ? [...status.accusers].filter((accuser) => accuser !== by) : []
-    const more = { ...(confirmedBy.length > 0 && { confirmedBy }), facts, ...this.#statusToTell(peer) }
+    const factsToTell = options.facts ? { facts } : {}
+    const more = { ...(confirmedBy.length > 0 && { confirmedBy }), ...factsToTell, ...this.#statusToTell(peer) }
     return { peer, state: status.type, incarnation, by, reason, ...more }
   }
 
-  learn(update: MemberUpdate, nowMs: Millis): Lesson {
+  /** Hashes of all that we believe, for a push-pull. */
+  digest(): string {
+    return this.#digestOf(bucketCountFor(this.registry.known().length))
+  }
+
+  /** Of whom we may believe something else than `theirs` does; undefined if of nobody. */
+  differing(theirs: string): readonly PeerId[] | undefined {
+    const count = Math.floor(theirs.length / bucketLength)
+    const ours = this.#digestOf(count)
+    if (ours === theirs) return undefined
+    const differs = (bucket: number): boolean => bucketAt(ours, bucket) !== bucketAt(theirs, bucket)
+    return this.registry.known().filter((peer) => differs(bucketOf(peer, count)))
+  }
+
+  /** After a long quiet it is the same each time. */
+  #digestOf(count: number): string {
+    const revision = `${count} ${this.members.revision} ${this.registry.revision}`
+    if (this.#digest.revision !== revision) {
+      const beliefs = this.registry.known().map((peer): Belief => {
+        const member = this.members.get(peer)
+        const status = this.registry.statusOf(peer)
+        return { peer, claim: member && claimOf(member), facts: this.registry.get(peer)?.facts, status }
+      })
+      this.#digest = { revision, text: tableDigest(beliefs, count) }
+    }
+    return this.#digest.text
+  }
+
+  learn(update: MemberUpdate, nowMs: Millis, { isNews = true } = {}): Lesson {
     const { peer, facts } = update
     if (!this.#isCredible(update)) return this.#refuse()
-    if (peer === this.self) return { ...this.#answerForOurselves(update, nowMs), newStatus: this.#learnStatus(update) }
+    if (peer === this.self)
+      return { ...this.#answerForOurselves(update, nowMs), newStatus: this.#learnStatus(update, true) }
     const merged = facts === undefined ? 'none' : this.registry.merge(peer, facts)
     if (!this.registry.has(peer)) return this.#refuse()
     const newFacts = merged !== 'none'
     this.#registryChanged ||= newFacts
-    const newStatus = this.#learnStatus(update)
+    const newStatus = this.#learnStatus(update, isNews)
     const reason = update.reason.slice(0, limits.reasonLengthMax)
     const [config, members] = [this.#config, this.registry.size]
     const change = this.members.believe(
@@ -142,28 +176,33 @@ export class Beliefs {
         confirmationsMax: confirmationsMax(config, members),
       },
     )
-    if (newFacts || change !== undefined) this.dissemination.spread(peer)
+    if (isNews && (newFacts || change !== undefined))
+      this.dissemination.spread(peer, { facts: newFacts, isSuspicion: this.stateOf(peer) === 'suspect' })
     if (change !== undefined) this.#record(change, nowMs)
     return { newFacts, newStatus, change }
   }
 
   /** Somebody decides here whether the peer belongs. */
-  decide(peer: PeerId, status: RegistryStatus): boolean {
+  decide(peer: PeerId, status: RegistryStatus, { isNews = true } = {}): boolean {
     if (!this.registry.mergeStatus(peer, status)) return false
     this.#registryChanged = true
-    this.dissemination.spread(peer)
+    if (isNews) this.dissemination.spread(peer)
     return true
   }
 
   /**
    * In a full state `dead` may be an old opinion, of a side that was cut off for instance: whom we hold for alive we only
-   * suspect, so that it can refute (memberlist, mergeState).
+   * suspect, so that it can refute (memberlist, mergeState). What we have only not heard since our start is no news: others were
+   * there.
    */
-  learnFromFullState(update: MemberUpdate, nowMs: Millis): Lesson {
-    const state = this.stateOf(update.peer)
+  learnFromFullState(update: MemberUpdate, { isNews }: { readonly isNews: boolean }, nowMs: Millis): Lesson {
+    const known = this.members.get(update.peer)
+    const state = known?.status.type
     const isDoubtful =
       update.state === 'dead' && update.peer !== this.self && (state === 'alive' || state === 'suspect')
-    return this.learn(isDoubtful ? { ...update, state: 'suspect' } : update, nowMs)
+    return this.learn(isDoubtful ? { ...update, state: 'suspect' } : update, nowMs, {
+      isNews: isNews && known?.incarnation !== 0,
+    })
   }
 
   /** The registry if it has changed since this was last asked. */
@@ -173,8 +212,8 @@ export class Beliefs {
     return this.registry.entries()
   }
 
-  #learnStatus({ peer, status = plainMember }: MemberUpdate): RegistryStatus | undefined {
-    return this.decide(peer, status) ? status : undefined
+  #learnStatus({ peer, status = plainMember }: MemberUpdate, isNews: boolean): RegistryStatus | undefined {
+    return this.decide(peer, status, { isNews }) ? status : undefined
   }
 
   #statusToTell(peer: PeerId): Pick<MemberUpdate, 'status'> {
@@ -191,9 +230,9 @@ export class Beliefs {
     const incarnation = update.incarnation + 1
     const state = this.stateOf(this.self) === 'left' ? 'left' : 'alive'
     // Others remember an earlier run of ours as alive: nothing to refute, but our word must count for more than its.
-    const verb = update.state === 'alive' ? 'started again' : 'refuted'
-    const reason = `${verb} with incarnation ${incarnation}`
-    const member = this.#stateOurselves({ state, incarnation, reason }, nowMs)
+    const isEarlierRun = update.state === 'alive'
+    const reason = `${isEarlierRun ? 'started again' : 'refuted'} with incarnation ${incarnation}`
+    const member = this.#stateOurselves({ state, incarnation, reason, facts: isEarlierRun }, nowMs)
     this.#record({ member, from: update.state }, nowMs)
     const isOurWord = update.by === this.self && update.state === 'alive'
     const double = isOurWord ? this.doubles.heard(update.facts?.addresses ?? [], nowMs) : undefined
@@ -201,15 +240,20 @@ export class Beliefs {
   }
 
   #stateOurselves(
-    claim: { readonly state: 'alive' | 'left'; readonly incarnation: number; readonly reason: string },
+    claim: {
+      readonly state: 'alive' | 'left'
+      readonly incarnation: number
+      readonly reason: string
+      readonly facts: boolean
+    },
     nowMs: Millis,
   ): Member {
-    const { state, incarnation, reason } = claim
+    const { state, incarnation, reason, facts } = claim
     const known = this.members.get(this.self)
     const sinceMs = known?.status.type === state ? known.sinceMs : nowMs
     const member = { peer: this.self, incarnation, status: { type: state }, sinceMs, by: this.self, reason }
     this.members.set(member)
-    this.dissemination.spread(this.self)
+    this.dissemination.spread(this.self, { facts })
     return member
   }
 
@@ -228,7 +272,7 @@ export class Beliefs {
     if (facts.counter < ours.counter || sameFacts(facts, ours)) return
     this.registry.merge(this.self, { ...ours, counter: facts.counter + 1 })
     this.#registryChanged = true
-    this.dissemination.spread(this.self)
+    this.dissemination.spread(this.self, { facts: true })
   }
 
   // -------------------------------------------------------------------------------------------------------------------

@@ -58,6 +58,11 @@ export interface MembershipConfig {
   readonly dialsAtOnce: number
   /** A timer later than this tells of ourselves, not of others. Higher: a blocked event loop accuses the innocent. */
   readonly timerLateMs: Millis
+  /**
+   * A suspicion that is over waits so long for what has reached our sockets: after a blocked event loop timers go first, and one
+   * that was due at its end is not late. At least what it takes to read them. Higher: deaths are known later. 0: as in SWIM.
+   */
+  readonly socketsReadMs: Millis
 }
 
 const lan: MembershipConfig = {
@@ -78,6 +83,7 @@ const lan: MembershipConfig = {
   dialsAtOnce: 8,
   linkIdleMs: 10_000,
   timerLateMs: 250,
+  socketsReadMs: 50,
 }
 
 const wan: MembershipConfig = {

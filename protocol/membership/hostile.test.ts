@@ -90,12 +90,44 @@ test('a frame that comes without a link is nobody’s', () => {
 })
 
 test('asking for the full state again and again is not answered each time', () => {
-  const states = () => mesh.sent.filter(({ from, message }) => from === oak && message.type === 'pushPull')
+  const states = () => mesh.sent.filter(({ from, message }) => from === oak && message.type.startsWith('pushPull'))
   mesh.runUntil(() => mesh.nowMs - (states().at(-1)?.atMs ?? 0) > membershipProfiles.lan.probeIntervalMs, 60_000)
   mesh.sent.length = 0
   for (let i = 0; i < 20; i++)
     mesh.inject(elm, oak, { type: 'pushPull', members: [], standing: 'merged', reply: true, more: false })
   expect(states()).toHaveLength(1)
+})
+
+test('comparing tables that differ, again and again, is not answered each time', () => {
+  const answers = () => mesh.sent.filter(({ from, message }) => from === oak && message.type.startsWith('pushPull'))
+  mesh.runUntil(() => mesh.nowMs - (answers().at(-1)?.atMs ?? 0) > membershipProfiles.lan.probeIntervalMs, 60_000)
+  mesh.sent.length = 0
+  for (let i = 0; i < 200; i++) {
+    const buckets = i
+      .toString(16)
+      .padStart(8, '0')
+      .repeat(16 * (1 + (i % 16)))
+    mesh.inject(elm, oak, { type: 'pushPullDigest', buckets, standing: 'merged', reply: true })
+  }
+  expect(answers().map(({ message }) => message.type)).toEqual(['pushPullDigest', 'pushPull'])
+})
+
+test('a flood of forged suspicions, of ever later incarnations, kills nobody and is not multiplied', () => {
+  mesh.sent.length = 0
+  mesh.changes.length = 0
+  const ticks = 1_000
+  for (let i = 0; i < ticks; i++) {
+    const incarnation = (peer: PeerId): number => (mesh.view(oak, peer)?.incarnation ?? 0) + (i % 3)
+    say(...[oak, ash].map((peer) => ({ ...rumor(peer, 'suspect', incarnation(peer), elm), confirmedBy: [ash, oak] })))
+    mesh.run(20)
+  }
+  expect(mesh.changes.filter(({ to }) => to === 'dead')).toEqual([])
+  mesh.run(10_000)
+  expect(mesh.allSee([oak, elm, ash], [oak, elm, ash], 'alive')).toBe(true)
+  // An answer, a word to the one accused, and gossip at its own pace.
+  const { gossipIntervalMs, gossipFanout } = membershipProfiles.lan
+  const gossip = mesh.sent.filter(({ from, message }) => from === oak && message.type === 'gossip')
+  expect(gossip.length).toBeLessThan(2 * ticks + (gossipFanout * mesh.nowMs) / gossipIntervalMs)
 })
 
 describe('facts of a member that are said again and again', () => {

@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from 'vitest'
 import type { PeerId } from '#protocol/ids'
-import { TestMesh } from './test-mesh.ts'
+import { membershipProfiles } from './config.ts'
+import { rumor, TestMesh } from './test-mesh.ts'
 
 // Goal: Lifeguard (arXiv:1707.00788): a slow observer does little harm. Method: five whole machines on virtual time.
 
@@ -34,8 +35,33 @@ test('one accuser leaves a suspect a long time to refute, others who confirm lea
   expect(mesh.view(elm, yew)).toMatchObject({ suspectedBy: ['oak', 'ash', 'fir'], deadInMs: 4_000 })
   mesh.run(3_990)
   expect(mesh.state(elm, yew)).toBe('suspect')
-  mesh.run(20)
+  mesh.run(20 + membershipProfiles.lan.socketsReadMs)
   expect(mesh.state(elm, yew)).toBe('dead')
+})
+
+test('who accuses is answered at once, whatever becomes of rumors', () => {
+  mesh.sent.length = 0
+  accuse(yew, elm)
+  expect(mesh.sent.filter(({ from }) => from === yew)).toMatchObject([
+    { to: elm, message: { type: 'gossip', updates: [{ peer: yew, state: 'alive', incarnation: 2 }] } },
+  ])
+})
+
+test('a refutation that waits in our sockets counts, although our pause ended just when the suspicion did', () => {
+  mesh.isCut = () => true
+  for (const accuser of [oak, ash, fir]) accuse(elm, accuser)
+  mesh.run(2_000)
+  mesh.isCut = () => false
+  mesh.pause(elm, 2_100)
+  mesh.run(1_000)
+  mesh.tell(yew, {
+    type: 'messageReceived',
+    from: elm,
+    message: { type: 'gossip', updates: [rumor(yew, 'suspect', 1, oak)] },
+  })
+  mesh.changes.length = 0
+  mesh.run(2_000)
+  expect(mesh.changes.filter(({ at, peer }) => at === elm && peer === yew).map(({ to }) => to)).toEqual(['alive'])
 })
 
 test('who confirms is told on, so that those who hear of it by others know as well', () => {

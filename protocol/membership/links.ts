@@ -2,21 +2,18 @@ import type { PeerId } from '#protocol/ids'
 import type { Millis } from '#protocol/machine'
 import type { Standing } from './messages.ts'
 
-/** A full state that goes out page by page. */
-export interface StateLeft {
-  readonly peers: readonly PeerId[]
-  /** Asks for the other side's. */
-  readonly reply: boolean
-}
-
 export interface Link {
   readonly sinceMs: Millis
   /** When we last told this peer what is believed of it. */
   toldAtMs: Millis
-  /** When we last sent it our full state. */
+  /** When we last sent it our digest. */
+  digestSentAtMs: Millis
+  /** It has sent one. A peer of an earlier version does not, and is told everything. */
+  hasDigests: boolean
+  /** When we last began to send it what differs. */
   stateSentAtMs: Millis
-  /** What is left of it. */
-  stateLeft: StateLeft | undefined
+  /** Whom we still have to tell it of. */
+  stateLeft: readonly PeerId[] | undefined
   /** What it has last told of itself, over this link. */
   standing: Standing | undefined
   ping: { readonly ref: number; readonly sentAtMs: Millis } | undefined
@@ -77,6 +74,8 @@ export class Links {
     const never = Number.NEGATIVE_INFINITY
     const link = {
       toldAtMs: nowMs,
+      digestSentAtMs: never,
+      hasDigests: false,
       stateSentAtMs: never,
       stateLeft: undefined,
       standing: undefined,

@@ -59,6 +59,7 @@ export interface SuspicionTime {
 /** What we believe of each member, ourselves included. */
 export class MemberTable {
   readonly #members = new Map<PeerId, Member>()
+  #revision = 0
   readonly #supersedes: Supersedes
 
   constructor(rule: Supersedes) {
@@ -73,7 +74,13 @@ export class MemberTable {
     return this.#members.values()
   }
 
+  /** Rises with every change. */
+  get revision(): number {
+    return this.#revision
+  }
+
   set(member: Member): void {
+    this.#revision++
     this.#members.set(member.peer, member)
   }
 
@@ -92,7 +99,7 @@ export class MemberTable {
     const status: MemberStatus =
       update.state === 'suspect' ? this.#suspicion(new Set([by]), update, time.nowMs, time) : { type: update.state }
     const member = { peer, incarnation, status, sinceMs, by, reason }
-    this.#members.set(peer, member)
+    this.set(member)
     return { member, from }
   }
 
@@ -104,7 +111,7 @@ export class MemberTable {
     const after = this.#suspicion(before, update, status.fromMs, time)
     if (after.accusers.size === before.size) return undefined
     const member = { ...known, status: after }
-    this.#members.set(known.peer, member)
+    this.set(member)
     return { member, from: 'suspect' }
   }
 

@@ -1,7 +1,7 @@
 import type { PeerId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import type { Machine, Millis, Random } from '#protocol/machine'
-import { shuffled } from '#protocol/random'
+import { sampled } from '#protocol/random'
 import { Awareness } from './awareness.ts'
 import { Beliefs } from './beliefs.ts'
 import type { Lesson } from './beliefs.ts'
@@ -83,6 +83,9 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   /** Ours, or that of somebody whom we have met. */
   #isMeshKnown: boolean
   #gossipTimerSet = false
+  #gossipedAtMs = Number.NEGATIVE_INFINITY
+  /** When a push-pull is due whatever is being told. */
+  #pushPullByMs = Number.POSITIVE_INFINITY
   /** When we were last late, as far as that counts. */
   #lateAtMs = Number.NEGATIVE_INFINITY
   #leaving = false
@@ -111,7 +114,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
       dissemination: this.#beliefs.dissemination,
       awareness: this.#awareness,
       accusationOf: (target) => this.#accusationOf(target),
-      candidates: () => this.#probeCandidates(),
+      members: () => this.#beliefs.registry.known(),
+      isCandidate: (peer) => this.#isProbeCandidate(peer),
       helpersFor: (target) => this.#helpersFor(target),
       probeFailed: (target, reason, turn) => this.#onProbeFailed(target, reason, turn),
       reachedByHelper: (target, turn) => this.#watchSilence(target, turn),
@@ -217,6 +221,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     this.#rejoin.start(turn)
     turn.setTimer({ type: 'probeRound' }, Math.ceil(random.next() * config.probeIntervalMs))
     turn.setTimer({ type: 'pushPull' }, Math.ceil(random.next() * config.pushPullIntervalMs))
+    this.#pushPullByMs = turn.nowMs + 2 * config.pushPullIntervalMs
   }
 
   #onLinkUp(peer: PeerId, turn: Turn): void {
@@ -225,7 +230,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     this.#probes.heard(peer, turn)
     // Above the limit links come and go: who is met again has missed no more than others.
     const isRoutine = this.#atRest.delete(peer) && this.#standing === 'merged' && this.#isUpToDate(turn)
-    if (!isRoutine) this.#sendState(peer, { reply: true }, turn)
+    if (!isRoutine) this.#sendDigest(peer, { reply: true }, turn)
     this.#wakeGossip(turn)
   }
 
@@ -257,14 +262,20 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     this.#onTraffic(from, turn)
     if (message.type === 'pushPullMore') return this.#sendPage(from, turn)
     if (message.type === 'rest') return this.#onRest(from, message.agreed, turn)
+    if (message.type === 'pushPullDigest') return this.#onDigest(from, message, turn)
     const updates = message.type === 'pushPull' ? message.members : message.updates
     const updatesMax = message.type === 'pushPull' ? limits.membersPerMessageMax : limits.updatesPerMessageMax
     if (updates.length > updatesMax) return this.#beliefs.reject()
     if (message.type === 'pushPull') return this.#onPushPull(from, message, turn)
-    for (const update of updates) this.#apply(update.peer, this.#beliefs.learn(update, turn.nowMs), turn)
+    for (const update of updates) {
+      const lesson = this.#beliefs.learn(update, turn.nowMs)
+      this.#apply(update.peer, lesson, turn)
+      // Whoever accuses us is answered at once: our rumor may miss it.
+      if (lesson.accused === true) this.#tell(from, this.self, turn)
+    }
     switch (message.type) {
       case 'ping':
-        turn.send(from, { type: 'ack', ref: message.ref, updates: this.#beliefs.dissemination.take() })
+        turn.send(from, { type: 'ack', ref: message.ref, updates: this.#beliefs.dissemination.ride() })
         break
       case 'ack':
         this.#links.acked(from, message.ref, turn.nowMs)
@@ -291,23 +302,52 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
 
   #onPushPull(from: PeerId, message: Extract<MembershipMessage, { type: 'pushPull' }>, turn: Turn): void {
     this.#isMeshKnown ||= message.standing === 'merged'
+    // A whole mesh knows what it tells who joins it.
+    const isNews = this.#standing === 'merged' || message.standing !== 'merged'
     for (const update of message.members) {
-      this.#apply(update.peer, this.#beliefs.learnFromFullState(update, turn.nowMs), turn)
+      this.#apply(update.peer, this.#beliefs.learnFromFullState(update, { isNews }, turn.nowMs), turn)
     }
     if (message.more) return turn.send(from, { type: 'pushPullMore' })
     const link = this.#links.get(from)
     if (link === undefined) return
-    link.standing = message.standing
+    this.#onStateMerged(from, message.standing, turn)
+    if (!message.reply || this.#isFresh(link.stateSentAtMs, turn)) return
+    if (!link.hasDigests) return this.#sendState(from, this.#beliefs.registry.known(), turn)
+    link.stateSentAtMs = turn.nowMs
+    this.#sendDigest(from, { reply: false }, turn)
+  }
+
+  /** What differs is told. The other side does so too, by our digest. */
+  #onDigest(from: PeerId, message: Extract<MembershipMessage, { type: 'pushPullDigest' }>, turn: Turn): void {
+    const link = this.#links.get(from)
+    if (link === undefined) return
+    link.hasDigests = true
+    this.#isMeshKnown ||= message.standing === 'merged'
+    // Both ends of a new link ask at once, and each has told its digest by asking.
+    if (message.reply && !this.#isFresh(link.digestSentAtMs, turn)) this.#sendDigest(from, { reply: false }, turn)
+    const differing = this.#beliefs.differing(message.buckets)
+    if (differing === undefined) return this.#onStateMerged(from, message.standing, turn)
+    // Its standing is told by its last page: before that we do not have the registry that it speaks of.
+    if (this.#isFresh(link.stateSentAtMs, turn)) return
+    // Where much is being told much differs, everywhere: that will be told once, and what has been missed at the next push-pull.
+    const isUnderWay =
+      this.#standing === 'merged' && message.standing === 'merged' && !this.#beliefs.dissemination.isEmpty
+    if (!isUnderWay || differing.length <= limits.membersPerMessageMax) this.#sendState(from, differing, turn)
+  }
+
+  /** We know all that it knew when it said so. */
+  #onStateMerged(from: PeerId, standing: Standing, turn: Turn): void {
+    const link = this.#links.get(from)
+    if (link !== undefined) link.standing = standing
     this.#stateHeardAtMs = turn.nowMs
-    if (this.#beliefs.registry.has(from)) {
-      this.#mergedAtMs.set(from, turn.nowMs)
-      this.#pushPulls++
-      this.#rejoin.met(from)
-    }
-    // Both ends of a new link ask at once, and each has told its state by asking.
-    const sentAtMs = link.stateSentAtMs
-    const isFresh = turn.nowMs - sentAtMs <= this.#options.config.probeIntervalMs
-    if (message.reply && !isFresh) this.#sendState(from, { reply: false }, turn)
+    if (!this.#beliefs.registry.has(from)) return
+    this.#pushPulls++
+    this.#mergedAtMs.set(from, turn.nowMs)
+    this.#rejoin.met(from)
+  }
+
+  #isFresh(sentAtMs: Millis, turn: Turn): boolean {
+    return turn.nowMs - sentAtMs <= this.#options.config.probeIntervalMs
   }
 
   #onDialFailed({ target, reason, there }: Extract<MembershipInput, { type: 'dialFailed' }>, turn: Turn): void {
@@ -431,19 +471,20 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   }
 
   #onSuspicionExpired(
-    { peer, incarnation }: Extract<MembershipTimer, { type: 'suspicionExpired' }>,
+    { peer, incarnation, dueMs }: Extract<MembershipTimer, { type: 'suspicionExpired' }>,
     isLate: boolean,
     turn: Turn,
   ): void {
     const member = this.#beliefs.members.get(peer)
     if (member?.status.type !== 'suspect' || member.incarnation !== incarnation) return
-    const leftMs = member.status.deadAtMs - turn.nowMs
+    const { deadAtMs } = member.status
+    const leftMs = deadAtMs - turn.nowMs
     if (leftMs > 0) return turn.setTimer({ type: 'suspicionExpired', peer, incarnation }, leftMs)
-    const { probeIntervalMs } = this.#options.config
-    if (isLate) {
-      // A refutation may be waiting in our own sockets.
-      this.#beliefs.members.set({ ...member, status: { ...member.status, deadAtMs: turn.nowMs + probeIntervalMs } })
-      return turn.setTimer({ type: 'suspicionExpired', peer, incarnation }, probeIntervalMs)
+    // A refutation may be waiting in our own sockets: after a pause, whose end may happen to be now, timers go before them.
+    const { probeIntervalMs, socketsReadMs } = this.#options.config
+    const waitMs = isLate ? probeIntervalMs : socketsReadMs
+    if (isLate || dueMs < deadAtMs + socketsReadMs) {
+      return turn.setTimer({ type: 'suspicionExpired', peer, incarnation }, waitMs)
     }
     const reason = `${member.reason}, not refuted in ${secondsText(turn.nowMs - member.sinceMs)}`
     const update = { peer, state: 'dead', incarnation, by: this.self, reason } as const
@@ -452,8 +493,10 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
 
   #onGossipDue(turn: Turn): void {
     this.#gossipTimerSet = false
+    this.#gossipedAtMs = turn.nowMs
     const { random, config } = this.#options
-    for (const peer of shuffled(random, this.#links.peers()).slice(0, config.gossipFanout)) {
+    this.#beliefs.dissemination.nextInterval()
+    for (const peer of sampled(random, this.#links.peers(), config.gossipFanout)) {
       const updates = this.#beliefs.dissemination.take()
       if (updates.length > 0) turn.send(peer, { type: 'gossip', updates })
     }
@@ -462,9 +505,14 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
 
   #onPushPullDue(turn: Turn): void {
     const { random, config } = this.#options
-    const peer = shuffled(random, this.#links.peers())[0]
-    if (peer !== undefined) this.#sendState(peer, { reply: true }, turn)
-    turn.setTimer({ type: 'pushPull' }, pushPullIntervalMs(config, this.#beliefs.registry.size))
+    const intervalMs = pushPullIntervalMs(config, this.#beliefs.registry.size)
+    // What is being told differs here and there; once it has been told nothing may.
+    const isTooSoon = !this.#beliefs.dissemination.isEmpty && turn.nowMs < this.#pushPullByMs
+    if (isTooSoon) return turn.setTimer({ type: 'pushPull' }, config.pushPullIntervalMs / 10)
+    this.#pushPullByMs = turn.nowMs + 2 * intervalMs
+    const [peer] = sampled(random, this.#links.peers(), 1)
+    if (peer !== undefined) this.#sendDigest(peer, { reply: true }, turn)
+    turn.setTimer({ type: 'pushPull' }, intervalMs)
   }
 
   // What follows from what we learn -----------------------------------------------------------------------------------
@@ -512,10 +560,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   }
 
   /** Whom we believe to be there, and whoever is linked, so that the link of a member that hangs is closed some day. */
-  #probeCandidates(): readonly PeerId[] {
-    const isDue = (peer: PeerId): boolean =>
-      peer !== this.self && (this.#beliefs.isExpected(peer) || this.#links.has(peer))
-    return this.#beliefs.registry.known().filter(isDue)
+  #isProbeCandidate(peer: PeerId): boolean {
+    return peer !== this.self && (this.#beliefs.isExpected(peer) || this.#links.has(peer))
   }
 
   #helpersFor(target: PeerId): readonly PeerId[] {
@@ -540,7 +586,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
       this.#beliefs.becomeMember()
     }
     for (const peer of this.#links.peers()) {
-      if (this.#links.get(peer)?.standing !== 'merged') this.#sendState(peer, { reply: false }, turn)
+      if (this.#links.get(peer)?.standing !== 'merged') this.#sendState(peer, this.#beliefs.registry.known(), turn)
     }
   }
 
@@ -594,25 +640,37 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   #wakeGossip(turn: Turn): void {
     if (this.#gossipTimerSet || this.#beliefs.dissemination.isEmpty || this.#links.count === 0) return
     this.#gossipTimerSet = true
-    turn.setTimer({ type: 'gossip' }, this.#options.config.gossipIntervalMs)
+    // News after a quiet goes out at once: it would wait at each of the hops that it takes.
+    const afterMs = Math.max(0, this.#gossipedAtMs + this.#options.config.gossipIntervalMs - turn.nowMs)
+    turn.setTimer({ type: 'gossip' }, afterMs)
   }
 
-  #sendState(to: PeerId, { reply }: { readonly reply: boolean }, turn: Turn): void {
+  #sendDigest(to: PeerId, { reply }: { readonly reply: boolean }, turn: Turn): void {
+    const link = this.#links.get(to)
+    if (link === undefined) return
+    link.digestSentAtMs = turn.nowMs
+    const buckets = this.#beliefs.digest()
+    turn.send(to, { type: 'pushPullDigest', buckets, standing: this.#standing, reply })
+  }
+
+  #sendState(to: PeerId, peers: readonly PeerId[], turn: Turn): void {
     const link = this.#links.get(to)
     if (link === undefined) return
     link.stateSentAtMs = turn.nowMs
-    link.stateLeft = { peers: this.#beliefs.registry.known(), reply }
+    link.stateLeft = peers
     this.#sendPage(to, turn)
   }
 
+  /** While we are not merged we ask to be told again, should the other side have nothing to tell by our digest. */
   #sendPage(to: PeerId, turn: Turn): void {
     const link = this.#links.get(to)
     if (link?.stateLeft === undefined) return
-    const { peers, reply } = link.stateLeft
-    const members = peers.slice(0, limits.membersPerMessageMax).flatMap((peer) => this.#beliefs.updateOf(peer) ?? [])
-    const left = peers.slice(limits.membersPerMessageMax)
+    const told = link.stateLeft.slice(0, limits.membersPerMessageMax)
+    const members = told.flatMap((peer) => this.#beliefs.updateOf(peer, { facts: true }) ?? [])
+    const left = link.stateLeft.slice(limits.membersPerMessageMax)
     const more = left.length > 0
-    link.stateLeft = more ? { peers: left, reply } : undefined
+    link.stateLeft = more ? left : undefined
+    const reply = this.#standing !== 'merged'
     turn.send(to, { type: 'pushPull', members, standing: this.#standing, reply, more })
   }
 

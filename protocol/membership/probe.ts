@@ -38,8 +38,9 @@ export interface ProbesDeps {
   readonly awareness: Awareness
   /** What `target` is to be told first: that it is accused. */
   readonly accusationOf: (target: PeerId) => MemberUpdate | undefined
-  /** Whose turn comes once per round. */
-  readonly candidates: () => readonly PeerId[]
+  readonly members: () => readonly PeerId[]
+  /** Does its turn come once per round? */
+  readonly isCandidate: (member: PeerId) => boolean
   /** Who could ask `target` for us: alive and linked. */
   readonly helpersFor: (target: PeerId) => readonly PeerId[]
   readonly probeFailed: (target: PeerId, reason: string, turn: Turn) => void
@@ -68,11 +69,20 @@ export class Probes {
 
   /** Probes whose turn it is: everybody once per round, each round in a new order, so detection time is bounded. */
   next(turn: Turn): void {
-    const candidates = new Set(this.#deps.candidates())
-    this.#round = this.#round.filter((peer) => candidates.has(peer))
-    if (this.#round.length === 0) this.#round = shuffled(this.#deps.random, candidates)
-    const target = this.#round.pop()
+    const target = this.#nextOfRound() ?? this.#nextRound()
     if (target !== undefined) this.begin(target, turn)
+  }
+
+  #nextRound(): PeerId | undefined {
+    this.#round = shuffled(this.#deps.random, this.#deps.members().filter(this.#deps.isCandidate))
+    return this.#round.pop()
+  }
+
+  #nextOfRound(): PeerId | undefined {
+    for (let peer = this.#round.pop(); peer !== undefined; peer = this.#round.pop()) {
+      if (this.#deps.isCandidate(peer)) return peer
+    }
+    return undefined
   }
 
   isOpen(target: PeerId): boolean {
@@ -185,7 +195,7 @@ export class Probes {
     if (!links.has(target)) return rejoin.reach(target, turn) === 'dialing'
     links.pinged(target, ref, turn.nowMs)
     const accusation = accusationOf(target)
-    const others = dissemination.take().filter(({ peer }) => accusation === undefined || peer !== target)
+    const others = dissemination.ride().filter(({ peer }) => accusation === undefined || peer !== target)
     const updates = accusation === undefined ? others : [accusation, ...others].slice(0, limits.updatesPerMessageMax)
     turn.send(target, { type: 'ping', ref, updates })
     return true
@@ -198,7 +208,7 @@ export class Probes {
     probe.helpers = new Set(helpers)
     for (const helper of helpers) {
       const { ref, target } = probe
-      turn.send(helper, { type: 'pingRequest', ref, target, updates: dissemination.take() })
+      turn.send(helper, { type: 'pingRequest', ref, target, updates: dissemination.ride() })
     }
     // Nobody left to ask: with a link the rest of the interval is for a late ack, without one nothing can come.
     if (helpers.length === 0 && !links.has(probe.target)) this.#fail(probe, turn)
@@ -214,7 +224,7 @@ export class Probes {
 
   #answer({ requester, theirRef }: Relay, type: 'ack' | 'nack', turn: Turn): void {
     const { links, dissemination } = this.#deps
-    if (links.has(requester)) turn.send(requester, { type, ref: theirRef, updates: dissemination.take() })
+    if (links.has(requester)) turn.send(requester, { type, ref: theirRef, updates: dissemination.ride() })
   }
 
   #takeRelays(target: PeerId): readonly Relay[] {

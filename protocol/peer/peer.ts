@@ -528,6 +528,7 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
         case 'pingRequest':
         case 'nack':
         case 'gossip':
+        case 'pushPullDigest':
         case 'pushPull':
         case 'pushPullMore':
         case 'rest':

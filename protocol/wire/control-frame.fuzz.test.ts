@@ -56,6 +56,12 @@ const controlMessages: fc.Arbitrary<ControlMessage> = fc.oneof(
   fc.record({ type: fc.constant('pingRequest'), ref: count, target: peer, updates }),
   fc.record({ type: fc.constant('gossip'), updates }),
   fc.record({
+    type: fc.constant('pushPullDigest'),
+    buckets: fc.constantFrom(16, 64, 256).chain((count) => hexId(4 * count)),
+    standing: fc.constantFrom('seeking', 'founding', 'merged'),
+    reply: fc.boolean(),
+  }),
+  fc.record({
     type: fc.constant('pushPull'),
     members: fc.array(update),
     standing: fc.constantFrom('seeking', 'founding', 'merged'),

@@ -39,6 +39,10 @@ describe('vectors', () => {
         '"http":"http://10.0.0.3:8400","zone":"","counter":2}}]}',
     ],
     [
+      { type: 'pushPullDigest', buckets: '0123abcd'.repeat(16), standing: 'merged', reply: true },
+      `{"type":"pushPullDigest","buckets":"${'0123abcd'.repeat(16)}","standing":"merged","reply":true}`,
+    ],
+    [
       { type: 'pushPull', members: [ashIsSuspect], standing: 'founding', reply: true, more: false },
       `{"type":"pushPull","members":[{"peer":"${ash}","state":"suspect","incarnation":4,"by":"${elm}",` +
         '"reason":"no answer to 3 indirect probes"}],"standing":"founding","reply":true,"more":false}',

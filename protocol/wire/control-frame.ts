@@ -74,6 +74,7 @@ function wireForm(message: ControlMessage): object {
     case 'gossip':
       assert(message.updates.length <= limits.updatesPerMessageMax, 'updates are chosen within the bound')
       return message
+    case 'pushPullDigest':
     case 'pushPullMore':
     case 'rest':
     case 'summary':
@@ -175,6 +176,9 @@ const update = object<MemberUpdate>({
 
 const updates = list(update, limits.updatesPerMessageMax)
 
+/** 8 digits for each bucket, of which there may be 16, 32, 64, 128 or 256. */
+const tableDigest = matching(/^(?:[0-9a-f]{128}){1,16}$/, 2_048)
+
 const followTopics = list(topicId, limits.followTopicsPerMessageMax)
 
 type CheckOf<Type> = Check<Extract<ControlMessage, { type: Type }>>
@@ -184,6 +188,12 @@ const checkOf: { readonly [Type in ControlMessage['type']]: CheckOf<Type> } = {
   pingRequest: object({ type: oneOf('pingRequest'), ref: count, target: peerId, updates }),
   nack: object({ type: oneOf('nack'), ref: count, updates }),
   gossip: object({ type: oneOf('gossip'), updates }),
+  pushPullDigest: object({
+    type: oneOf('pushPullDigest'),
+    buckets: tableDigest,
+    standing: oneOf('seeking', 'founding', 'merged'),
+    reply: flag,
+  }),
   pushPull: object({
     type: oneOf('pushPull'),
     members: list(update, limits.membersPerMessageMax),

@@ -111,6 +111,11 @@ export class HostileMesh {
         const standing = dice.pick(['seeking', 'founding', 'merged'] as const)
         return { type, members: this.#updates(64), standing, reply: dice.chance(0.5), more: dice.chance(0.3) }
       }
+      case 'pushPullDigest': {
+        const standing = dice.pick(['seeking', 'founding', 'merged'] as const)
+        const buckets = this.#hex(64 * dice.whole(1, 16))
+        return { type, buckets, standing, reply: dice.chance(0.5) }
+      }
       case 'digest': {
         const feeds = Array.from({ length: dice.magnitude(1, 40) }, () => this.#digest())
         if (dice.chance(0.6)) return { type, feeds }
@@ -234,6 +239,7 @@ const types = [
   'pingRequest',
   'gossip',
   'pushPull',
+  'pushPullDigest',
   'pushPullMore',
   'summary',
   'summaryDiffers',

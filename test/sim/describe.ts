@@ -5,6 +5,7 @@ import { decodeDataFrame } from '#protocol/wire/data-frame'
 import type { TopicId } from '#protocol/ids'
 import type { FeedId } from '#protocol/log/feed'
 import type { MemberUpdate } from '#protocol/membership/messages'
+import { murmur3 } from '#protocol/murmur3'
 
 /** Frames in the words of the trace. */
 export class Describer {
@@ -38,6 +39,8 @@ export class Describer {
         return `gossip${updatesText(message.updates)}`
       case 'pushPull':
         return `pushPull${message.reply ? '?' : ''} ${message.standing}${updatesText(message.members)}`
+      case 'pushPullDigest':
+        return `pushPullDigest${message.reply ? '?' : ''} ${message.standing} ${murmur3(message.buckets, 0).toString(16)}`
       case 'digest': {
         const heads = message.feeds.map(({ feed, nextOffset }) => `${this.feed(feed)}→${nextOffset}`)
         const { listing } = message

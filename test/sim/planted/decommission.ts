@@ -36,7 +36,8 @@ const keepDecisionsToOneself: Sabotage = {
       handle(input).map((effect): MembershipEffect => {
         if (effect.type !== 'send') return effect
         const { message } = effect
-        if (message.type === 'pushPullMore' || message.type === 'rest') return effect
+        if (message.type === 'pushPullMore' || message.type === 'pushPullDigest' || message.type === 'rest')
+          return effect
         if (message.type === 'pushPull')
           return { ...effect, message: { ...message, members: message.members.map(silent) } }
         return { ...effect, message: { ...message, updates: message.updates.map(silent) } }

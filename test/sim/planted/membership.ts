@@ -70,7 +70,8 @@ const neverRefute: Sabotage = {
     around(peer.membership, (input, handle) => {
       if (input.type !== 'messageReceived') return handle(input)
       const { message } = input
-      if (message.type === 'pushPullMore' || message.type === 'rest') return handle(input)
+      if (message.type === 'pushPullMore' || message.type === 'pushPullDigest' || message.type === 'rest')
+        return handle(input)
       if (message.type === 'pushPull')
         return handle({ ...input, message: { ...message, members: others(message.members) } })
       return handle({ ...input, message: { ...message, updates: others(message.updates) } })
