@@ -262,8 +262,9 @@ class Simulation {
     await this.#forget()
     await this.#rest()
     await this.#advanceTo(this.#scheduler.nowMs + lastReadsMs)
-    // Retention goes on: two peers may be in the middle of it.
-    if (this.#curators !== undefined) await this.#healsUntil(this.#scheduler.nowMs + lastWordsMs)
+    // Retention goes on: two peers may be in the middle of it. So do links that come and go: on a new one it may take a moment to be told all.
+    if (this.#curators !== undefined || this.#options.links !== undefined)
+      await this.#healsUntil(this.#scheduler.nowMs + lastWordsMs)
     if (this.#isSound) this.#watch.blame(this.#publishers.unanswered().map(neverAnswered))
     if (this.#isSound) this.#watch.blame(finalAnomalies(this.#world))
     if (this.#isSound) this.#watch.blame(this.#watch.sides.check(this.#peers))

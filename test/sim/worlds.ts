@@ -59,4 +59,7 @@ export const corpus: readonly (World & { readonly lesson: string })[] = [
   { seed: 3321, kind: 'swarm', lesson: 'who calls everybody looks until they are there' },
   // A forgotten member stayed linked: with it there were more links than are kept, though not more members, and one of a member was closed.
   { seed: 3483, kind: 'swarm', lesson: 'whether links are few is told by who belongs, not by who is linked' },
+  // At the last look a link was two milliseconds old, and its summary another one, for what is followed is told anew: nobody is
+  // promised that a peer says at each moment that all has converged.
+  { seed: 3553, kind: 'swarm', lesson: 'where links come and go, mesh and checker may need another moment to agree' },
 ]
