@@ -24,15 +24,21 @@ export function checkCursors(history: History, disks: Disks, written: Written): 
   return history.readings.flatMap((reading) => {
     const wanted = wantedBy(reading, history, disk)
     const isGone = goneFor(reading, written)
+    const isEmptied = (feed: FeedKey): boolean => disk.nextOffset(feed) <= (written.floors.get(feed) ?? 0)
     // A reader of less than all cannot know what it would have got of a feed that it first sees when it is empty.
-    const isUntold = ({ from }: Reading, feed: FeedKey): boolean =>
-      from !== 'earliest' && disk.nextOffset(feed) <= (written.floors.get(feed) ?? 0)
+    const isUntold = ({ from }: Reading, feed: FeedKey): boolean => from !== 'earliest' && isEmptied(feed)
+    // Of a branch: what goes on from it waits for ever then, and only that is told. (Simulator, seed 169.)
+    const isForgottenBeginning = ({ gaps }: Reading, feed: FeedKey): boolean =>
+      isEmptied(feed) &&
+      [...written.descendants(feed)].some((next) => {
+        return gaps.some(({ type, feed: name }) => type === 'late' && next.endsWith(`/${name.replace('.', '/')}`))
+      })
     const faults = [
       ...reading.faults,
       ...orderFaults(reading, disk, { wipedOut, isGone }),
       ...gapFaults(reading, disks, written),
       ...lossFaults(reading, { wipedOut, isGone: goneFor(reading, written, true) }),
-      ...contentFaults(reading, wanted, { wipedOut, isGone, isUntold }),
+      ...contentFaults(reading, wanted, { wipedOut, isGone, isUntold, isForgottenBeginning }),
     ]
     return faults.map((fault) => ({
       checker: 'cursors',
@@ -196,6 +202,7 @@ interface Excuses {
   readonly wipedOut: ReadonlySet<string | undefined>
   readonly isGone: IsGone
   readonly isUntold: (reading: Reading, feed: FeedKey) => boolean
+  readonly isForgottenBeginning: (reading: Reading, feed: FeedKey) => boolean
 }
 
 interface Wanted {
@@ -242,7 +249,7 @@ function owedTo(
 function* contentFaults(
   reading: Reading,
   wanted: Map<string, Wanted>,
-  { wipedOut, isGone, isUntold }: Excuses,
+  { wipedOut, isGone, isUntold, isForgottenBeginning }: Excuses,
 ): Generator<string> {
   for (const { place, value } of reading.records) {
     const key = `${place.feed} ${place.offset}`
@@ -256,7 +263,7 @@ function* contentFaults(
     const isExcused =
       isGone(one.key, one.offset) ||
       isUntold(reading, one.key) ||
-      (wipedOut.has(one.writer) && wasToldToWait(reading, one))
+      (wipedOut.has(one.writer) && (wasToldToWait(reading, one) || isForgottenBeginning(reading, one.key)))
     return one.isOwed && !isExcused
   })
   if (missed.length === 0) return
