@@ -44,6 +44,12 @@ export const corpus: readonly (World & { readonly lesson: string })[] = [
   { seed: 248, kind: 'swarm', lesson: 'what comes while a reader is busy wakes it afterwards' },
   // A floor rose between the second question and its last answer: what is kept was set below it, and the peer ended.
   { seed: 942, kind: 'swarm', lesson: 'nothing is let go of that retention has passed over meanwhile' },
+  // A writer was put back to a backup twice; retention had emptied what one of its branches began with.
+  {
+    seed: 169,
+    kind: 'swarm',
+    lesson: 'of a branch whose beginning everybody has forgotten, only what goes on from it is waited for',
+  },
   // Of a feed that a reader had not begun, the first record was a repeat and the second was lost everywhere.
   { seed: 591, kind: 'swarm', lesson: 'a repeat is passed over also in front of what is told to be lost' },
   // The disk of a writer was lost, and all that it had written before but the last feed is forgotten: cursors imply a feed that
