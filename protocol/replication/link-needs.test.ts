@@ -1,7 +1,20 @@
-import { beforeEach, describe, expect, test } from 'vitest'
-import type { PeerId } from '#protocol/ids'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
+import type { PeerId, TopicId } from '#protocol/ids'
 import type { ReplicationEffect } from './inputs.ts'
-import { ash, digest, elm, epochs, feedOf, oak, Oak, ofType, openedFeed, orders } from './test-oak.ts'
+import {
+  ash,
+  digest,
+  elm,
+  epochs,
+  feedOf,
+  headAt,
+  oak,
+  Oak,
+  ofType,
+  openedFeed,
+  openingOf,
+  orders,
+} from './test-oak.ts'
 
 // Goal: with more members than links, oak says with whom it needs one. Method: the machine of oak alone; two links are kept.
 
@@ -73,6 +86,18 @@ test('whoever waits for copies needs all keepers, however many; others are told 
   peer.write(1, true)
   expect(needs(peer.publish({ level: { type: 'local' } }))).toBeUndefined()
   expect(needs(peer.publish({ ref: 2, level: { type: 'all' } }))).toEqual(othersOf(all).toSorted())
+})
+
+test('the first record of a topic costs as much with a thousand other topics as with one', () => {
+  const peer = crowded(2)
+  const [homesOf, neighborsOf] = [vi.spyOn(peer.machine.homes, 'of'), vi.spyOn(peer.machine.neighbors, 'values')]
+  const looks = Array.from({ length: 1_000 }, (_, index) => {
+    const feed = { ...feedOf(oak), topicId: index.toString(16).padStart(32, '0') as TopicId }
+    const before = homesOf.mock.calls.length + neighborsOf.mock.calls.length
+    peer.tell({ type: 'batchAppended', feed, head: headAt(0), sizeBytes: 100, hlcMs: 1, opening: openingOf(oak) })
+    return homesOf.mock.calls.length + neighborsOf.mock.calls.length - before
+  })
+  expect(Math.max(...looks)).toBe(Math.max(...looks.slice(0, 10)))
 })
 
 test('what a member told last counts while it is there, where links are closed', () => {

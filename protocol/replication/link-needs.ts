@@ -39,7 +39,10 @@ export class LinkNeeds {
   #everybody = 0
   /** Of new links: for so long what is told on them is waited for. */
   readonly #young = new Map<PeerId, number>()
-  #told: ReadonlySet<PeerId> = new Set()
+  #needed = new Set<PeerId>()
+  /** Others than were told last. */
+  #isChanged = false
+  /** They are to be counted anew: some may not be needed any more. */
   #isDue = false
 
   constructor(deps: LinkNeedsDeps) {
@@ -63,7 +66,7 @@ export class LinkNeeds {
 
   everybody(): void {
     if (!this.isLimited) return
-    if (this.#everybody === 0) this.#isDue = true
+    if (this.#everybody === 0) this.#add(this.#everybodyElse())
     this.#everybody = needSweeps
   }
 
@@ -92,32 +95,55 @@ export class LinkNeeds {
 
   /** The end of a turn. */
   flush(): void {
-    if (!this.#isDue) return
-    this.#isDue = false
-    const peers = this.isLimited ? this.#peers() : new Set<PeerId>()
-    if (peers.size === this.#told.size && [...peers].every((peer) => this.#told.has(peer))) return
-    this.#told = peers
-    this.#deps.outbox.order({ type: 'linksNeeded', peers })
+    if (this.#isDue) this.#recount()
+    if (!this.#isChanged) return
+    this.#isChanged = false
+    this.#deps.outbox.order({ type: 'linksNeeded', peers: new Set(this.#needed) })
   }
 
+  /** The first record of a topic costs what its own keepers do, however many other topics there are. */
   #need(needs: Map<TopicId, number>, topicId: TopicId): void {
     if (!this.isLimited || needs.size >= limits.feedsMax) return
-    if (!needs.has(topicId)) this.#isDue = true
+    if (!needs.has(topicId)) this.#add(needs === this.#copies ? this.#allKeepers(topicId) : this.#keepersFor(topicId))
     needs.set(topicId, needSweeps)
   }
 
-  #peers(): ReadonlySet<PeerId> {
-    const { self, homes, neighbors } = this.#deps
+  #add(peers: Iterable<PeerId>): void {
+    for (const peer of peers) {
+      if (peer === this.#deps.self || this.#needed.has(peer)) continue
+      this.#needed.add(peer)
+      this.#isChanged = true
+    }
+  }
+
+  #recount(): void {
+    this.#isDue = false
+    const peers = this.isLimited ? this.#peers() : new Set<PeerId>()
+    if (peers.size !== this.#needed.size || [...peers].some((peer) => !this.#needed.has(peer))) this.#isChanged = true
+    this.#needed = peers
+  }
+
+  #peers(): Set<PeerId> {
+    const { self, neighbors } = this.#deps
     const peers = new Set<PeerId>()
     for (const topicId of this.#keepers.keys()) for (const peer of this.#keepersFor(topicId)) peers.add(peer)
-    for (const topicId of this.#copies.keys()) for (const peer of homes.of(topicId).keepers) peers.add(peer)
-    const others = [...homes.registered]
-    if (this.#everybody > 0 && others.every((peer) => homes.isPresent(peer))) for (const peer of others) peers.add(peer)
+    for (const topicId of this.#copies.keys()) for (const peer of this.#allKeepers(topicId)) peers.add(peer)
+    if (this.#everybody > 0) for (const peer of this.#everybodyElse()) peers.add(peer)
     for (const neighbor of neighbors.values()) {
       if (isLinked(neighbor) && this.#isBusy(neighbor)) peers.add(neighbor.peer)
     }
     peers.delete(self)
     return peers
+  }
+
+  #everybodyElse(): readonly PeerId[] {
+    const { self, homes } = this.#deps
+    const others = [...homes.registered].filter((peer) => peer !== self)
+    return others.every((peer) => homes.isPresent(peer)) ? others : []
+  }
+
+  #allKeepers(topicId: TopicId): ReadonlySet<PeerId> {
+    return this.#deps.homes.of(topicId).keepers
   }
 
   #keepersFor(topicId: TopicId): readonly PeerId[] {
