@@ -50,6 +50,8 @@ export const limits = {
 
   /** Connections of a peer, spare ones included, however many members there are. Most of them have no link (`--links-max`). */
   linksMax: 512,
+  /** Of them, for spare ones, joiners and strangers: where more members belong than there are others, nobody links with all at once. */
+  linksReserved: 64,
   /** Bytes of batches that a neighbor may have in flight to us; we hold at most this much of it unsynced. */
   linkCreditBytes: 2 * MiB,
   /** A data frame carries at least one batch. */

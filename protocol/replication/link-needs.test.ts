@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import type { PeerId, TopicId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
 import type { ReplicationEffect } from './inputs.ts'
 import {
   ash,
@@ -78,6 +79,18 @@ describe('a peer of five that keeps two links', () => {
     for (const other of all) holed.tell({ type: 'presenceChanged', peer: other, present: true })
     expect(needs([...holed.sweep(1_000), ...holed.sweep(1_000)])).toEqual(othersOf(all).toSorted())
   })
+})
+
+test('everybody is needed only while there are connections for all, and some to spare', () => {
+  const called = (members: number): number | undefined => {
+    const peers = [oak, ...Array.from({ length: members - 1 }, (_, index) => `p${index}` as PeerId)]
+    const holed = new Oak([openedFeed(feedOf(elm), 3, { holes: [{ from: 1, to: 2 }] })], { linksMax: 2 })
+    holed.register(peers)
+    for (const peer of peers) holed.tell({ type: 'presenceChanged', peer, present: true })
+    return needs([...holed.sweep(1_000), ...holed.sweep(1_000)])?.length
+  }
+  const most = limits.linksMax - limits.linksReserved
+  expect([called(most), called(most + 1)]).toEqual([most - 1, undefined])
 })
 
 test('whoever waits for copies needs all keepers, however many; others are told by whom they are linked with', () => {

@@ -8,6 +8,8 @@ import type { Outbox } from './outbox.ts'
 const needSweeps = 10
 /** Of a topic with more keepers than links are kept, a peer that is none of them is linked with so many. */
 const fewKeepers = 3
+/** Members, this peer included. Of more, not all would find a connection, however often they are dialed. */
+const everybodyMax = limits.linksMax - limits.linksReserved
 
 export interface LinkNeedsDeps {
   readonly self: PeerId
@@ -25,7 +27,8 @@ export interface LinkNeedsDeps {
  * 1. A topic that moves here, or is read here, needs its keepers. Of one that is kept by more than there are links, the
  *    keepers hand it on to whom they are linked with, and whoever else there is needs a few of them.
  * 2. Whoever waits for copies needs all keepers, however many.
- * 3. What is settled with everybody at once (is it lost? may it be forgotten?) needs everybody, while everybody is there.
+ * 3. What is settled with everybody at once (is it lost? may it be forgotten?) needs everybody, while everybody is there, and there
+ *    are connections for all. In a larger mesh it is not settled.
  * 4. A link on which something is under way is needed.
  *
  * What is not asked for here comes about all the same, a little later: probes link each pair once a round, and then both tell
@@ -64,8 +67,9 @@ export class LinkNeeds {
     this.#need(this.#copies, topicId)
   }
 
+  /** Not where they are too many. */
   everybody(): void {
-    if (!this.isLimited) return
+    if (!this.isLimited || this.#deps.homes.registered.size > everybodyMax) return
     if (this.#everybody === 0) this.#add(this.#everybodyElse())
     this.#everybody = needSweeps
   }
