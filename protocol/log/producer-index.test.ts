@@ -110,6 +110,18 @@ describe('bounds', () => {
     expect(index.droppedMs).toBe(4)
   })
 
+  test('of a producer keep what is new, however much of the old was accepted twice', () => {
+    const doubled = Array.from({ length: 10 }, (_, epoch) => [
+      span({ epoch, seq: 0, at: 10 * epoch }),
+      span({ epoch, seq: 0, at: 10 * epoch, feed: elm }),
+    ]).flat()
+    const index = indexOf(doubled, { spansPerProducerMax: 8 })
+    index.insert(span({ epoch: 10, seq: 0, at: 100 }))
+    expect(find(index, 0, 1, 10)).toHaveLength(1)
+    index.insert(span({ epoch: 10, seq: 0, at: 100, feed: elm }))
+    expect(find(index, 0, 1, 10)).toHaveLength(2)
+  })
+
   test('of a topic keep the newest of all', () => {
     const keys = Array.from({ length: 20 }, (_, i) => span({ producer: `key${i}`, seq: 0, at: i, hlcMs: 100 - i }))
     const index = indexOf(keys, { spansMax: 16 })

@@ -70,7 +70,8 @@ type Spans = ProducerSpan | readonly ProducerSpan[]
  * 1. Spans that touch become one. So a producer takes a span for each feed that it wrote to, however much it published.
  * 2. The order of insertion does not matter, nor how often something is inserted.
  * 3. At its bounds the newest stay, by the time of their batches; before them what was accepted on two sides of a split,
- *    which readers need to know for longer than a retry takes.
+ *    which readers need to know for longer than a retry takes, in up to half of the room of its producer: it must not keep
+ *    out what is new. (Simulator, seed 308.)
  */
 export class ProducerIndex {
   readonly #bounds: ProducerIndexBounds
@@ -169,7 +170,7 @@ export class ProducerIndex {
 
   #withoutOldest(producer: ProducerId, spans: readonly ProducerSpan[]): readonly ProducerSpan[] {
     const singles = spans.filter((span) => !this.#isDouble(producer, span, spans))
-    const candidates = singles.length > 0 ? singles : spans
+    const candidates = singles.length > this.#bounds.spansPerProducerMax / 2 ? singles : spans
     const oldest = candidates.reduce((old, span) => (span.hlcMs < old.hlcMs ? span : old))
     this.#dropped(oldest)
     return spans.filter((span) => span !== oldest)

@@ -61,6 +61,8 @@ export const corpus: readonly (World & { readonly lesson: string })[] = [
   },
   // A link that nobody had needed came back just when all was over: until it had told anything, its peer was said to lag.
   { seed: 3230, kind: 'swarm', lesson: 'what a member told last holds on a new link, too, until that tells something' },
+  // All that the index had room for of a producer was accepted at several peers, and kept out what was new.
+  { seed: 308, kind: 'swarm', lesson: 'what was accepted twice does not keep out what is new' },
   // Where links are few, everybody was called for what is to be forgotten, was looked at once, and a dial had failed; and then a minute later.
   { seed: 3321, kind: 'swarm', lesson: 'who calls everybody looks until they are there' },
   // A forgotten member stayed linked: with it there were more links than are kept, though not more members, and one of a member was closed.
