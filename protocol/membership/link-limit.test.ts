@@ -107,6 +107,25 @@ describe('twenty members that keep four links each', () => {
     expect(mesh.isLinked(first, neighbor)).toBe(true)
   })
 
+  test('dial with back-off where a link breaks as soon as it is up', () => {
+    const neighbor = others(first).find((peer) => mesh.isLinked(first, peer)) as PeerId
+    const { nowMs } = mesh
+    for (; mesh.nowMs < nowMs + 10_000; mesh.run(1)) {
+      if (!mesh.isLinked(first, neighbor)) continue
+      mesh.run(2)
+      mesh.closeLink(first, neighbor, 'broken')
+    }
+    const between = mesh.dials.filter(
+      ({ atMs, from, to }) =>
+        atMs >= nowMs &&
+        ((from === first && to === `${neighbor}:7400`) || (from === neighbor && to === `${first}:7400`)),
+    )
+    // As many as back-off makes, and the probes of the two, and of those that ask them to probe.
+    expect(between.length).toBeLessThan(20)
+    // What the link has had is forgotten when it stands again.
+    mesh.runUntil(() => mesh.isLinked(first, neighbor), 60_000)
+  })
+
   test('find each other again after a split that was longer than every timeout', () => {
     const isLeft = (peer: PeerId): boolean => all.indexOf(peer) < 8
     mesh.isCut = (a, b) => isLeft(a) !== isLeft(b)

@@ -82,11 +82,13 @@ export class Rejoin {
   memberMissing(peer: PeerId, turn: Turn, options: { readonly left?: boolean } = {}): void {
     if (!this.#deps.registry.belongs(peer)) return
     const dial = this.#dialOf({ type: 'member', peer }, turn)
-    if (dial.phase !== 'dialing' && this.#deps.mayRest(peer)) return rest(dial)
-    if (dial.phase === 'dialing' || (dial.phase === 'waiting' && this.#isTooSoon(dial, turn))) return
+    if (dial.phase === 'dialing') return
     if (dial.phase === 'linked') dial.flaps = this.#wasShort(dial.startedMs, turn) ? dial.flaps + 1 : 0
+    const isFlapping = dial.phase === 'linked' && dial.flaps > 0
+    if (!isFlapping && this.#deps.mayRest(peer)) return rest(dial)
+    if (dial.phase === 'waiting' && this.#isTooSoon(dial, turn)) return
     if (options.left === true) this.#wait(dial, this.#jittered(this.#deps.config.dialBackoffMsMax), turn)
-    else if (dial.phase === 'linked' && dial.flaps > 0) this.#wait(dial, this.#backoffMs(dial.flaps), turn)
+    else if (isFlapping) this.#wait(dial, this.#backoffMs(dial.flaps), turn)
     else this.#startInTurn(dial, peer, turn)
   }
 
@@ -105,13 +107,17 @@ export class Rejoin {
   /** The link was closed because nothing needs it. */
   rest(peer: PeerId, turn: Turn): void {
     const dial = this.#dialOf({ type: 'member', peer }, turn)
-    if (dial.phase !== 'dialing') rest(dial)
+    if (dial.phase === 'dialing') return
+    rest(dial)
+    dial.flaps = 0
   }
 
   /** Something needs the link. Nothing happens to one that is there, or missing for another reason. */
   wake(peer: PeerId, turn: Turn): void {
     const dial = this.#dials.get(peer)
-    if (dial?.phase === 'resting') this.#start(dial, turn)
+    if (dial?.phase !== 'resting') return
+    if (this.#isTooSoon(dial, turn)) this.#wait(dial, this.#backoffMs(dial.flaps), turn)
+    else this.#start(dial, turn)
   }
 
   isResting(peer: PeerId): boolean {
@@ -315,8 +321,9 @@ export class Rejoin {
   }
 }
 
+/** Whose links do not last is not dialed sooner for it. */
 function rest(dial: Dial): void {
-  Object.assign(dial, { phase: 'resting', attempts: 0, flaps: 0, lastError: undefined })
+  Object.assign(dial, { phase: 'resting', attempts: 0, lastError: undefined })
 }
 
 /** An address has a colon and a peer id has none, so the two never meet. */
