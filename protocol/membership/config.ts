@@ -52,7 +52,7 @@ export interface MembershipConfig {
   /** How long nothing but membership has used a link before it may be closed. Higher: more links, fewer dials. */
   readonly linkIdleMs: Millis
   /**
-   * Members that are believed to be there, of which so many are dialed at a time; the others wait up to dialBackoffMsMax. Higher:
+   * Members that are believed to be there, of which so many are dialed at a time; the next as soon as one of them is linked or has failed. Higher:
    * linked sooner with all, but where many start at once on one machine every handshake takes longer than any may, and none succeeds.
    */
   readonly dialsAtOnce: number

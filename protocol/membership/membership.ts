@@ -105,7 +105,9 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     const createRejoin = options.createRejoin ?? ((deps: RejoinDeps) => new Rejoin(deps))
     const mayRest = (peer: PeerId): boolean => this.#mayRest(peer)
     const isThere = (peer: PeerId): boolean => this.#beliefs.stateOf(peer) === 'alive'
-    this.#rejoin = createRejoin({ ...shared, self, registry: this.#beliefs.registry, mayRest, isThere, seeds })
+    const isNeeded = (peer: PeerId): boolean => this.#limit.isNeeded(peer)
+    const rules = { mayRest, isNeeded, isThere }
+    this.#rejoin = createRejoin({ ...shared, ...rules, self, registry: this.#beliefs.registry, seeds })
     const members = (): number => this.#beliefs.registry.size
     this.#limit = new LinkLimit({ ...shared, members, isAwaited: (peer) => this.#isAwaited(peer) })
     this.#probes = new Probes({
@@ -164,6 +166,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
         break
     }
     if (this.#standing !== 'merged') this.#advance(turn)
+    this.#rejoin.dialQueued(turn)
     const entries = this.#beliefs.takeRegistryChange()
     if (entries !== undefined) turn.order({ type: 'persistRegistry', entries })
     return turn.effects

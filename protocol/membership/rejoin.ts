@@ -8,9 +8,12 @@ import type { Dialed, Turn } from './turn.ts'
 
 interface Dial {
   readonly target: Dialed
-  /** `resting`: there is no link, nor need be one: whoever needs it dials. */
-  phase: 'dialing' | 'waiting' | 'linked' | 'resting'
-  /** When the phase ends by itself: a dial is given up, a wait is over. */
+  /**
+   * `queued`: it is dialed as soon as there is room among `dialsAtOnce`; `waiting`: at its time; `resting`: there is no link, nor need
+   * be one: whoever needs it dials.
+   */
+  phase: 'dialing' | 'queued' | 'waiting' | 'linked' | 'resting'
+  /** When the phase ends by itself: a dial is given up, a wait is over. Who is queued tries then, too. */
   dueMs: Millis
   /** When the last dial began, or the link came up. */
   startedMs: Millis
@@ -33,6 +36,8 @@ export interface RejoinDeps {
   readonly links: Links
   /** The member is there, as far as we know, and there are links enough: it is dialed when it is needed. */
   readonly mayRest: (peer: PeerId) => boolean
+  /** Others than membership need a link with the member. */
+  readonly isNeeded: (peer: PeerId) => boolean
   /** The member is believed to be there. */
   readonly isThere: (peer: PeerId) => boolean
   readonly seeds: readonly string[]
@@ -46,6 +51,8 @@ export interface RejoinDeps {
 export class Rejoin {
   readonly #deps: RejoinDeps
   readonly #dials = new Map<string, Dial>()
+  /** All that are queued, in order, and maybe some that are not any more. */
+  readonly #queued = new Set<PeerId>()
   #lastLinkUpMs = Number.NEGATIVE_INFINITY
   /** Links in a row that did not stand for long and left us to our seeds, whoever was at their other end. */
   #seedFlaps = 0
@@ -62,10 +69,8 @@ export class Rejoin {
     const others = known.length <= config.dialsAtOnce ? known : shuffled(random, known)
     const atOnce = Math.min(config.linksMax, config.dialsAtOnce)
     for (const peer of others.slice(0, atOnce)) this.memberMissing(peer, turn)
-    // Of the rest we hear from those. Who is there waits for its turn, or is left alone.
-    for (const peer of others.slice(atOnce)) {
-      this.#wait(this.#dialOf({ type: 'member', peer }, turn), this.#jittered(config.dialBackoffMsMax), turn)
-    }
+    // Of the rest we hear from those: who is there has its turn then, or is left alone.
+    for (const peer of others.slice(atOnce)) this.#queue(this.#dialOf({ type: 'member', peer }, turn), peer, turn)
     this.#seedsMissing(others.length === 0 ? 0 : config.dialBackoffMsMin, turn)
   }
 
@@ -101,7 +106,7 @@ export class Rejoin {
     const dial = this.#dialOf({ type: 'member', peer }, turn)
     if (dial.phase !== 'waiting' || dial.attempts > 0) return
     if (this.#deps.mayRest(peer)) rest(dial)
-    else this.#wait(dial, this.#jittered(this.#deps.config.dialBackoffMsMax), turn)
+    else this.#wait(dial, this.#backoffMs(2), turn)
   }
 
   /** The link was closed because nothing needs it. */
@@ -118,6 +123,21 @@ export class Rejoin {
     if (dial?.phase !== 'resting') return
     if (this.#isTooSoon(dial, turn)) this.#wait(dial, this.#backoffMs(dial.flaps), turn)
     else this.#start(dial, turn)
+  }
+
+  /** Whoever is queued and there, as far as there is room: those that are needed first. To be called at the end of each turn. */
+  dialQueued(turn: Turn): void {
+    const { config, isThere, isNeeded, mayRest } = this.#deps
+    if (this.#queued.size === 0) return
+    for (const peer of this.#queued) if (this.#dials.get(peer)?.phase !== 'queued') this.#queued.delete(peer)
+    const due = [...this.#queued].filter(isThere)
+    let room = config.dialsAtOnce - this.#dialing(isThere)
+    for (const peer of new Set([...due.filter(isNeeded), ...due])) {
+      if (room <= 0) return
+      const dial = this.#dialOf({ type: 'member', peer }, turn)
+      if (mayRest(peer)) rest(dial)
+      else if (this.#start(dial, turn)) room--
+    }
   }
 
   isResting(peer: PeerId): boolean {
@@ -203,7 +223,7 @@ export class Rejoin {
       dial.isGuess = isGuess
       return false
     }
-    if (dial.phase === 'waiting') {
+    if (dial.phase === 'waiting' || dial.phase === 'queued') {
       if (dial.target.type === 'seed') this.#start(dial, turn)
       else if (this.#deps.mayRest(dial.target.peer)) rest(dial)
       else this.#startInTurn(dial, dial.target.peer, turn)
@@ -269,7 +289,15 @@ export class Rejoin {
   #startInTurn(dial: Dial, peer: PeerId, turn: Turn): void {
     const { config, isThere } = this.#deps
     if (!isThere(peer) || this.#dialing(isThere) < config.dialsAtOnce) this.#start(dial, turn)
-    else this.#wait(dial, this.#jittered(config.dialBackoffMsMax), turn)
+    else this.#queue(dial, peer, turn)
+  }
+
+  /** Whoever is not there when its time has come is dialed then. */
+  #queue(dial: Dial, peer: PeerId, turn: Turn): void {
+    if (this.#stopped) return
+    this.#wait(dial, this.#jittered(this.#deps.config.dialBackoffMsMax), turn)
+    dial.phase = 'queued'
+    this.#queued.add(peer)
   }
 
   #dialing(isThere: (peer: PeerId) => boolean): number {

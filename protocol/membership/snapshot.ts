@@ -138,7 +138,7 @@ function dialViews({ rejoin }: SnapshotParts, nowMs: Millis): MembershipSnapshot
       state: phase === 'dialing' ? ('dialing' as const) : ('down' as const),
       sinceMs: wholeMs(nowMs - startedMs),
       dialAttempts: attempts,
-      ...(phase === 'waiting' && { nextDialInMs: wholeMs(Math.max(0, dueMs - nowMs)) }),
+      ...(phase !== 'dialing' && { nextDialInMs: wholeMs(Math.max(0, dueMs - nowMs)) }),
       ...(lastError !== undefined && { lastError }),
     }
     return [view]
