@@ -241,6 +241,17 @@ describe('of members that are there few are dialed at a time', () => {
     expect(dialsAtOnceBy(peer, nowMs)).toBeLessThanOrEqual(dialsAtOnce)
   })
 
+  test('also where one that rested with most suddenly needs all', () => {
+    mesh = new TestMesh({ ...config, dialsAtOnce })
+    all = mesh.startAll(...names)
+    mesh.run(60_000)
+    const [peer, { nowMs }] = [all[0] as PeerId, mesh]
+    expect(isLinkedWithAll(peer)).toBe(false)
+    mesh.tell(peer, { type: 'linksNeeded', peers: new Set(all.slice(1)) })
+    mesh.runUntil(() => isLinkedWithAll(peer), 100)
+    expect(dialsAtOnceBy(peer, nowMs)).toBeLessThanOrEqual(dialsAtOnce)
+  })
+
   test('those first that are needed', () => {
     const peer = all[0] as PeerId
     mesh.kill(peer)

@@ -117,12 +117,12 @@ export class Rejoin {
     dial.flaps = 0
   }
 
-  /** Something needs the link. Nothing happens to one that is there, or missing for another reason. */
+  /** Something needs the link: it is dialed in its turn. Nothing happens to one that is there, or missing for another reason. */
   wake(peer: PeerId, turn: Turn): void {
     const dial = this.#dials.get(peer)
     if (dial?.phase !== 'resting') return
     if (this.#isTooSoon(dial, turn)) this.#wait(dial, this.#backoffMs(dial.flaps), turn)
-    else this.#start(dial, turn)
+    else this.#startInTurn(dial, peer, turn)
   }
 
   /** Whoever is queued and there, as far as there is room: those that are needed first. To be called at the end of each turn. */
