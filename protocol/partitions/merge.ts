@@ -82,6 +82,11 @@ class Ways {
     this.left -= way.to - to
     way.to = to
   }
+
+  /** Nothing more comes. */
+  stop(): void {
+    for (const key of this.#byFeed.keys()) this.shorten(key, 0)
+  }
 }
 
 /** Of one direction, in records. `left`: those that are still to come. */
@@ -109,6 +114,8 @@ export class Merge {
   readonly #sources = new Map<FeedKey, PeerId>()
   readonly #met = new Set<PeerId>()
   readonly #accounted = new Set<PeerId>()
+  /** Of whom it is known what they lacked when they were met. */
+  readonly #expected = new Set<PeerId>()
   #feeds = 0
   duplicates = 0
   /** There were more feeds than are counted. */
@@ -147,12 +154,20 @@ export class Merge {
       const key = feedKeyOf(feed)
       held.set(key, to)
       const isWanted = this.#theirs.has(feed.writer) && this.#holdings.keeps(this.#self, feed)
-      if (isWanted && to > (this.#received.endOf(key) ?? -1)) this.#sources.set(key, peer)
+      const isFurthest = !this.#sources.has(key) || to > (this.#received.endOf(key) ?? -1)
+      if (isWanted && isFurthest) this.#sources.set(key, peer)
       if (isWanted) this.#add(this.#received, key, { from: this.#before.get(key) ?? from, to })
       this.#received.advance(key, this.#holdings.localEnd(key))
     }
-    if (!this.#taken.has(peer)) this.#expectTaking(peer, held)
+    if (!this.#expected.has(peer)) this.#expectTaking(peer, held)
     for (const key of held.keys()) this.told(peer, key)
+  }
+
+  /** It cannot be reached any more. What has moved counts; if it is met again, what is still to come is found anew. */
+  lost(peer: PeerId): void {
+    for (const peers of [this.#met, this.#accounted, this.#expected]) peers.delete(peer)
+    this.#taken.get(peer)?.stop()
+    for (const [key, source] of this.#sources) if (source === peer) this.#findSource(key)
   }
 
   /** Has it told all that it holds? */
@@ -190,7 +205,8 @@ export class Merge {
     readonly offset: number
     readonly records: number
   }) {
-    const end = this.#received.endOf(feedKeyOf(feed)) ?? Number.POSITIVE_INFINITY
+    const key = feedKeyOf(feed)
+    const end = (this.#sources.has(key) ? this.#received.endOf(key) : undefined) ?? Number.POSITIVE_INFINITY
     if (this.#theirs.has(feed.writer) && offset < end) this.duplicates += records
   }
 
@@ -206,8 +222,22 @@ export class Merge {
     return [this.#received, ...this.#taken.values()].reduce((sum, { left }) => sum + left, 0)
   }
 
+  /** Of those who have told and can be reached, who holds most of the feed. */
+  #findSource(key: FeedKey): void {
+    this.#sources.delete(key)
+    let most = 0
+    for (const peer of this.#accounted) {
+      const end = this.#holdings.endAt(peer, key) ?? 0
+      if (end <= most) continue
+      most = end
+      this.#sources.set(key, peer)
+    }
+    this.#received.shorten(key, most)
+  }
+
   #expectTaking(peer: PeerId, held: ReadonlyMap<FeedKey, number>): void {
-    const ways = new Ways()
+    this.#expected.add(peer)
+    const ways = this.#taken.get(peer) ?? new Ways()
     this.#taken.set(peer, ways)
     for (const { feed, from, to } of this.#holdings.local()) {
       if (this.#theirs.has(feed.writer) || !this.#holdings.keeps(peer, feed)) continue

@@ -172,20 +172,64 @@ test('of a cut of which a part comes back, that part is reported and the rest st
   expect(mesh.heals()[0]).toBe('oak elm fir / ash for 20000 ms, merging')
 })
 
-test('a cut that flaps gives one report, from its first loss to its last return', () => {
+test('a cut that flaps gives one report, from its first loss to its last return, of all that has moved', () => {
   const mesh = new Oak([elm])
+  mesh.disks.set(oak, { oak: 10, elm: 10 })
+  mesh.disks.set(elm, { oak: 10, elm: 10 })
   mesh.are('away', elm)
-  for (let n = 0; n < 3; n++) {
-    mesh.pass(4_000)
+  for (let n = 1; n <= 3; n++) {
+    mesh.pass(3_599_000)
+    // Apart, each writes ten more, and each time they give each other nine of them, or what was left.
+    mesh.disks.set(oak, { oak: 10 + n * 10, elm: mesh.disks.ends.get(oak)?.get(elm) ?? 0 })
+    mesh.meets(elm)
     mesh.are('reachable', elm)
+    mesh.disks.set(elm, { oak: 1 + n * 9, elm: 10 + n * 10 })
+    mesh.hears(elm)
+    expect(mesh.machine.heals()).toMatchObject([{ state: 'merging', received: { left: 9 + n }, mergedMs: undefined }])
+    mesh.stores(elm, 10 + n * 9)
+    mesh.disks.set(elm, { oak: 10 + n * 9, elm: 10 + n * 10 })
+    mesh.hears(elm)
     mesh.pass(1_000)
     mesh.are('away', elm)
     expect(mesh.heals()).toEqual([])
   }
   mesh.pass(1_000)
+  mesh.meets(elm)
   mesh.are('reachable', elm)
+  expect(mesh.heals()).toEqual(['oak / elm for 10801000 ms, merging'])
+  mesh.hears(elm)
+  mesh.stores(elm, 40)
+  mesh.disks.set(elm, { oak: 40, elm: 40 })
+  mesh.hears(elm)
   mesh.pass(config.settleMs)
-  expect(mesh.heals()).toEqual(['oak / elm for 16000 ms, merged'])
+  expect(mesh.heals()).toEqual(['oak / elm for 10801000 ms, merged'])
+  expect(mesh.machine.heals()).toMatchObject([
+    {
+      received: { records: 30, left: 0, feeds: 1 },
+      theirs: [{ taken: { records: 30, left: 0, feeds: 1 } }],
+      mergedMs: mesh.nowMs - config.settleMs,
+    },
+  ])
+})
+
+test('of who is lost again while others stay, nothing is waited for, and what it gave counts', () => {
+  const mesh = new Oak([elm, ash])
+  mesh.disks.set(oak, { elm: 10 })
+  mesh.disks.set(elm, { elm: 20 })
+  mesh.disks.set(ash, { elm: 15 })
+  mesh.are('away', elm, ash)
+  mesh.pass(60_000)
+  for (const peer of [elm, ash]) {
+    mesh.meets(peer)
+    mesh.are('reachable', peer)
+    mesh.hears(peer)
+  }
+  mesh.stores(elm, 12)
+  mesh.are('away', elm)
+  mesh.pass(config.settleMs)
+  expect(mesh.machine.heals()).toMatchObject([{ state: 'merging', received: { records: 2, left: 3 } }])
+  mesh.stores(elm, 15)
+  expect(mesh.machine.heals()).toMatchObject([{ state: 'merged', received: { records: 5 }, theirs: [{ peer: ash }] }])
 })
 
 test('a start is no split while others may still be heard of, and is one for those who are not', () => {

@@ -48,6 +48,9 @@ interface Cut {
   readonly back: Map<PeerId, AwayMember>
   /** How often that has changed. */
   changes: number
+  /** What has moved since the first of them was met, however often they were lost again. */
+  merge: Merge | undefined
+  /** Undefined while all are away. */
   heal: Heal | undefined
 }
 
@@ -233,7 +236,7 @@ export class Partitions implements Machine<PartitionInput, PartitionEffect> {
 
   /** Lost about as early as the others there, and none of these has said that it cannot be reached. */
   #isOf(cut: Cut, { peer, by }: MemberNews, { unheard, nowMs }: Loss): boolean {
-    if (cut.heal !== undefined || nowMs - cut.lastLossMs > this.#config.togetherMs) return false
+    if (cut.merge !== undefined || nowMs - cut.lastLossMs > this.#config.togetherMs) return false
     if (cut.sinceStart !== unheard) return false
     return !cut.away.has(by) && [...cut.away.values()].every((member) => member.by !== peer)
   }
@@ -248,6 +251,7 @@ export class Partitions implements Machine<PartitionInput, PartitionEffect> {
       away: new Map(),
       back: new Map(),
       changes: 0,
+      merge: undefined,
       heal: undefined,
     }
     this.#cuts.push(cut)
@@ -273,7 +277,9 @@ export class Partitions implements Machine<PartitionInput, PartitionEffect> {
     cut.away.set(member.peer, member)
     this.#changed(cut)
     this.#heals = this.#heals.filter((heal) => heal !== cut.heal)
-    if (cut.back.size > 0) cut.heal?.backAre([...cut.back.keys()], cut.lastLossMs)
+    cut.merge?.lost(member.peer)
+    if (cut.back.size === 0) cut.heal = undefined
+    else cut.heal?.backAre([...cut.back.keys()], cut.lastLossMs)
   }
 
   #goneForGood(peer: PeerId): void {
@@ -294,7 +300,7 @@ export class Partitions implements Machine<PartitionInput, PartitionEffect> {
     if (away.size > 0) {
       const [first] = away.values()
       const left = { ...cut, number: ++this.#lastNumber, reason: first?.reason ?? cut.reason, away, back: new Map() }
-      this.#cuts.push({ ...left, changes: 0, heal: undefined })
+      this.#cuts.push({ ...left, changes: 0, merge: undefined, heal: undefined })
     }
     if (heal !== undefined) this.#show(cut, heal)
   }
@@ -315,11 +321,15 @@ export class Partitions implements Machine<PartitionInput, PartitionEffect> {
     if (cut.heal !== undefined) return cut.heal
     const theirs = new Set([...cut.away.keys(), ...cut.back.keys()])
     const ours = this.reach().reachable.filter((peer) => !theirs.has(peer))
+    cut.merge ??= this.#newMerge(theirs, nowMs)
+    cut.heal = new Heal({ number: ++this.#lastNumber, merge: cut.merge, ours, cut: originOf(cut), nowMs })
+    return cut.heal
+  }
+
+  #newMerge(theirs: ReadonlySet<PeerId>, nowMs: Millis): Merge {
     const noted = [...this.#noted].filter(([, { atMs }]) => nowMs - atMs <= this.#config.settleMs)
     const before = new Map(noted.map(([key, { end }]) => [key, end]))
-    const merge = new Merge({ holdings: this.#holdings, self: this.#self, theirs, before })
-    cut.heal = new Heal({ number: ++this.#lastNumber, merge, ours, cut: originOf(cut), nowMs })
-    return cut.heal
+    return new Merge({ holdings: this.#holdings, self: this.#self, theirs, before })
   }
 
   /** From now on it is told of. Whoever starts was not cut off from those who answer soon. */
