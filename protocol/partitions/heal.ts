@@ -31,7 +31,8 @@ export class Heal {
     this.#number = number
     this.#merge = merge
     this.#ours = ours
-    this.#cut = cut
+    const { sinceMs, sinceStart, reason } = cut
+    this.#cut = { sinceMs, sinceStart, reason }
     this.#healedMs = nowMs
   }
 
@@ -73,7 +74,7 @@ export class Heal {
     return isNew
   }
 
-  /** The other side was lost again. */
+  /** The other side was lost again, or is gone for good. */
   interrupt(): void {
     if (this.#merge === undefined) return
     if (this.#state === 'merging') this.#state = 'interrupted'

@@ -80,7 +80,7 @@ export interface AwayMember extends Pick<MemberNews, 'peer' | 'by' | 'reason'> {
 
 /**
  * `merging`: records are still on their way. `merged`: none are. `interrupted`: the other side, or a part of it, was lost again
- * before that.
+ * before that, or all of it has left or was forgotten.
  */
 export type HealState = 'merging' | 'merged' | 'interrupted'
 

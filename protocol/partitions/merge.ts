@@ -24,8 +24,7 @@ export interface Holdings {
 }
 
 /** Records [from, to) of a feed that go one way, and up to where they have come. */
-interface Way {
-  from: number
+interface Way extends Holding {
   to: number
   at: number
 }
@@ -45,11 +44,11 @@ class Ways {
   }
 
   /** Of a feed that is known already, the further end counts. */
-  add(key: FeedKey, { from, to }: Pick<Way, 'from' | 'to'>): void {
+  add(key: FeedKey, { feed, from, to }: Holding): void {
     const way = this.#byFeed.get(key)
     if (way === undefined) {
       if (to <= from) return
-      this.#byFeed.set(key, { from, to, at: from })
+      this.#byFeed.set(key, { feed, from, to, at: from })
       this.left += to - from
     } else if (to > way.to) {
       this.left += to - way.to
@@ -83,9 +82,10 @@ class Ways {
     way.to = to
   }
 
-  /** Nothing more comes. */
-  stop(): void {
-    for (const key of this.#byFeed.keys()) this.shorten(key, 0)
+  /** Of others nothing more comes. */
+  keepOnly(isKept: (feed: FeedId) => boolean): void {
+    if (this.left === 0) return
+    for (const [key, { feed, at, to }] of this.#byFeed) if (at < to && !isKept(feed)) this.shorten(key, 0)
   }
 }
 
@@ -145,9 +145,9 @@ export class Merge {
     this.#expectTaking(peer, new Map(held))
   }
 
-  /** It has told all that it holds. */
+  /** It has told all that it holds, maybe not for the first time. */
   accounted(peer: PeerId): void {
-    if (this.#accounted.has(peer)) return
+    if (this.#accounted.has(peer)) return this.lookAtHomes(peer)
     this.#accounted.add(peer)
     const held = new Map<FeedKey, number>()
     for (const { feed, from, to } of this.#holdings.heldBy(peer)) {
@@ -156,18 +156,24 @@ export class Merge {
       const isWanted = this.#theirs.has(feed.writer) && this.#holdings.keeps(this.#self, feed)
       const isFurthest = !this.#sources.has(key) || to > (this.#received.endOf(key) ?? -1)
       if (isWanted && isFurthest) this.#sources.set(key, peer)
-      if (isWanted) this.#add(this.#received, key, { from: this.#before.get(key) ?? from, to })
+      if (isWanted) this.#add(this.#received, key, { feed, from: this.#before.get(key) ?? from, to })
       this.#received.advance(key, this.#holdings.localEnd(key))
     }
     if (!this.#expected.has(peer)) this.#expectTaking(peer, held)
     for (const key of held.keys()) this.told(peer, key)
   }
 
-  /** It cannot be reached any more. What has moved counts; if it is met again, what is still to come is found anew. */
+  /** It cannot be reached any more, or is gone. What has moved counts; if it is met again, what is still to come is found anew. */
   lost(peer: PeerId): void {
     for (const peers of [this.#met, this.#accounted, this.#expected]) peers.delete(peer)
-    this.#taken.get(peer)?.stop()
+    this.#taken.get(peer)?.keepOnly(() => false)
     for (const [key, source] of this.#sources) if (source === peer) this.#findSource(key)
+  }
+
+  /** Who keeps a topic may change meanwhile, and nobody else is sent it: to be called now and then. */
+  lookAtHomes(peer: PeerId): void {
+    this.#received.keepOnly((feed) => this.#holdings.keeps(this.#self, feed))
+    this.#taken.get(peer)?.keepOnly((feed) => this.#holdings.keeps(peer, feed))
   }
 
   /** Has it told all that it holds? */
@@ -242,11 +248,11 @@ export class Merge {
     for (const { feed, from, to } of this.#holdings.local()) {
       if (this.#theirs.has(feed.writer) || !this.#holdings.keeps(peer, feed)) continue
       const key = feedKeyOf(feed)
-      this.#add(ways, key, { from: Math.max(from, held.get(key) ?? from), to })
+      this.#add(ways, key, { feed, from: Math.max(from, held.get(key) ?? from), to })
     }
   }
 
-  #add(ways: Ways, key: FeedKey, range: Pick<Way, 'from' | 'to'>): void {
+  #add(ways: Ways, key: FeedKey, range: Holding): void {
     if (!ways.has(key) && this.#feeds >= limits.mergeFeedsMax) {
       this.isPartial ||= range.to > range.from
       return

@@ -34,6 +34,7 @@ class Oak {
   readonly disks = new Disks()
   nowMs: Millis = 0
   readonly facts: PartitionEffect[] = []
+  keeps: (peer: PeerId) => boolean = () => true
   readonly #timers: { readonly atMs: Millis; readonly timer: PartitionTimer }[] = []
   readonly machine = new Partitions({
     self: oak,
@@ -44,7 +45,7 @@ class Oak {
       knows: (peer) => this.disks.ends.has(peer),
       heldBy: (peer) => this.disks.of(peer),
       endAt: (peer, key) => this.disks.endOf(peer, key),
-      keeps: () => true,
+      keeps: (peer) => this.keeps(peer),
     },
   })
 
@@ -282,6 +283,81 @@ test('whoever leaves or is forgotten is on no side', () => {
   mesh.are('forgotten', ash)
   expect([mesh.islands(), mesh.heals()]).toEqual([[], []])
   expect(mesh.types().at(-1)).toBe('partitionHealed')
+})
+
+test('a heal does not wait for who leaves or is forgotten, and is over when nobody is left', () => {
+  for (const presence of ['left', 'forgotten'] as const) {
+    const mesh = new Oak([elm, ash])
+    mesh.disks.set(oak, { oak: 10, elm: 10 })
+    mesh.disks.set(elm, { elm: 20 })
+    mesh.disks.set(ash, { elm: 12 })
+    mesh.are('away', elm, ash)
+    mesh.pass(60_000)
+    mesh.are('reachable', elm, ash)
+    for (const peer of [elm, ash]) {
+      mesh.meets(peer)
+      mesh.hears(peer)
+    }
+    mesh.pass(config.settleMs)
+    mesh.are(presence, elm)
+    expect(mesh.machine.heals()).toMatchObject([
+      {
+        state: 'merging',
+        received: { left: 2 },
+        theirs: [
+          { peer: elm, taken: { left: 0 } },
+          { peer: ash, taken: { left: 10 } },
+        ],
+      },
+    ])
+    mesh.are(presence, ash)
+    expect(mesh.machine.heals()).toMatchObject([{ state: 'interrupted', received: { left: 2 } }])
+    expect(mesh.machine.isMerging).toBe(false)
+  }
+})
+
+test('who comes back and leaves before the rest of its side is there holds up nothing', () => {
+  const mesh = new Oak([elm, ash])
+  mesh.disks.set(oak, { oak: 10 })
+  mesh.disks.set(elm, {})
+  mesh.disks.set(ash, { oak: 10 })
+  mesh.are('away', elm, ash)
+  mesh.meets(elm)
+  mesh.are('reachable', elm)
+  mesh.hears(elm)
+  mesh.are('left', elm)
+  mesh.meets(ash)
+  mesh.are('reachable', ash)
+  mesh.hears(ash)
+  expect(mesh.heals()).toEqual(['oak / ash for 0 ms, merged'])
+})
+
+test('what a member does not keep any more is not waited for', () => {
+  for (const mover of [oak, elm]) {
+    const mesh = new Oak([elm])
+    mesh.disks.set(oak, { oak: mover === elm ? 10 : 0, elm: 10 })
+    mesh.disks.set(elm, { elm: mover === oak ? 20 : 10 })
+    mesh.are('away', elm)
+    mesh.pass(60_000)
+    mesh.meets(elm)
+    mesh.are('reachable', elm)
+    mesh.hears(elm)
+    mesh.pass(config.settleMs)
+    expect(mesh.heals()).toEqual(['oak / elm for 60000 ms, merging'])
+    mesh.keeps = (peer) => peer !== mover
+    mesh.hears(elm)
+    expect(mesh.heals()).toEqual(['oak / elm for 60000 ms, merged'])
+  }
+  const mesh = new Oak([elm])
+  mesh.disks.set(oak, { elm: 10 })
+  mesh.disks.set(elm, { elm: 20 })
+  mesh.are('away', elm)
+  mesh.meets(elm)
+  mesh.are('reachable', elm)
+  mesh.hears(elm)
+  mesh.keeps = () => false
+  mesh.pass(config.settleMs)
+  expect(mesh.heals()).toEqual(['oak / elm for 0 ms, merged'])
 })
 
 test('what moves both ways is counted from the cut to what was there when they met, and no further', () => {

@@ -215,7 +215,9 @@ export class Partitions implements Machine<PartitionInput, PartitionEffect> {
         return this.#tellReach(nowMs)
       case 'settled': {
         const cut = this.#cuts.find(({ number }) => number === timer.cut)
-        if (cut?.changes === timer.change && cut.back.size > 0) this.#close(cut)
+        if (cut?.changes !== timer.change || cut.back.size === 0) return
+        for (const peer of cut.back.keys()) cut.merge?.lookAtHomes(peer)
+        this.#close(cut)
       }
     }
   }
@@ -283,13 +285,17 @@ export class Partitions implements Machine<PartitionInput, PartitionEffect> {
   }
 
   #goneForGood(peer: PeerId): void {
+    const isHere = (other: PeerId): boolean => this.#presence.get(other) === 'reachable'
+    for (const heal of this.#heals) if (heal.theirs.includes(peer) && !heal.theirs.some(isHere)) heal.interrupt()
+    for (const merge of this.#merges()) merge.lost(peer)
     const cut = this.#cutOf(peer)
     if (cut === undefined) return
     cut.away.delete(peer)
     cut.back.delete(peer)
     this.#changed(cut)
+    if (cut.back.size === 0) cut.heal = undefined
     if (cut.away.size > 0) return
-    if (cut.back.size === 0 || cut.heal === undefined) this.#cuts = this.#cuts.filter((other) => other !== cut)
+    if (cut.heal === undefined) this.#cuts = this.#cuts.filter((other) => other !== cut)
     else this.#show(cut, cut.heal)
   }
 
@@ -322,7 +328,7 @@ export class Partitions implements Machine<PartitionInput, PartitionEffect> {
     const theirs = new Set([...cut.away.keys(), ...cut.back.keys()])
     const ours = this.reach().reachable.filter((peer) => !theirs.has(peer))
     cut.merge ??= this.#newMerge(theirs, nowMs)
-    cut.heal = new Heal({ number: ++this.#lastNumber, merge: cut.merge, ours, cut: originOf(cut), nowMs })
+    cut.heal = new Heal({ number: ++this.#lastNumber, merge: cut.merge, ours, cut, nowMs })
     return cut.heal
   }
 
@@ -391,9 +397,3 @@ function presenceOf(news: PresenceNews, before: Presence | undefined): Presence 
   if (news !== 'suspect') return news
   return before === 'away' ? 'away' : 'reachable'
 }
-
-const originOf = ({ sinceMs, sinceStart, reason }: Cut): Pick<HealReport, 'sinceMs' | 'sinceStart' | 'reason'> => ({
-  sinceMs,
-  sinceStart,
-  reason,
-})
