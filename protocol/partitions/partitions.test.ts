@@ -416,6 +416,24 @@ test('what others of our side pass on before this peer hears of the heal counts,
   expect(mesh.machine.heals()).toMatchObject([{ state: 'merged', received: { records: 3, left: 0 } }])
 })
 
+test('what came of who is away long before the heal takes no room from what comes right before it', () => {
+  const mesh = new Oak([elm, ash])
+  mesh.disks.set(oak, { elm: 10 })
+  mesh.disks.set(elm, { elm: 15 })
+  // Ash never comes back.
+  mesh.are('away', elm, ash)
+  const topics = Array.from({ length: limits.mergeFeedsMax }, (_, n) => `topic-${n}` as TopicId)
+  const feeds = topics.map((topicId) => ({ ...ordersOf(ash), topicId }))
+  mesh.machine.handle({ type: 'storing', feeds }, mesh.nowMs)
+  mesh.pass(60_000)
+  mesh.stores(elm, 12)
+  mesh.are('reachable', elm)
+  mesh.meets(elm)
+  mesh.hears(elm)
+  mesh.pass(config.settleMs)
+  expect(mesh.machine.heals()).toMatchObject([{ state: 'merging', received: { records: 2, left: 3 } }])
+})
+
 test('of a member that this peer has never met, what it holds when it comes counts for nothing', () => {
   const mesh = new Oak([elm, ash])
   mesh.disks.set(oak, { oak: 25 })

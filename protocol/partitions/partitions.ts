@@ -78,7 +78,7 @@ export class Partitions implements Machine<PartitionInput, PartitionEffect> {
   /** Since when those who listen know of a split. */
   #toldSinceMs: Millis | undefined
   #back = new Set<PeerId>()
-  /** Where feeds of who is away ended before they went on. */
+  /** Where feeds of who is away ended before they went on; the oldest first, for `settleMs`. */
   readonly #noted = new Map<FeedKey, { readonly atMs: Millis; readonly end: number | undefined }>()
   #effects: PartitionEffect[] = []
 
@@ -201,11 +201,13 @@ export class Partitions implements Machine<PartitionInput, PartitionEffect> {
 
   /** Somebody of our side may have met them, and pass on what they have, before this peer hears of it. */
   #onStoring(feed: FeedId, nowMs: Millis): void {
+    for (const [old, { atMs }] of this.#noted) {
+      if (nowMs - atMs <= this.#config.settleMs) break
+      this.#noted.delete(old)
+    }
     const key = feedKeyOf(feed)
-    const noted = this.#noted.get(key)
-    const isNoted = noted !== undefined && nowMs - noted.atMs <= this.#config.settleMs
-    if (isNoted || this.#presence.get(feed.writer) !== 'away') return
-    if (noted === undefined && this.#noted.size >= limits.mergeFeedsMax) return
+    if (this.#noted.has(key) || this.#presence.get(feed.writer) !== 'away') return
+    if (this.#noted.size >= limits.mergeFeedsMax) return
     this.#noted.set(key, { atMs: nowMs, end: this.#holdings.localEnd(key) })
   }
 
