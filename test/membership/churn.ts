@@ -20,6 +20,7 @@ const heapOnSignal = [
 ]
 /** Of the whole time: what grows in it is a cache that fills. */
 const warmUpShare = 1 / 3
+const warmSamplesMin = 3
 const growthMax = 0.15
 
 /** Every ten seconds one of eight goes, by SIGTERM and kill -9 in turn, or comes back; what do the three that stay keep of it? */
@@ -54,7 +55,9 @@ export async function churn(runMs: number, profile = 'lan'): Promise<readonly Bo
   const published = await work.end()
   const warm = samples.slice(Math.ceil(samples.length * warmUpShare))
   const [first, last] = [warm.at(0), warm.at(-1)]
-  if (first === undefined || last === undefined) throw new Error('too short a time to say anything')
+  // Of one sample the growth is nothing whatever it holds, and of two it is chance.
+  if (first === undefined || last === undefined || warm.length < warmSamplesMin)
+    throw new Error('too short a time to say anything')
   const warnings = staying.flatMap(({ log }) => log.split('\n').filter((line) => line.includes('MaxListeners')))
   const growth = Math.max(...last.map(({ heap }, i) => heap / (first[i]?.heap ?? heap) - 1))
   const moreFiles = Math.max(...last.map(({ files }, i) => files - (first[i]?.files ?? files)))
