@@ -1,4 +1,5 @@
 import type { PeerId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
 import type { Millis } from '#protocol/machine'
 import type { HealView, MeshEventType } from '#protocol/views'
 import type { DamageNews, DeletionNews, LinkNews, MemberChange, PartitionNews, StatusChange } from './driver.ts'
@@ -53,39 +54,76 @@ export function strangerTold({ reason, address, peer, connections }: StrangerNew
   return ['stranger-refused', { ...(peer && { peer }), address, reason, connections, text }]
 }
 
+/**
+ * What has changed since `before`: who was away then. As many members as there are, an event has a bound: it counts them, and
+ * names the first few of those lost or back. All of them are at `/v1/mesh/partitions` and `/v1/mesh/heals`.
+ */
 export function partitionTold(
   news: PartitionNews,
   deps: {
     readonly nameOf: NameOf
     readonly healOf: (news: Extract<PartitionNews, { type: 'sidesMerged' }>) => HealView
+    readonly before: ReadonlySet<PeerId>
   },
 ): Told {
-  const namesOf = (peers: readonly PeerId[]): string[] => peers.map(deps.nameOf).toSorted()
+  const namesOf = (peers: readonly PeerId[]): readonly string[] => peers.map(deps.nameOf).toSorted()
   switch (news.type) {
     case 'partitionChanged': {
-      const [reachable, known] = [namesOf(news.reachable), namesOf(news.known)]
-      const away = known.filter((name) => !reachable.includes(name))
-      const text = `split: ${reachable.length} of ${known.length} can be reached, not ${away.join(', ')}`
-      return ['partition', { reachable, known, away, text }]
+      const { before } = deps
+      const away = awayOf(news)
+      const lost = namesOf([...away].filter((peer) => !before.has(peer)))
+      const back = namesOf(news.reachable.filter((peer) => before.has(peer)))
+      const [reachable, known] = [news.reachable.length, news.known.length]
+      const counts = { reachable, known, away: away.size }
+      const change = [
+        ...(lost.length > 0 ? [`lost ${listText(lost)}`] : []),
+        ...(back.length > 0 ? [`back ${listText(back)}`] : []),
+      ]
+      const text = [`split: ${reachable} of ${known} can be reached`, ...change].join('; ')
+      return ['partition', { ...counts, ...bounded('lost', lost), ...bounded('back', back), text }]
     }
     case 'partitionHealed': {
       const back = namesOf(news.back)
       const after = `after ${secondsText(news.apartMs)}`
       const text =
-        back.length === 0 ? `nobody is missing any more, ${after}` : `healed ${after}: ${back.join(', ')} back`
-      return ['healed', { back, apartMs: Math.round(news.apartMs), text }]
+        back.length === 0 ? `nobody is missing any more, ${after}` : `healed ${after}: ${listText(back)} back`
+      return ['healed', { ...bounded('back', back), apartMs: Math.round(news.apartMs), text }]
     }
     case 'sidesMerged': {
       const heal = deps.healOf(news)
-      return ['merged', { heal, text: mergedText(heal) }]
+      const { ours, theirs } = heal
+      const members = { ours: ours.length, theirs: theirs.length }
+      return [
+        'merged',
+        { ...members, heal: { ...heal, ours: first(ours), theirs: first(theirs) }, text: mergedText(heal) },
+      ]
     }
   }
+}
+
+/** Who belongs, and cannot be reached. */
+export function awayOf({ reachable, known }: Extract<PartitionNews, { type: 'partitionChanged' }>): Set<PeerId> {
+  const there = new Set(reachable)
+  return new Set(known.filter((peer) => !there.has(peer)))
+}
+
+const first = <T>(list: readonly T[]): readonly T[] => list.slice(0, limits.eventNamesMax)
+
+/** The first names of a list; `<name>More`: how many there are beyond. */
+function bounded(field: 'lost' | 'back', names: readonly string[]): Readonly<Record<string, unknown>> {
+  const more = names.length - limits.eventNamesMax
+  return { [field]: first(names), ...(more > 0 && { [`${field}More`]: more }) }
+}
+
+function listText(names: readonly string[]): string {
+  const more = names.length - limits.eventNamesMax
+  return first(names).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }
 
 function mergedText({ theirs, received, taken, duplicates }: HealView): string {
   const names = theirs.map(({ name }) => name).toSorted()
   const twice = duplicates === 0 ? '' : `, ${duplicates} of them known here already`
-  return `merged with ${names.join(', ')}: ${received.records} records received${twice}, ${taken.records} taken`
+  return `merged with ${listText(names)}: ${received.records} records received${twice}, ${taken.records} taken`
 }
 
 export function damageTold(news: DamageNews, nameOf: NameOf): Told {

@@ -40,7 +40,7 @@ const feed = { topicId: 'aa'.repeat(16) as TopicId, writer: oak, epoch: 'bb'.rep
 const range = { from: 3, to: 9 }
 const heal = { received: { records: 4 }, taken: { records: 12 }, duplicates: 1 } as HealView
 const theirs = [{ peer: elm, name: 'ELM', taken: 12, left: 0 }]
-const deps = { nameOf, healOf: () => ({ ...heal, theirs }) }
+const deps = { nameOf, healOf: () => ({ ...heal, ours: [], theirs }), before: new Set([ash]) }
 const status = { type: 'statusChanged', peer: ash, why: 'heard' } as const
 
 test.each<[words.Told, string, string]>([
@@ -79,7 +79,17 @@ test.each<[words.Told, string, string]>([
   [
     words.partitionTold({ type: 'partitionChanged', reachable: [oak], known: [oak, elm, ash] }, deps),
     'partition',
-    'split: 1 of 3 can be reached, not ASH, ELM',
+    'split: 1 of 3 can be reached; lost ELM',
+  ],
+  [
+    words.partitionTold({ type: 'partitionChanged', reachable: [oak, ash], known: [oak, elm, ash] }, deps),
+    'partition',
+    'split: 2 of 3 can be reached; lost ELM; back ASH',
+  ],
+  [
+    words.partitionTold({ type: 'partitionChanged', reachable: [oak], known: [oak, ash] }, deps),
+    'partition',
+    'split: 1 of 2 can be reached',
   ],
   [
     words.partitionTold({ type: 'partitionHealed', apartMs: 30_040, back: [elm, ash] }, deps),
@@ -112,3 +122,25 @@ test.each<[words.Told, string, string]>([
 ])('%j', ([type, { text }], expectedType, expectedText) => {
   expect([type, text]).toEqual([expectedType, expectedText])
 })
+
+test('an event of a split has a bound, however many are lost, come back or merge at once', () => {
+  const others = Array.from({ length: 999 }, (_, i) => `12D3KooW${'x'.repeat(44)}${i}` as PeerId)
+  const known = [oak, ...others]
+  const sides = { ours: others.map((peer) => ({ peer, name: peer })), theirs: [] }
+  const many = { ...deps, before: new Set<PeerId>(), healOf: () => ({ ...heal, ...sides, theirs: theirsOf(others) }) }
+  const all = [
+    words.partitionTold({ type: 'partitionChanged', reachable: [oak], known }, many),
+    words.partitionTold(
+      { type: 'partitionChanged', reachable: known.slice(1), known },
+      { ...many, before: new Set(known) },
+    ),
+    words.partitionTold({ type: 'partitionHealed', apartMs: 1, back: others }, many),
+    words.partitionTold({ type: 'sidesMerged', heal: {} as never }, many),
+  ]
+  for (const [, fields] of all) expect(JSON.stringify(fields).length).toBeLessThan(8_192)
+  expect(all[0]?.[1]).toMatchObject({ reachable: 1, known: 1_000, away: 999, lostMore: 983, back: [] })
+  expect(all[0]?.[1].text).toMatch(/ and 983 more$/)
+  expect(all[3]?.[1]).toMatchObject({ ours: 999, theirs: 999 })
+})
+
+const theirsOf = (peers: readonly PeerId[]) => peers.map((peer) => ({ peer, name: peer, taken: 12, left: 0 }))

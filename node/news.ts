@@ -3,6 +3,7 @@ import type { BootOptions } from './boot.ts'
 import type { NodeConfig } from './config.ts'
 import type { DamageNews, DeletionNews, PeerDriver } from './driver.ts'
 import {
+  awayOf,
   badFrameTold,
   damageTold,
   deletionTold,
@@ -47,6 +48,7 @@ type News = Pick<
 export function newsOf({ config, log, metrics, events, driver, onMembers }: NewsDeps): News {
   const nameOf = (peer: PeerId): string => driver().peer.membership.nameOf(peer)
   const tell = (told: Told): void => events.add(...told)
+  let away: ReadonlySet<PeerId> = new Set()
   return {
     onMemberChanged: (change) => {
       const { peer, from, to, incarnation, by, reason } = change
@@ -66,7 +68,9 @@ export function newsOf({ config, log, metrics, events, driver, onMembers }: News
       metrics.partition(news)
       const healOf = ({ heal }: Extract<typeof news, { type: 'sidesMerged' }>) =>
         healView(heal, { clock: realClock, nameOf })
-      const [type, { text, ...fields }] = partitionTold(news, { nameOf, healOf })
+      const [type, { text, ...fields }] = partitionTold(news, { nameOf, healOf, before: away })
+      if (news.type === 'partitionChanged') away = awayOf(news)
+      if (news.type === 'partitionHealed') away = new Set()
       events.add(type, { text, ...fields })
       log.info(type, fields)
     },

@@ -142,8 +142,10 @@ export const limits = {
   /** Reports of heals that are kept, and feeds of which one counts what moves: some 100 bytes each, until it is merged. */
   healReportsMax: 32,
   mergeFeedsMax: 4_096,
-  /** Events of the mesh that are kept, for who comes back with the id of one: some 500 bytes each. */
+  /** Events of the mesh that are kept, for who comes back with the id of one: some 500 bytes each, a few KiB at most. */
   meshEventsMax: 2_048,
+  /** Members that an event, and a line of the log, calls by name in each of its lists; the others are counted. */
+  eventNamesMax: 16,
 
   /** Entries of a cursor: writers × epochs that its reader has met. */
   cursorEntriesMax: 4_096,

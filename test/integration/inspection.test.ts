@@ -91,9 +91,9 @@ test('a split is told at both sides, and the heal with what it has merged', asyn
 })
 
 /** Is the event about that member? On a busy machine others may be lost and found meanwhile. */
-function concerns({ type, name, away = [], back = [], heal }: MeshEvent, member: string): boolean {
+function concerns({ type, name, lost = [], back = [], heal }: MeshEvent, member: string): boolean {
   const theirs = (heal as HealView | undefined)?.theirs ?? []
-  const named = [name, ...(away as string[]), ...(back as string[]), ...namesOf(theirs)]
+  const named = [name, ...(lost as string[]), ...(back as string[]), ...namesOf(theirs)]
   return type === 'started' || named.includes(member)
 }
 

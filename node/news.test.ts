@@ -1,0 +1,43 @@
+// What a peer says while it runs, in its log and among its events.
+import { expect, test } from 'vitest'
+import type { PeerId } from '#protocol/ids'
+import type { PeerDriver } from './driver.ts'
+import { MeshEvents } from './mesh-events.ts'
+import type { PeerMetrics } from './metrics.ts'
+import { newsOf } from './news.ts'
+import { still } from './test-broker.ts'
+
+function teller() {
+  const logged: unknown[] = []
+  const line = (event: string, fields: object): void => void logged.push([event, fields])
+  const events = new MeshEvents('00000000000000aa', still)
+  const membership = { nameOf: (peer: PeerId): string => peer }
+  const news = newsOf({
+    config: {} as never,
+    log: { info: line, warn: line, error: line },
+    metrics: { partition: () => {} } as unknown as PeerMetrics,
+    events,
+    driver: () => ({ peer: { membership } }) as unknown as PeerDriver,
+    onMembers: () => {},
+  })
+  return { news, logged, told: () => events.read(0, 100) }
+}
+
+test('a split is told by what has changed in it; after a heal from its beginning', () => {
+  const { news, logged, told } = teller()
+  const [oak, elm, ash] = ['oak', 'elm', 'ash'] as PeerId[] as [PeerId, PeerId, PeerId]
+  const known = [oak, elm, ash]
+  news.onPartition?.({ type: 'partitionChanged', reachable: [oak, elm], known })
+  news.onPartition?.({ type: 'partitionChanged', reachable: [oak], known })
+  news.onPartition?.({ type: 'partitionChanged', reachable: [oak, ash], known })
+  news.onPartition?.({ type: 'partitionHealed', apartMs: 1_000, back: [elm, ash] })
+  news.onPartition?.({ type: 'partitionChanged', reachable: [oak, ash], known })
+  expect(told().map(({ text }) => text)).toEqual([
+    'split: 2 of 3 can be reached; lost ash',
+    'split: 1 of 3 can be reached; lost elm',
+    'split: 2 of 3 can be reached; back ash',
+    'healed after 1.0 s: ash, elm back',
+    'split: 2 of 3 can be reached; lost elm',
+  ])
+  expect(logged[1]).toEqual(['partition', { reachable: 1, known: 3, away: 2, lost: ['elm'], back: [] }])
+})
