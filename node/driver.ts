@@ -96,7 +96,7 @@ export type DeletionNews =
 export type MemberChange = Extract<MembershipEffect, { type: 'memberChanged' }>
 export type StatusChange = Extract<MembershipEffect, { type: 'statusChanged' }>
 
-/** A link is up, or not any more: whose doing that was, and why. */
+/** A link is up, or not any more: whose doing that was, and why. Not told of those that come and go all the time (`isRoutine`). */
 export type LinkNews =
   | { readonly type: 'linkOpened'; readonly peer: PeerId }
   | { readonly type: 'linkClosed'; readonly peer: PeerId; readonly cause: 'closed' | 'broken'; readonly reason: string }
@@ -412,16 +412,22 @@ export class PeerDriver implements TransportListener, HeldFeeds {
   // What the transport tells ------------------------------------------------------------------------------------------
 
   linkUp(link: LinkId, peer: PeerId): void {
+    const isRoutine = this.#isRoutine(peer)
     this.#peers.set(link, peer)
     this.#input({ type: 'linkUp', link, peer })
-    this.#deps.onLink?.({ type: 'linkOpened', peer })
+    if (!isRoutine) this.#deps.onLink?.({ type: 'linkOpened', peer })
   }
 
   linkDown(link: LinkId, cause: 'closed' | 'broken', reason: string): void {
     const peer = this.#peers.get(link)
     this.#peers.delete(link)
-    if (peer !== undefined) this.#deps.onLink?.({ type: 'linkClosed', peer, cause, reason })
+    if (peer !== undefined && !this.#isRoutine(peer)) this.#deps.onLink?.({ type: 'linkClosed', peer, cause, reason })
     this.#input({ type: 'linkDown', link, cause, reason })
+  }
+
+  /** To be asked before the machine hears of it. */
+  #isRoutine(peer: PeerId): boolean {
+    return this.peer.membership.isRoutine(peer, this.#deps.clock.nowMs())
   }
 
   dialFailed(target: DialTarget, reason: string, there?: PeerId): void {

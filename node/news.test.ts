@@ -1,11 +1,15 @@
 // What a peer says while it runs, in its log and among its events.
 import { expect, test } from 'vitest'
 import type { PeerId } from '#protocol/ids'
+import { membershipProfiles } from '#protocol/membership/config'
+import { MemoryStore } from '#storage/memory-store'
 import type { PeerDriver } from './driver.ts'
 import { MeshEvents } from './mesh-events.ts'
 import type { PeerMetrics } from './metrics.ts'
 import { newsOf } from './news.ts'
-import { still } from './test-broker.ts'
+import { nodeDigests } from './node-digests.ts'
+import { encodeRegistry } from './registry-codec.ts'
+import { boot, still } from './test-broker.ts'
 
 function teller() {
   const logged: unknown[] = []
@@ -22,6 +26,26 @@ function teller() {
   })
   return { news, logged, told: () => events.read(0, 100) }
 }
+
+test('links are told, but not one that comes beyond those that are kept', async () => {
+  const { news, logged, told } = teller()
+  const names = ['oak', 'elm', 'ash'] as PeerId[]
+  const facts = { addresses: [], http: '', zone: '', counter: 1 }
+  const status = { type: 'member', generation: 0 } as const
+  const members = names.map((peer) => ({ peer, facts: { ...facts, name: peer }, addresses: [], status }))
+  const store = new MemoryStore(nodeDigests)
+  await store.append([], [{ type: 'meta', key: 'registry', value: encodeRegistry(members) }])
+  const membership = { ...membershipProfiles.local, linksMax: 1 }
+  const { driver } = await boot(store, undefined, { membership, onLink: (link) => news.onLink?.(link) })
+  driver.linkUp(1, names[1] as PeerId)
+  driver.linkUp(2, names[2] as PeerId)
+  driver.linkDown(2, 'broken', 'reset')
+  expect(told().map(({ text }) => text)).toEqual(['link to elm is up', 'link to ash is down: reset'])
+  expect(logged).toEqual([
+    ['link up', { peer: 'elm', name: 'elm' }],
+    ['link down', { peer: 'ash', name: 'ash', cause: 'broken', reason: 'reset' }],
+  ])
+})
 
 test('a split is told by what has changed in it; after a heal from its beginning', () => {
   const { news, logged, told } = teller()

@@ -62,8 +62,11 @@ export function newsOf({ config, log, metrics, events, driver, onMembers }: News
       tell(statusTold(change, nameOf))
       log.info('member status changed', { member: nameOf(change.peer), ...change.status, why: change.why })
     },
-    // The network logs links itself.
-    onLink: (news) => tell(linkTold(news, nameOf)),
+    onLink: (news) => {
+      tell(linkTold(news, nameOf))
+      const { type, ...fields } = news
+      log.info(type === 'linkOpened' ? 'link up' : 'link down', { ...fields, name: nameOf(news.peer) })
+    },
     onPartition: (news) => {
       metrics.partition(news)
       const healOf = ({ heal }: Extract<typeof news, { type: 'sidesMerged' }>) =>

@@ -27,12 +27,12 @@ export function meshFigures(make: FigureMaker) {
   )
   const opened = make.total({
     name: 'grapevine_membership_links_opened_total',
-    help: 'Links that came up. Rising by more than one per second: links flap, or --links-max is low for what is published.',
+    help: 'Links that came up. Up to --links-max + 1 members it rises only when peers or networks come and go: else links flap. In larger meshes idle links rest and come back, one to four per second are normal: more, and --links-max is low for what is published.',
   })
   const closed = make.shownCounter(
     {
       name: 'grapevine_membership_links_closed_total',
-      help: 'Links that went down: idle (nothing needed them), silent (given up here), closed by the other process, broken.',
+      help: 'Links that went down: idle (nothing needed them: normal above --links-max, and neither logged nor an event), silent (given up here), closed by the other process, broken.',
     },
     ['reason'],
   )

@@ -223,13 +223,11 @@ export class Links implements Transport, LinkTable {
     const link: Link = new Link({ id, peer, connection, ...streams }, (end) => {
       this.#links.delete(id)
       if (this.#linkOf.get(peer) === link) this.#linkOf.delete(peer)
-      this.#deps.log('link down', { link: id, peer, ...end })
       this.#tell((listener) => listener.linkDown(id, end.cause, end.reason))
     })
     this.#links.set(id, link)
     this.#linkOf.set(peer, link)
     for (const waiter of this.#linkWaiters) if (waiter.peer === peer) waiter.run()
-    this.#deps.log('link up', { link: id, peer, address: connection.remoteAddr.toString() })
     this.#tell((listener) => {
       listener.linkUp(id, peer)
       link.startReading(listener)

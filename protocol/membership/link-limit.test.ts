@@ -126,6 +126,21 @@ describe('twenty members that keep four links each', () => {
     mesh.runUntil(() => mesh.isLinked(first, neighbor), 60_000)
   })
 
+  test('have no news of links that come and go, but of one that is broken', () => {
+    mesh.linkNews.length = 0
+    const { nowMs } = mesh
+    mesh.run(60_000)
+    expect(dialsSince(nowMs)).toBeGreaterThan(100)
+    expect(mesh.linkNews).toEqual([])
+    const neighbor = others(first).find((peer) => mesh.isLinked(first, peer)) as PeerId
+    mesh.closeLink(first, neighbor, 'broken')
+    mesh.run(1)
+    expect(mesh.linkNews).toEqual([
+      { at: first, peer: neighbor, type: 'linkDown' },
+      { at: neighbor, peer: first, type: 'linkDown' },
+    ])
+  })
+
   test('find each other again after a split that was longer than every timeout', () => {
     const isLeft = (peer: PeerId): boolean => all.indexOf(peer) < 8
     mesh.isCut = (a, b) => isLeft(a) !== isLeft(b)

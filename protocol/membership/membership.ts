@@ -203,6 +203,15 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     return this.#beliefs.registry.nameOf(peer)
   }
 
+  /**
+   * Where more belong than links are kept, links come and go all the time: is it no news that one with the peer comes, if there
+   * is none, or else that it ends? It comes from rest, or beyond those that are kept; and it ends because neither side needs it.
+   */
+  isRoutine(peer: PeerId, nowMs: Millis): boolean {
+    const link = this.#links.get(peer)
+    return link === undefined ? this.#atRest.has(peer) || this.#limit.isFull(0) : isAtRest(link, nowMs)
+  }
+
   snapshot(nowMs: Millis): MembershipSnapshot {
     const parts = {
       beliefs: this.#beliefs,

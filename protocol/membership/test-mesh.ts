@@ -17,6 +17,8 @@ export class TestMesh {
   readonly changes: (Extract<MembershipEffect, { type: 'memberChanged' }> & { at: PeerId; atMs: Millis })[] = []
   readonly sent: { from: PeerId; to: PeerId; atMs: Millis; message: MembershipMessage }[] = []
   readonly dials: { from: PeerId; type: DialTarget['type']; to: string; atMs: Millis }[] = []
+  /** Links that came up or ended, but not those that come and go all the time. */
+  readonly linkNews: { at: PeerId; peer: PeerId; type: 'linkUp' | 'linkDown' }[] = []
   /** Who had its registry persisted. */
   readonly writes: PeerId[] = []
   /** Pairs that are cut: frames vanish and dials time out, while links stay up. */
@@ -193,7 +195,11 @@ export class TestMesh {
   }
 
   #deliver(to: PeerId, input: MembershipInput): readonly MembershipEffect[] {
-    const effects = this.#host(to).machine?.handle(input, this.nowMs) ?? []
+    const { machine } = this.#host(to)
+    const isLink = input.type === 'linkUp' || input.type === 'linkDown'
+    if (isLink && machine?.isRoutine(input.peer, this.nowMs) === false)
+      this.linkNews.push({ at: to, peer: input.peer, type: input.type })
+    const effects = machine?.handle(input, this.nowMs) ?? []
     for (const effect of effects) this.#perform(to, effect)
     return effects
   }
