@@ -25,7 +25,7 @@ function healthy(name: string, said: Partial<Said> = {}): Examined {
   return {
     member: member(name),
     said: {
-      self: { version: '1', now: '' } as SelfNowView,
+      self: { version: '1', now: '2026-05-01T10:20:00.000Z' } as SelfNowView,
       clock: { aheadMs: 0, offByMs: 5 },
       members: all,
       forgotten: [],
@@ -56,7 +56,11 @@ const disk = (freeGib: number, full = false) => {
     self: { version: '1', disk: { totalBytes: 10 * gib, freeBytes: freeGib * gib, reserveBytes: gib / 4, full } },
   }
 }
-const stranger = { reason: 'it does not know the secret of this cluster', address: '/ip4/10.0.0.9' }
+const stranger = {
+  time: '2026-05-01T10:10:00.000Z',
+  reason: 'it does not know the secret of this cluster',
+  address: '/ip4/10.0.0.9',
+}
 
 test.each<[string, readonly Examined[], readonly string[]]>([
   ['nothing', withOak({}), []],
@@ -80,6 +84,11 @@ test.each<[string, readonly Examined[], readonly string[]]>([
       `wrong secret oak: /ip4/10.0.0.9 is not let in, or does not let it in: ${stranger.reason}`,
       `wrong secret oak: elm is not let in, or does not let it in: ${stranger.reason}`,
     ],
+  ],
+  [
+    'a stranger of the past',
+    withOak({ strangers: [{ ...stranger, time: '2026-05-01T10:09:59.999Z' } as unknown as MeshEvent] }),
+    [],
   ],
   [
     'one who is dead for one side only',

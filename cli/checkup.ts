@@ -17,7 +17,7 @@ export interface Said {
   readonly links: readonly LinkView[]
   readonly double: GossipView['self']['double']
   readonly totals: ReplicationView['totals']
-  /** Of the last events. */
+  /** Of the events that it keeps, whenever that was. */
   readonly strangers: readonly MeshEvent[]
 }
 
@@ -46,6 +46,8 @@ export interface Finding {
 const clockMsMax = 500
 /** A disk with less than this many times its reserve left is full soon. */
 const reservesMin = 2
+/** Who goes on without the secret is told of once a minute: of whom nothing was told for so long, that is mended. */
+const strangerMsMax = 10 * 60_000
 
 /** All that is wrong, in the order in which it should be mended. */
 export function findingsOf(examined: readonly Examined[]): readonly Finding[] {
@@ -74,10 +76,12 @@ function ofPorts({ member, silent }: Examined): readonly Finding[] {
   return [{ check: 'ports', severity: 'wrong', peer, what, fix }]
 }
 
-function ofSecret(peer: string, { links, strangers }: Said): readonly Finding[] {
+function ofSecret(peer: string, { self, links, strangers }: Said): readonly Finding[] {
   const refused = links.filter(({ lastError = '' }) => isSecret(lastError) || isCluster(lastError))
   const dialed = refused.map(({ name, lastError = '' }) => ({ who: name, reason: lastError }))
-  const arrived = strangers.flatMap(({ reason = '', address }) =>
+  // Both by the clock of that peer.
+  const late = strangers.filter(({ time }) => Date.parse(self.now) - Date.parse(time) <= strangerMsMax)
+  const arrived = late.flatMap(({ reason = '', address }) =>
     isSecret(reason) || isCluster(reason) ? [{ who: String(address), reason }] : [],
   )
   const seen = new Map([...arrived, ...dialed].map((one) => [`${one.who} ${one.reason}`, one]))

@@ -158,8 +158,10 @@ export class FakeGateway implements AsyncDisposable {
     const from = url.searchParams.get('from') === 'latest' ? this.events.length : 0
     const start = after === null ? from : Number(after.split('.')[1])
     const answer = (): void => {
-      const events = this.events.map((event, i) => ({ id: `boot1.${i + 1}`, ...event })).slice(start)
-      json(response, 200, { events, ...(this.events.length > 0 && { last: `boot1.${this.events.length}` }) })
+      const all = this.events.map((event, i) => ({ id: `boot1.${i + 1}`, ...event }))
+      const events = all.slice(start, start + Number(url.searchParams.get('limit') ?? 100))
+      const end = start + events.length
+      json(response, 200, { events, ...(end > 0 && { last: `boot1.${end}` }) })
     }
     if (this.events.length > start || !url.searchParams.has('wait')) return answer()
     this.#eventWaiters.add(answer)

@@ -1,7 +1,7 @@
 import { connect as connectSocket } from 'node:net'
 import { Command } from 'commander'
 import { MeshError } from '#protocol/errors'
-import type { MemberView } from '#protocol/views'
+import type { MemberView, MeshEvent } from '#protocol/views'
 import { type Examined, type Finding, findingsOf, type Said } from '../checkup.ts'
 import { formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
 import { everyMember, type MemberGateway } from '../every-member.ts'
@@ -74,11 +74,11 @@ async function askedOf(mesh: NonNullable<MemberGateway['mesh']>, signal: AbortSi
   const askedMs = Date.now()
   const self = await mesh.self({ signal })
   const offByMs = (Date.now() - askedMs) / 2
-  const [gossip, links, { totals }, { events }] = await Promise.all([
+  const [gossip, links, { totals }, strangers] = await Promise.all([
     mesh.gossip({ signal }),
     mesh.links({ signal }),
     mesh.replication({ signal }),
-    mesh.events({ signal }),
+    strangersOf(mesh, signal),
   ])
   return {
     self,
@@ -88,8 +88,19 @@ async function askedOf(mesh: NonNullable<MemberGateway['mesh']>, signal: AbortSi
     links,
     double: gossip.self.double,
     totals,
-    strangers: events.filter(({ type }) => type === 'stranger-refused'),
+    strangers,
   }
+}
+
+/** Of all events that are kept, page by page: the newest are on the last. */
+async function strangersOf(mesh: NonNullable<MemberGateway['mesh']>, signal: AbortSignal): Promise<Said['strangers']> {
+  const strangers: MeshEvent[] = []
+  let page = await mesh.events({ signal })
+  while (page.events.length > 0 && page.last !== undefined) {
+    strangers.push(...page.events.filter(({ type }) => type === 'stranger-refused'))
+    page = await mesh.events({ after: page.last, signal })
+  }
+  return strangers
 }
 
 const connectMsMax = 2_000

@@ -173,3 +173,28 @@ test('doctor says what is wrong and what to do, and tells the shell', async () =
   const gone = await told('doctor', '--server', oak.url)
   expect(gone.stdout.json).toMatchObject([{ peer: 'elm', what: expect.stringContaining('nor does its port') }])
 })
+
+test('doctor looks at the newest events, and not at what is long over', async () => {
+  await using oak = await FakeGateway.start('oak')
+  const nowMs = Date.parse('2026-05-01T10:00:00.000Z')
+  oak.members = [memberOf(oak, true)]
+  oak.self = { version: '0.1.0', now: new Date(nowMs).toISOString() }
+  oak.replication = { totals: healthy }
+  const strangerAt = (address: string, agoMs: number): void =>
+    oak.happens({
+      type: 'stranger-refused',
+      time: new Date(nowMs - agoMs).toISOString(),
+      text: 'refused',
+      reason: 'it does not know the secret',
+      address,
+    })
+  const secrets = async (): Promise<readonly unknown[]> => {
+    const { stdout } = await told('doctor', '--server', oak.url)
+    return stdout.json.filter((finding) => (finding as { check: string }).check === 'secret')
+  }
+  strangerAt('/ip4/10.0.0.8', 3 * 24 * 3_600_000)
+  for (let n = 0; n < 1_200; n++) oak.happens({ type: 'joined', time: oak.self.now ?? '', text: 'ash joined' })
+  expect(await secrets()).toEqual([])
+  strangerAt('/ip4/10.0.0.9', 30_000)
+  expect(await secrets()).toMatchObject([{ peer: 'oak', what: expect.stringContaining('/ip4/10.0.0.9') }])
+})
