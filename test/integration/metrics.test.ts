@@ -74,9 +74,13 @@ test('publishes, copies, a split and its heal move the figures of the peer that 
   expect(whole.sum('grapevine_membership_members', { state: 'alive' })).toBe(3)
   expect(whole.sum('grapevine_membership_partitions_total')).toBe(1)
   expect(whole.sum('grapevine_membership_push_pulls_total')).toBeGreaterThan(1)
-  expect(whole.sum('grapevine_membership_probe_seconds_count')).toBeGreaterThan(0)
-  expect(whole.sum('grapevine_membership_self_refutations_total')).toBeGreaterThan(0)
   expect(whole.sum('grapevine_node_dials_total')).toBeGreaterThan(1)
+  // On a fast machine all of this is over before a probe is due.
+  await eventually('a probe was answered, and what the others had said was refuted', async () => {
+    const figures = await scrape(oak)
+    const names = ['grapevine_membership_probe_seconds_count', 'grapevine_membership_self_refutations_total']
+    return names.every((name) => figures.sum(name) > 0)
+  })
   await eventually('what was merged is counted', async () => {
     const figures = await scrape(oak)
     const taken = figures.sum('grapevine_replication_merged_records_total', { direction: 'taken' })

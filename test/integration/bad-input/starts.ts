@@ -87,7 +87,7 @@ export const badStarts: readonly BadInput[] = [
         const { links } = (await (await fetch(`${lonely.http}/v1/mesh/links`)).json()) as { links: LinkJson[] }
         const link = links.find(({ peer }) => peer === nobody)
         told = `link ${link?.state}, attempt ${link?.dialAttempts}: ${link?.lastError}`
-        return (link?.dialAttempts ?? 0) >= 3
+        return link?.state === 'down' && (link.dialAttempts ?? 0) >= 3
       })
       const line = lonely.log.split('\n').find((text) => text.includes('dial failed')) ?? '{}'
       const { msg, reason } = JSON.parse(line) as Record<string, string>
