@@ -1,10 +1,10 @@
-import { Command } from 'commander'
+import type { Command } from 'commander'
 import type { GossipEvent, GossipView, RoundTrip } from '#protocol/views'
-import { connectTo, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
+import type { Context } from '../context.ts'
 import { memberColumns } from '../member-columns.ts'
-import { durationText, jsonLine, sectionText, type Column } from '../output.ts'
+import { durationText, sectionText, type Column } from '../output.ts'
 import type { OutputStream } from '../terminal.ts'
-import { shownAnew } from '../watching.ts'
+import { viewCommand } from '../watching.ts'
 
 const help = `
 Shows members with who suspects them and why, the last changes of state, rumors
@@ -17,21 +17,13 @@ Examples:
 
 const eventsShown = 12
 
-export function gossipCommand(context: Context): Command {
-  return withClientOptions(new Command('gossip'))
-    .description('what a peer believes of the others, and why')
-    .option('-w, --watch', 'show it anew each second until Ctrl-C')
-    .addHelpText('after', help)
-    .action(async (options: ClientOptions & { readonly watch?: boolean }) => {
-      const { terminal } = context
-      await using mesh = await connectTo(context, options.server)
-      const format = formatOf(context, options)
-      await shownAnew(terminal, { watch: options.watch, format }, async () => {
-        const view = await mesh.gossip({ signal: terminal.stop })
-        return format === 'json' ? jsonLine(view) : gossipText(terminal.stdout, view)
-      })
-    })
-}
+export const gossipCommand = (context: Context): Command =>
+  viewCommand(context, 'gossip', {
+    description: 'what a peer believes of the others, and why',
+    help,
+    view: (mesh, options) => mesh.gossip(options),
+    text: gossipText,
+  })
 
 export function gossipText(stream: OutputStream, view: GossipView): string {
   const section = <Row>(title: string, rows: readonly Row[], columns: readonly Column<Row>[]): string =>

@@ -1,10 +1,10 @@
 import { Command } from 'commander'
 import type { LinkView, MemberView } from '#protocol/views'
-import { formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
+import { formatOf, type Context } from '../context.ts'
 import { everyMember, type MemberGateway } from '../every-member.ts'
 import { durationText, jsonLine, printable, tableText, type Column } from '../output.ts'
 import type { Style } from '../terminal.ts'
-import { shownAnew } from '../watching.ts'
+import { shownAnew, type WatchOptions, withWatchOption } from '../watching.ts'
 
 const help = `
 Asks every member that can be asked. A row is what one says of its links to the
@@ -17,11 +17,10 @@ Examples:
   $ grapevine links --watch`
 
 export function linksCommand(context: Context): Command {
-  return withClientOptions(new Command('links'))
+  return withWatchOption(new Command('links'))
     .description('who is linked to whom, as each end sees it')
-    .option('-w, --watch', 'show it anew each second until Ctrl-C')
     .addHelpText('after', help)
-    .action(async (options: ClientOptions & { readonly watch?: boolean }) => {
+    .action(async (options: WatchOptions) => {
       const { terminal } = context
       const format = formatOf(context, options)
       await shownAnew(terminal, { watch: options.watch, format }, async () => {

@@ -1,9 +1,9 @@
 import { Command } from 'commander'
 import type { HealView, IslandView } from '#protocol/views'
 import { connectTo, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
-import { durationText, jsonLine, tableText, writeRows, type Column } from '../output.ts'
+import { durationText, tableText, writeRows, type Column } from '../output.ts'
 import { say } from '../terminal.ts'
-import { shownAnew } from '../watching.ts'
+import { viewCommand } from '../watching.ts'
 
 const partitionsHelp = `
 The side of the peer that answers first; then those that were lost together, one
@@ -14,22 +14,13 @@ Examples:
   $ grapevine partitions
   $ grapevine partitions --watch --server http://127.0.0.1:8402`
 
-export function partitionsCommand(context: Context): Command {
-  return withClientOptions(new Command('partitions'))
-    .description('who cannot be reached from a peer, since when and why')
-    .option('-w, --watch', 'show it anew each second until Ctrl-C')
-    .addHelpText('after', partitionsHelp)
-    .action(async (options: ClientOptions & { readonly watch?: boolean }) => {
-      const { terminal } = context
-      await using mesh = await connectTo(context, options.server)
-      const format = formatOf(context, options)
-      await shownAnew(terminal, { watch: options.watch, format }, async () => {
-        const view = await mesh.partitions({ signal: terminal.stop })
-        if (format === 'json') return jsonLine(view)
-        return tableText(terminal.stdout, view.islands, islandColumns)
-      })
-    })
-}
+export const partitionsCommand = (context: Context): Command =>
+  viewCommand(context, 'partitions', {
+    description: 'who cannot be reached from a peer, since when and why',
+    help: partitionsHelp,
+    view: (mesh, options) => mesh.partitions(options),
+    text: (stream, { islands }) => tableText(stream, islands, islandColumns),
+  })
 
 const islandColumns: readonly Column<IslandView>[] = [
   { title: 'side', of: ({ side }) => side, style: ({ side }) => (side === 'ours' ? 'green' : 'red') },

@@ -1,10 +1,10 @@
-import { Command } from 'commander'
+import type { Command } from 'commander'
 import type { BehindView, CatchUpView, HandoffView, NeighborView, RepairView, ReplicationView } from '#protocol/views'
-import { connectTo, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
-import { counted, durationText, jsonLine, sectionText, type Column } from '../output.ts'
+import type { Context } from '../context.ts'
+import { counted, durationText, sectionText, type Column } from '../output.ts'
 import type { OutputStream } from '../terminal.ts'
 import { leftText } from './decisions.ts'
-import { shownAnew } from '../watching.ts'
+import { viewCommand } from '../watching.ts'
 
 const help = `
 Shows what each member is known to lack and of which topics, what the peer that
@@ -17,21 +17,13 @@ Examples:
   $ grapevine replication --watch --server http://127.0.0.1:8402
   $ grapevine replication -o json | jq .totals.behindRecords`
 
-export function replicationCommand(context: Context): Command {
-  return withClientOptions(new Command('replication'))
-    .description('what flows between a peer and the others, and what waits for whom')
-    .option('-w, --watch', 'show it anew each second until Ctrl-C')
-    .addHelpText('after', help)
-    .action(async (options: ClientOptions & { readonly watch?: boolean }) => {
-      const { terminal } = context
-      await using mesh = await connectTo(context, options.server)
-      const format = formatOf(context, options)
-      await shownAnew(terminal, { watch: options.watch, format }, async () => {
-        const view = await mesh.replication({ signal: terminal.stop })
-        return format === 'json' ? jsonLine(view) : replicationText(terminal.stdout, view)
-      })
-    })
-}
+export const replicationCommand = (context: Context): Command =>
+  viewCommand(context, 'replication', {
+    description: 'what flows between a peer and the others, and what waits for whom',
+    help,
+    view: (mesh, options) => mesh.replication(options),
+    text: replicationText,
+  })
 
 export function replicationText(stream: OutputStream, view: ReplicationView): string {
   const { leftOut } = view

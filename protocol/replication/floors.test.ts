@@ -8,6 +8,7 @@ import {
   ash,
   batch,
   digest,
+  digestDue,
   elm,
   feedOf,
   hashAt,
@@ -22,7 +23,6 @@ import {
 } from './test-oak.ts'
 
 const ofFir = feedOf('fir' as PeerId)
-const digestDue = { type: 'timerFired', timer: { type: 'digestDue' } } as const
 
 const trimmed = (nextOffset: number, floor: number): FeedDigest => {
   return { ...digest(ofFir, nextOffset), floor, floorHash: hashAt(floor), keptFrom: floor }

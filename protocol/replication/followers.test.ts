@@ -3,10 +3,9 @@ import { expect, test } from 'vitest'
 import type { Epoch, PeerId, TopicId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import type { ReplicationEffect } from './inputs.ts'
-import { feedOf, messages, Oak, ofType, openedFeed, orders } from './test-oak.ts'
+import { digestDue, feedOf, messages, Oak, ofType, openedFeed, orders } from './test-oak.ts'
 
 const fir = 'fir' as PeerId
-const digestDue = { type: 'timerFired', timer: { type: 'digestDue' } } as const
 const follow = (...topics: readonly TopicId[]) => ({ type: 'follow', topics, on: true }) as const
 const toldOf = (effects: readonly ReplicationEffect[]) => ofType(effects, 'send').map(({ message }) => message)
 

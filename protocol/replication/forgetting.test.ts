@@ -10,6 +10,7 @@ import {
   ash,
   batch,
   digest,
+  digestDue,
   elm,
   epochs,
   feedOf,
@@ -48,7 +49,6 @@ const told = {
   second: { ...digest(second, 5), floor: 3, keptFrom: 3 },
   last: { ...digest(last, 9), floor: 5, keptFrom: 5 },
 }
-const digestDue = { type: 'timerFired', timer: { type: 'digestDue' } } as const
 const lookMs = 10_000
 
 function oakWith(feeds: readonly OpenedFeed[], others: readonly FeedDigest[] = []): Oak {

@@ -8,6 +8,7 @@ import {
   ash,
   batch,
   digest,
+  digestDue,
   elm,
   epochs,
   feedOf,
@@ -26,7 +27,6 @@ const photosOf = (writer: PeerId) => ({ ...feedOf(writer), topicId: photos })
 const stored = (feed: ReturnType<typeof feedOf>) => openedFeed(feed, 3)
 const toldOf = (effects: ReturnType<Oak['tell']>) =>
   messages(effects, 'digest').map(({ to, message }) => [to, message.feeds.map(({ feed }) => feed.topicId)])
-const digestDue = { type: 'timerFired', timer: { type: 'digestDue' } } as const
 
 test('the topics of these tests belong to whom they say', () => {
   const members = [oak, elm, ash].map((peer) => ({ peer, zone: '' }))

@@ -3,12 +3,14 @@ import { expect, test } from 'vitest'
 import type { Hash, PeerId } from '#protocol/ids'
 import { type FeedId, feedKeyOf, type OffsetRange } from '#protocol/log/feed'
 import { limits } from '#protocol/limits'
-import type { BatchFacts, ReplicationEffect } from './inputs.ts'
+import type { BatchFacts } from './inputs.ts'
 import type { FeedDigest } from './messages.ts'
 import {
   ash,
   batch,
+  changesOf,
   digest,
+  digestDue,
   elm,
   feedOf,
   hashAt,
@@ -18,16 +20,13 @@ import {
   oak,
   ofType,
   openedFeed,
+  range,
   settledOf,
 } from './test-oak.ts'
 
 const ofFir = feedOf('fir' as PeerId)
-const range = (from: number, to: number): OffsetRange => ({ from, to })
 const batches = (from: number, to: number): BatchFacts[] =>
   Array.from({ length: to - from }, (_, index) => batch(from + index))
-
-const changesOf = (effects: readonly ReplicationEffect[]) => ofType(effects, 'changeFeed').map(({ change }) => change)
-const digestDue = { type: 'timerFired', timer: { type: 'digestDue' } } as const
 
 /** Oak with ten records of fir, linked to elm, which holds so much of them. */
 class Mending extends Oak {

@@ -8,6 +8,7 @@ import { topicHeads } from './status.ts'
 import {
   ash,
   batch,
+  changesOf,
   digest,
   elm,
   feedOf,
@@ -19,15 +20,14 @@ import {
   ofType,
   openedFeed,
   orders,
+  range,
 } from './test-oak.ts'
 
 const ofFir = feedOf('fir' as PeerId)
-const range = (from: number, to: number): OffsetRange => ({ from, to })
 const holding = (nextOffset: number, ...holes: readonly OffsetRange[]): FeedDigest => ({
   ...digest(ofFir, nextOffset),
   holes,
 })
-const changesOf = (effects: readonly ReplicationEffect[]) => ofType(effects, 'changeFeed').map(({ change }) => change)
 const wantsOf = (effects: readonly ReplicationEffect[]) =>
   messages(effects, 'want').map(({ to, message }) => [to, message.position])
 

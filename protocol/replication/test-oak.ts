@@ -1,5 +1,5 @@
 import type { Epoch, Hash, PeerId, TopicId } from '#protocol/ids'
-import type { FeedId, Opening } from '#protocol/log/feed'
+import type { FeedId, OffsetRange, Opening } from '#protocol/log/feed'
 import { type ReplicationConfig, replicationDefaults } from './config.ts'
 import type { BatchFacts, OpenedFeed, PendingPublish, ReplicationEffect, ReplicationInput } from './inputs.ts'
 import type { FeedDigest, ReplicationMessage } from './messages.ts'
@@ -16,6 +16,7 @@ export const epochs = { first: '0000000000000001' as Epoch, second: '00000000000
 export const orders = '11'.repeat(16) as TopicId
 export const feedOf = (writer: PeerId, epoch: Epoch = epochs.first): FeedId => ({ topicId: orders, writer, epoch })
 export const hashAt = (offset: number): Hash => offset.toString(16).padStart(64, '0') as Hash
+export const range = (from: number, to: number): OffsetRange => ({ from, to })
 export const headAt = (nextOffset: number) => ({ nextOffset, hash: hashAt(nextOffset) })
 
 export const openingOf = (writer: PeerId, epoch: Epoch = epochs.first): Opening => {
@@ -147,3 +148,6 @@ export const messages = <T extends ReplicationMessage['type']>(effects: readonly
     )
 export const settledOf = (effects: readonly ReplicationEffect[]) =>
   ofType(effects, 'publishSettled').map(({ settled: { ref, reached, peers } }) => ({ ref, reached, peers }))
+export const changesOf = (effects: readonly ReplicationEffect[]) =>
+  ofType(effects, 'changeFeed').map(({ change }) => change)
+export const digestDue = { type: 'timerFired', timer: { type: 'digestDue' } } as const
