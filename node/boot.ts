@@ -133,7 +133,7 @@ export async function bootPeer(options: BootOptions): Promise<PeerDriver> {
       disk?.committed(one.bytes)
     },
   })
-  const commit = new GroupCommit(groupCommitDefaults, { store: committed, onFailure: (cause) => fail(cause) })
+  const commit = new GroupCommit(groupCommitDefaults, { store: committed, onFailure: (cause) => fail(cause), clock })
   const disk = options.space && diskSpaceOf({ ...options, space: options.space }, commit, () => driver)
   const driver: PeerDriver = new PeerDriver({
     ...options,

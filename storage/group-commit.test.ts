@@ -35,6 +35,28 @@ class ManualDisk {
   }
 }
 
+/** Time that passes by hand. */
+class ManualClock {
+  #nowMs = 0
+  readonly #timers: { readonly atMs: number; readonly run: () => void }[] = []
+
+  nowMs(): number {
+    return this.#nowMs
+  }
+
+  after(afterMs: number, run: () => void): void {
+    this.#timers.push({ atMs: this.#nowMs + afterMs, run })
+  }
+
+  advance(ms: number): void {
+    this.#nowMs += ms
+    for (const timer of this.#timers.splice(0)) {
+      if (timer.atMs <= this.#nowMs) timer.run()
+      else this.#timers.push(timer)
+    }
+  }
+}
+
 /** Lets all microtasks run. */
 const turn = () => new Promise<void>((resolve) => void setImmediate(resolve))
 
@@ -59,11 +81,17 @@ const floorOf = (topic: string, nextOffset: number): StoreChange => ({
 
 function started() {
   const disk = new ManualDisk()
+  const clock = new ManualClock()
   const told: string[] = []
   const failures: unknown[] = []
-  const commit = new GroupCommit(groupCommitDefaults, { store: disk, onFailure: (error) => void failures.push(error) })
+  const onFailure = (error: unknown) => void failures.push(error)
+  const commit = new GroupCommit(groupCommitDefaults, { store: disk, onFailure, clock })
   const store = (one: BatchToStore, pace?: Pace) => commit.store(one, () => void told.push(nameOf(one)), pace)
-  return { disk, told, failures, commit, store }
+  const pass = async (ms: number): Promise<void> => {
+    clock.advance(ms)
+    await turn()
+  }
+  return { disk, pass, told, failures, commit, store }
 }
 
 describe('group commit', () => {
@@ -219,6 +247,61 @@ describe('group commit', () => {
     expect(disk.appends.slice(32, 40).map((names) => names.length)).toEqual(Array.from({ length: 8 }, () => 2))
   })
 
+  test('while clients publish, the backlog rests after each append six times as long as that took; others do not', async () => {
+    const { disk, pass, store } = started()
+    store(batch('stock', 1), 'urgent')
+    await turn()
+    for (const nextOffset of [1, 2, 3])
+      store(batch('orders', nextOffset, limits.commitBacklogBytesMax, 'elm'), 'backlog')
+    await disk.finish()
+    await pass(5)
+    await disk.finish()
+    expect(disk.appends.slice(1)).toEqual([['orders/elm 1']])
+    await pass(29)
+    store(batch('stock', 2), 'urgent')
+    store(batch('stock', 1, 100, 'ash'))
+    await turn()
+    await disk.finish()
+    expect(disk.appends.slice(2)).toEqual([['stock/oak 2', 'stock/ash 1']])
+    await pass(1)
+    await pass(50)
+    await disk.finish()
+    expect(disk.appends.slice(3)).toEqual([['orders/elm 2']])
+    await pass(99)
+    expect(disk.appends).toHaveLength(4)
+    await pass(1)
+    expect(disk.appends.slice(4)).toEqual([['orders/elm 3']])
+  })
+
+  test('nothing rests while somebody waits for all of it, nor once nobody publishes', async () => {
+    const { disk, pass, commit, told, store } = started()
+    store(batch('stock', 1), 'urgent')
+    await turn()
+    const rests = [1, 2].map((nextOffset) => batch('orders', nextOffset, limits.commitBacklogBytesMax, 'elm'))
+    for (const one of rests) store(one, 'backlog')
+    await disk.finish()
+    await pass(50)
+    await disk.finish()
+    expect(told).toHaveLength(2)
+    const idle = commit.idle()
+    await turn()
+    await disk.finish()
+    await idle
+    expect(told).toHaveLength(3)
+    for (let nextOffset = 2; nextOffset <= 40; nextOffset++) {
+      store(batch('stock', nextOffset))
+      await turn()
+      await disk.finish()
+    }
+    for (const nextOffset of [3, 4, 5]) {
+      store(batch('orders', nextOffset, limits.commitBytesMax, 'elm'), 'backlog')
+      await turn()
+      await pass(50)
+      await disk.finish()
+    }
+    expect(told).toHaveLength(3 + 39 + 3)
+  })
+
   test('what is filled in counts as the batches that it is', async () => {
     const { disk, commit, store } = started()
     store(batch('orders', 1))
@@ -251,7 +334,10 @@ describe('group commit', () => {
 
   test('a caller that goes on when it should have refused is stopped', () => {
     const disk = new ManualDisk()
-    const commit = new GroupCommit({ pendingBytesMax: 250 }, { store: disk, onFailure: () => {} })
+    const commit = new GroupCommit(
+      { pendingBytesMax: 250 },
+      { store: disk, onFailure: () => {}, clock: new ManualClock() },
+    )
     commit.store(batch('orders', 1), () => {})
     commit.store(batch('orders', 2), () => {})
     expect(() => commit.store(batch('orders', 3), () => {})).toThrow(/assertion failed/)

@@ -2,6 +2,7 @@ import type { BatchToStore, FeedChange, FeedStore, MetaChange, StoreChange } fro
 import type { TopicId } from '#protocol/ids'
 import { assert } from '#protocol/assert'
 import { limits } from '#protocol/limits'
+import type { Millis } from '#protocol/machine'
 
 export interface GroupCommitConfig {
   /**
@@ -20,6 +21,12 @@ export interface GroupCommitDeps {
   readonly store: Pick<FeedStore, 'append'>
   /** An append was rejected (fsyncgate: a retry may succeed and lose data). Told once; stop the peer without acking. */
   readonly onFailure: (error: unknown) => void
+  readonly clock: {
+    /** Monotonic milliseconds. */
+    nowMs(): Millis
+    /** Calls back once. */
+    after(afterMs: Millis, run: () => void): void
+  }
 }
 
 /**
@@ -30,6 +37,13 @@ export type Pace = 'urgent' | 'live' | 'backlog'
 
 /** Who has published just now publishes again: so many appends without any, and nobody does. */
 const busyAppends = 32
+
+/**
+ * The backlog rests so many times as long as its last append took, and then no longer than `restMsMax`. Higher: acks wait
+ * less for a disk and a processor that are catching up, which takes longer.
+ */
+const restsPerAppend = 6
+const restMsMax: Millis = 100
 
 interface Waiting<T> {
   readonly item: T
@@ -55,10 +69,12 @@ interface Group {
  *    But what is urgent goes before copies in its topic: those are of other feeds, since nobody else writes to this peer's.
  * 2. Metadata is stored in the order it came, and never after a batch that was handed over later.
  * 3. While clients publish, an append takes little of the backlog: `commitBacklogBytesMax`. So none is long when they come.
+ *    And the backlog rests after each, so that most of the disk, and of the processors, is theirs. What rests keeps its
+ *    credit, which slows down who sends it.
  * 4. `stored` is called after the fsync, in the order of the append. After a failure nothing is called back any more.
  *
- * Without timers, so the simulator runs it as it is: an idle store starts an append at the end of the current turn of
- * the caller (a microtask), which is how batches made in one go share an fsync without any added wait.
+ * An idle store starts an append at the end of the current turn of the caller (a microtask), which is how batches made in
+ * one go share an fsync without any added wait.
  */
 export class GroupCommit {
   readonly #config: GroupCommitConfig
@@ -70,7 +86,10 @@ export class GroupCommit {
   #pendingBatches = 0
   #urgentWaiting = 0
   #appendsSinceUrgent = Number.POSITIVE_INFINITY
-  #state: 'idle' | 'committing' | 'failed' = 'idle'
+  /** `resting`: of what waits nothing may be stored yet. */
+  #state: 'idle' | 'committing' | 'resting' | 'failed' = 'idle'
+  #restsUntilMs: Millis = 0
+  #isWakeSet = false
   #idleWaiters: PromiseWithResolvers<void>[] = []
   #failure: unknown
 
@@ -110,6 +129,7 @@ export class GroupCommit {
     if (this.#state === 'idle') return Promise.resolve()
     const waiter = Promise.withResolvers<void>()
     this.#idleWaiters.push(waiter)
+    this.#wake()
     return waiter.promise
   }
 
@@ -126,25 +146,46 @@ export class GroupCommit {
     if (this.#state === 'failed') return false
     this.#pendingBytes += bytes
     assert(this.#pendingBytes <= this.#config.pendingBytesMax, 'callers bound what waits for the disk')
-    if (this.#state === 'idle') {
-      this.#state = 'committing'
-      queueMicrotask(() => this.#commitNext())
-    }
+    this.#wake()
     return true
+  }
+
+  #wake(): void {
+    if (this.#state !== 'idle' && this.#state !== 'resting') return
+    this.#state = 'committing'
+    queueMicrotask(() => this.#commitNext())
   }
 
   /** The next append starts before the last one is told, so that the disk works while its callers do. */
   #commitNext(): void {
     const group = this.#takeGroup()
+    if (group.items.length === 0 && group.meta.length === 0) return this.#rest()
+    const startedMs = this.#deps.clock.nowMs()
     const items = group.items.map(({ item }) => item)
     const changes = [...group.meta.map(({ item }) => item), ...items.filter(isChange)]
     this.#deps.store.append(items.filter(isBatch), changes).then(
-      () => this.#committed(group),
+      () => this.#committed(group, startedMs),
       (error: unknown) => this.#fail(error),
     )
   }
 
-  #committed({ meta, items }: Group): void {
+  /** Only backlog waits: for its time, or for something that need not. */
+  #rest(): void {
+    this.#state = this.#hasWaiting() ? 'resting' : 'idle'
+    if (this.#state === 'idle' || this.#isWakeSet) return
+    this.#isWakeSet = true
+    const { clock } = this.#deps
+    clock.after(Math.max(1, this.#restsUntilMs - clock.nowMs()), () => {
+      this.#isWakeSet = false
+      this.#wake()
+    })
+  }
+
+  #committed({ meta, items }: Group, startedMs: Millis): void {
+    if (items.some(({ pace }) => pace === 'backlog')) {
+      const nowMs = this.#deps.clock.nowMs()
+      this.#restsUntilMs = nowMs + Math.min(restMsMax, restsPerAppend * (nowMs - startedMs))
+    }
     for (const { bytes, batches } of [...meta, ...items]) {
       this.#pendingBytes -= bytes
       this.#pendingBatches -= batches
@@ -199,7 +240,9 @@ export class GroupCommit {
   #takeItems(bytesTaken: number): Waiting<TopicItem>[] {
     const taken: Waiting<TopicItem>[] = []
     const changed = new Set<TopicId>()
-    const backlogBytesMax = this.#isBusy() ? limits.commitBacklogBytesMax : limits.commitBytesMax
+    const isBusy = this.#isBusy()
+    const backlogBytesMax = isBusy ? limits.commitBacklogBytesMax : limits.commitBytesMax
+    const isResting = isBusy && this.#idleWaiters.length === 0 && this.#deps.clock.nowMs() < this.#restsUntilMs
     let bytes = bytesTaken
     let backlogBytes = 0
     let batches = 0
@@ -209,6 +252,7 @@ export class GroupCommit {
       if (bytes > 0 && bytes + next.bytes > limits.commitBytesMax) break
       // An append stores its batches before its changes: what comes after a change of this topic waits for the next.
       if (isBatch(next.item) && changed.has(topicId)) continue
+      if (next.pace === 'backlog' && isResting) continue
       if (next.pace === 'backlog' && backlogBytes > 0 && backlogBytes + next.bytes > backlogBytesMax) continue
       if (isChange(next.item)) changed.add(topicId)
       queue.shift()

@@ -3,7 +3,7 @@ import type { ProcessPeer } from '../integration/process-peer.ts'
 import { eventually } from '../integration/process-peer.ts'
 import { isConverged } from '../integration/topic-contents.ts'
 import { type Figure, megabytes, megabytesPerSecond, millis, percent, perSecond, quantile, seconds } from './figures.ts'
-import { benchMesh } from './mesh.ts'
+import { type BenchMesh, benchMesh } from './mesh.ts'
 import { Probes } from './probes.ts'
 import { cpuMsOf, memoryOf, metricsOf, resetPeak } from './process-figures.ts'
 import { type RawStream, rawStream } from './raw-stream.ts'
@@ -15,23 +15,22 @@ const requestsInFlight = 4
 const quietMs = 5_000
 const convergeMsMax = 600_000
 
-/** So many records on each side of a split, two peers on one and one on the other; then the heal, with small publishes meanwhile. */
+/**
+ * So many records on each side of a split, two peers on one and one on the other; then the heal. Twice: with small publishes
+ * at each peer, for what they have to wait, and with nobody at all, for how fast it can be.
+ */
 export async function longSplit(records: number, profiles?: string): Promise<readonly Figure[]> {
   await using mesh = await benchMesh(profiles)
   const { peers } = mesh
-  const [oak, elm, ash] = peers
+  const [oak] = peers
   await oak.client.publish(topic, 'first', { ack: 'all' })
   // The first publishes of a process cost many times as much as later ones.
-  await probed(peers, () => idleFor(quietMs / 2, peers))
-  const quiet = await probed(peers, () => idleFor(quietMs, peers))
+  await probed(peers, () => idleFor(quietMs / 2))
+  const quiet = await probed(peers, () => idleFor(quietMs))
 
-  await cut([oak, elm], [ash])
   say('the split')
-  const startMs = performance.now()
-  const split = await probed(peers, () => Promise.all([publish(oak, records), publish(ash, records)]))
-  const splitMs = performance.now() - startMs
-  await eventually('oak and elm hold the same', async () => (await held(oak)) === (await held(elm)), convergeMsMax)
-  const peaks = { split: await peakOf(peers), heal: 0 }
+  const split = await probed(peers, () => publishApart(peers, records))
+  const splitPeak = await peakOf(peers)
 
   say('a raw stream')
   const before = await Promise.all(peers.map(committedBytes))
@@ -42,66 +41,60 @@ export async function longSplit(records: number, profiles?: string): Promise<rea
 
   say('the heal')
   await Promise.all(peers.map(({ pid }) => resetPeak(pid)))
-  const healed = await probed(peers, () => heal(peers, records))
-  peaks.heal = await peakOf(peers)
-  const after = await Promise.all(peers.map(committedBytes))
-  const received = after.map((count, i) => count - (before[i] ?? 0))
-  // What each small publish and its copies cost; the questions of this bench whether it is over come on top.
-  const probesCpuMs = (quiet.result / quiet.times.length) * healed.times.length
+  const busy = await probed(peers, () => heal(peers, 2 * records + 1))
+  say('once more, with nobody publishing while it heals')
+  await publishApart(peers, records)
+  const idle = await heal(peers, 4 * records + 1)
+  const healPeak = await peakOf(peers)
   const count = records.toLocaleString('en')
   return [
     {
       what: `split: ${count} records of 128 B on each side`,
-      value: `${perSecond(records, splitMs)} per side`,
-      against: `both sides at once, one of them with a copy; peak ${megabytes(peaks.split)} RSS`,
+      value: `${perSecond(records, split.result)} per side`,
+      against: `both sides at once, one of them with a copy; peak ${megabytes(splitPeak)} RSS`,
     },
-    ...catchUpFigures({ ...healed.result, received, raw, raws, probesCpuMs }),
+    ...catchUpFigures(idle, raw, raws),
     {
       what: '… peak memory of a peer',
-      value: `${megabytes(peaks.heal)} RSS`,
+      value: `${megabytes(healPeak)} RSS`,
       against: `${megabytes(bytes)} on its disk before`,
     },
-    { what: 'ack=local in the split', value: timesOf(split), against: `quiet: ${timesOf(quiet)}` },
     {
-      what: 'ack=local while catching up',
-      value: `${timesOf(healed)}: ${(quantile(healed.times, 0.99) / quantile(quiet.times, 0.99)).toFixed(1)} × quiet`,
+      what: 'heal while clients publish: all hold the same',
+      value: `after ${seconds(busy.result.doneMs)}`,
+      against: `${rateOf(busy.result, sum(busy.result.received))} by all three together: it leaves room to clients`,
+    },
+    {
+      what: '… ack=local meanwhile',
+      value: `${timesOf(busy)}: ${(quantile(busy.times, 0.99) / quantile(quiet.times, 0.99)).toFixed(1)} × quiet`,
       against: `quiet: ${timesOf(quiet)}`,
     },
+    { what: 'ack=local in the split', value: timesOf(split), against: `quiet: ${timesOf(quiet)}` },
   ]
 }
 
 const timesOf = ({ times }: { readonly times: readonly number[] }): string =>
   `p50 ${millis(quantile(times, 0.5))}, p99 ${millis(quantile(times, 0.99))}`
 
-interface CatchUp extends Heal {
-  /** By each peer, in bytes. */
-  readonly received: readonly number[]
-  readonly raw: RawStream
-  /** As many at once as there are peers. */
-  readonly raws: readonly RawStream[]
-  readonly probesCpuMs: number
-}
-
-function catchUpFigures(catchUp: CatchUp): readonly Figure[] {
-  const { firstMs, doneMs, cpuMs, received, raw, raws, probesCpuMs } = catchUp
-  const total = received.reduce((sum, count) => sum + count, 0)
+/** `raws`: as many at once as there are peers. */
+function catchUpFigures(heal: Heal, raw: RawStream, raws: readonly RawStream[]): readonly Figure[] {
+  const { firstMs, doneMs, cpuMs, received } = heal
+  const total = sum(received)
   const most = Math.max(...received)
-  const rawsBytes = raws.reduce((sum, { bytes }) => sum + bytes, 0)
+  const rawsBytes = sum(raws.map(({ bytes }) => bytes))
   const rawsMs = Math.max(...raws.map(({ tookMs }) => tookMs))
-  const rate = (count: number): string => megabytesPerSecond(count, doneMs - firstMs)
   const share = (count: number, bytes = raw.bytes, tookMs = raw.tookMs): string =>
     `${percent(count / (doneMs - firstMs) / (bytes / tookMs))} of raw`
   const cpuPerMegabyte = (ms: number, count: number): string => `${(ms / (count / 1e6)).toFixed(1)} ms per MB`
   const rawRate = `a raw libp2p stream of as many bytes: ${megabytesPerSecond(raw.bytes, raw.tookMs)}`
-  const rawCpu = cpuPerMegabyte(raw.cpuMs, raw.bytes)
   return [
     {
       what: 'heal: all three hold the same bytes',
       value: `after ${seconds(doneMs)}`,
       against: `first records across after ${seconds(firstMs)}; no restart`,
     },
-    { what: '… catching up, per peer', value: `${rate(most)}, ${share(most)}`, against: rawRate },
-    { what: '… catching up, all three together', value: `${rate(total)}, ${share(total)}`, against: rawRate },
+    { what: '… catching up, per peer', value: `${rateOf(heal, most)}, ${share(most)}`, against: rawRate },
+    { what: '… catching up, all three together', value: `${rateOf(heal, total)}, ${share(total)}`, against: rawRate },
     {
       what: '… the same beside as many raw streams at once',
       value: share(total, rawsBytes, rawsMs),
@@ -110,10 +103,14 @@ function catchUpFigures(catchUp: CatchUp): readonly Figure[] {
     {
       what: '… processor time, both ends, disk included',
       value: cpuPerMegabyte(cpuMs, total),
-      against: `the small publishes meanwhile: ${cpuPerMegabyte(probesCpuMs, total)}; the raw stream: ${rawCpu}`,
+      against: `the raw stream: ${cpuPerMegabyte(raw.cpuMs, raw.bytes)}`,
     },
   ]
 }
+
+const rateOf = ({ firstMs, doneMs }: Heal, count: number): string => megabytesPerSecond(count, doneMs - firstMs)
+
+const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0)
 
 /** Does it with a probe at each peer. */
 async function probed<T>(
@@ -125,11 +122,18 @@ async function probed<T>(
   return { result, times: (await Promise.all(probes.map((probe) => probe.end()))).flat() }
 }
 
-/** Processor time of all peers meanwhile. */
-async function idleFor(ms: number, peers: readonly ProcessPeer[]): Promise<number> {
-  const cpuAtStart = await cpuMsOfAll(peers)
+async function idleFor(ms: number): Promise<void> {
   await once(AbortSignal.timeout(ms), 'abort')
-  return (await cpuMsOfAll(peers)) - cpuAtStart
+}
+
+/** So many on either side of a split, at once: how long it took them, until the two of a side hold the same. */
+async function publishApart([oak, elm, ash]: BenchMesh['peers'], records: number): Promise<number> {
+  await cut([oak, elm], [ash])
+  const startMs = performance.now()
+  await Promise.all([publish(oak, records), publish(ash, records)])
+  const tookMs = performance.now() - startMs
+  await eventually('oak and elm hold the same', async () => (await held(oak)) === (await held(elm)), convergeMsMax)
+  return tookMs
 }
 
 async function cut(left: readonly ProcessPeer[], right: readonly ProcessPeer[]): Promise<void> {
@@ -157,25 +161,34 @@ interface Heal {
   readonly firstMs: number
   readonly doneMs: number
   readonly cpuMs: number
+  /** By each peer, in bytes. */
+  readonly received: readonly number[]
 }
 
+/** Until each holds so many records, and all the same. */
 async function heal(peers: readonly ProcessPeer[], records: number): Promise<Heal> {
+  const before = await Promise.all(
+    peers.map(async (peer) => ({ held: await held(peer), bytes: await committedBytes(peer) })),
+  )
   const startMs = performance.now()
   const cpuAtStart = await cpuMsOfAll(peers)
   await Promise.all(peers.map((peer) => peer.client.lab.heal()))
   // One after the other: each question costs the peer that is asked some of what is measured.
   const isAcross = async (): Promise<boolean> => {
-    for (const peer of peers) if ((await held(peer)) > records + 1) return true
+    for (const [i, peer] of peers.entries()) if ((await held(peer)) > (before[i]?.held ?? 0)) return true
     return false
   }
   await eventually('something has come across', isAcross, convergeMsMax)
   const firstMs = performance.now() - startMs
   const isDone = async (): Promise<boolean> => {
-    for (const peer of peers) if ((await held(peer)) !== 2 * records + 1) return false
+    for (const peer of peers) if ((await held(peer)) !== records) return false
     return isConverged(peers, topic)
   }
   await eventually('all hold the same', isDone, convergeMsMax)
-  return { firstMs, doneMs: performance.now() - startMs, cpuMs: (await cpuMsOfAll(peers)) - cpuAtStart }
+  const doneMs = performance.now() - startMs
+  const cpuMs = (await cpuMsOfAll(peers)) - cpuAtStart
+  const after = await Promise.all(peers.map(committedBytes))
+  return { firstMs, doneMs, cpuMs, received: after.map((bytes, i) => bytes - (before[i]?.bytes ?? 0)) }
 }
 
 async function held(peer: ProcessPeer): Promise<number> {
@@ -183,7 +196,7 @@ async function held(peer: ProcessPeer): Promise<number> {
 }
 
 async function cpuMsOfAll(peers: readonly ProcessPeer[]): Promise<number> {
-  return (await Promise.all(peers.map(({ pid }) => cpuMsOf(pid)))).reduce((sum, ms) => sum + ms, 0)
+  return sum(await Promise.all(peers.map(({ pid }) => cpuMsOf(pid))))
 }
 
 const committedBytes = async (peer: ProcessPeer): Promise<number> =>

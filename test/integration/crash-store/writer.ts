@@ -4,6 +4,7 @@ import { randomBytes, randomInt } from 'node:crypto'
 import type { BatchToStore, StoreChange, StoredFeed } from '#storage/feed-store'
 import { SampleFeed } from '#storage/sample-feed'
 import { nodeDigests } from '#node/node-digests'
+import { realClock } from '#node/real-clock'
 import { openDataDirectory } from '#storage/data-directory'
 import { openLevelStore } from '#storage/open-level-store'
 import { utf8 } from '#protocol/text'
@@ -23,7 +24,7 @@ const recentMax = 16
 
 const directory = await openDataDirectory({ path: process.argv[2] ?? '', cluster: 'grove' })
 const store = await openLevelStore({ directory, digests: nodeDigests, onWarning: fail })
-const commit = new GroupCommit(groupCommitDefaults, { store, onFailure: fail })
+const commit = new GroupCommit(groupCommitDefaults, { store, onFailure: fail, clock: realClock })
 const known = await store.feeds()
 
 /** The batches of a feed above its floor and what is kept, as they were ordered. */
