@@ -134,6 +134,8 @@ export const limits = {
   updatesLengthPerMessageMax: 740,
   /** Members in one push-pull message: at up to ~3.7 KB each they fit into a control frame. */
   membersPerMessageMax: 64,
+  /** Members that a push-pull tells of while rumors are under way, once in a probe interval: some 2 KB. Higher: what rumors miss is learned sooner. */
+  membersWhileNewsMax: 8,
   /** Accusers of a suspect that are told beside the first. */
   confirmationsPerUpdateMax: 8,
   /** Why a member changed its state, in characters; longer ones are cut. */

@@ -128,6 +128,14 @@ export class Beliefs {
     return { peer, state: status.type, incarnation, by, reason, ...more }
   }
 
+  /** What we know better than who accuses others of being gone: they have refuted that. */
+  corrections(updates: readonly MemberUpdate[]): readonly MemberUpdate[] {
+    return updates.flatMap(({ peer, state, incarnation }) => {
+      const isRefuted = this.stateOf(peer) === 'alive' && incarnation < (this.members.get(peer)?.incarnation ?? 0)
+      return (state === 'suspect' || state === 'dead') && isRefuted ? (this.updateOf(peer) ?? []) : []
+    })
+  }
+
   /** Hashes of all that we believe, for a push-pull. */
   digest(): string {
     return this.#digestOf(bucketCountFor(this.registry.known().length))

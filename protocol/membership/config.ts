@@ -59,10 +59,11 @@ export interface MembershipConfig {
   /** A timer later than this tells of ourselves, not of others. Higher: a blocked event loop accuses the innocent. */
   readonly timerLateMs: Millis
   /**
-   * A suspicion that is over waits so long for what has reached our sockets: after a blocked event loop timers go first, and one
-   * that was due at its end is not late. At least what it takes to read them. Higher: deaths are known later. 0: as in SWIM.
+   * A suspicion that is over waits so long for a last word: some others are asked whether they know better, and what has
+   * reached our sockets is read (after a blocked event loop timers go first, and one that was due at its end is not late). At
+   * least the 99th percentile of a round trip. Higher: deaths are known later. 0: as in SWIM.
    */
-  readonly socketsReadMs: Millis
+  readonly lastWordMs: Millis
 }
 
 const lan: MembershipConfig = {
@@ -83,7 +84,7 @@ const lan: MembershipConfig = {
   dialsAtOnce: 8,
   linkIdleMs: 10_000,
   timerLateMs: 250,
-  socketsReadMs: 50,
+  lastWordMs: 500,
 }
 
 const wan: MembershipConfig = {
@@ -98,6 +99,7 @@ const wan: MembershipConfig = {
   dialBackoffMsMax: 30_000,
   dialTimeoutMs: 30_000,
   linkIdleMs: 30_000,
+  lastWordMs: 3_000,
 }
 
 /** For one machine, where a round trip is well below a millisecond. */
@@ -112,6 +114,7 @@ const local: MembershipConfig = {
   dialBackoffMsMin: 100,
   dialBackoffMsMax: 2_000,
   linkIdleMs: 2_000,
+  lastWordMs: 200,
 }
 
 export type MembershipProfile = 'lan' | 'wan' | 'local'

@@ -35,7 +35,7 @@ test('one accuser leaves a suspect a long time to refute, others who confirm lea
   expect(mesh.view(elm, yew)).toMatchObject({ suspectedBy: ['oak', 'ash', 'fir'], deadInMs: 4_000 })
   mesh.run(3_990)
   expect(mesh.state(elm, yew)).toBe('suspect')
-  mesh.run(20 + membershipProfiles.lan.socketsReadMs)
+  mesh.run(20 + membershipProfiles.lan.lastWordMs)
   expect(mesh.state(elm, yew)).toBe('dead')
 })
 
@@ -62,6 +62,29 @@ test('a refutation that waits in our sockets counts, although our pause ended ju
   mesh.changes.length = 0
   mesh.run(2_000)
   expect(mesh.changes.filter(({ at, peer }) => at === elm && peer === yew).map(({ to }) => to)).toEqual(['alive'])
+})
+
+test('who was missed by a refutation asks others before it believes a death, and is told', () => {
+  mesh.isCut = (a, b) => [a, b].includes(elm)
+  mesh.inject(yew, ash, { type: 'gossip', updates: [rumor(yew, 'alive', 2, yew)] })
+  mesh.run(1_500)
+  mesh.isCut = (a, b) => [a, b].includes(elm) && [a, b].includes(yew)
+  for (const accuser of [oak, ash, fir]) accuse(elm, accuser)
+  mesh.changes.length = 0
+  const asked = mesh.runUntil(() => mesh.state(elm, yew) !== 'suspect', 5_000)
+  expect(asked).toBeLessThan(4_000 + membershipProfiles.lan.lastWordMs)
+  expect(mesh.changes.filter(({ at, peer }) => at === elm && peer === yew)).toMatchObject([
+    { to: 'alive', incarnation: 3 },
+  ])
+})
+
+test('an ack corrects what its ping says of somebody who has refuted it', () => {
+  mesh.inject(yew, ash, { type: 'gossip', updates: [rumor(yew, 'alive', 2, yew)] })
+  mesh.sent.length = 0
+  const updates = [rumor(yew, 'suspect', 1, oak), rumor(fir, 'suspect', 1, oak)]
+  mesh.inject(elm, ash, { type: 'ping', ref: 7, updates })
+  const [ack] = mesh.sent.flatMap(({ to, message }) => (to === elm && message.type === 'ack' ? message : []))
+  expect(ack?.updates[0]).toMatchObject({ peer: yew, state: 'alive', incarnation: 2 })
 })
 
 test('who confirms is told on, so that those who hear of it by others know as well', () => {

@@ -76,6 +76,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   /** Members whose link was closed because nobody needed it, and that we have not doubted since. */
   readonly #atRest = new Set<PeerId>()
   #stateHeardAtMs = Number.NEGATIVE_INFINITY
+  /** When we last told somebody a part of what differs. */
+  #sampleSentAtMs = Number.NEGATIVE_INFINITY
   readonly #mergedAtMs = new Map<PeerId, Millis>()
   #pushPulls = 0
   #refutations = 0
@@ -240,8 +242,9 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     this.#links.up(peer, turn.nowMs)
     this.#rejoin.linkUp(peer, turn)
     this.#probes.heard(peer, turn)
-    // Above the limit links come and go: who is met again has missed no more than others.
-    const isRoutine = this.#atRest.delete(peer) && this.#standing === 'merged' && this.#isUpToDate(turn)
+    // Above the limit links come and go: whom nobody has doubted has missed no more than others. Where it has doubted us it asks.
+    const isUndoubted = this.#atRest.delete(peer) || (this.#limit.isFull(0) && this.#beliefs.stateOf(peer) === 'alive')
+    const isRoutine = isUndoubted && this.#standing === 'merged' && this.#isUpToDate(turn)
     if (!isRoutine) this.#sendDigest(peer, { reply: true }, turn)
     this.#wakeGossip(turn)
   }
@@ -286,9 +289,11 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
       if (lesson.accused === true) this.#tell(from, this.self, turn)
     }
     switch (message.type) {
-      case 'ping':
-        turn.send(from, { type: 'ack', ref: message.ref, updates: this.#beliefs.dissemination.ride() })
+      case 'ping': {
+        const told = [...this.#beliefs.corrections(updates), ...this.#beliefs.dissemination.ride()]
+        turn.send(from, { type: 'ack', ref: message.ref, updates: told.slice(0, limits.updatesPerMessageMax) })
         break
+      }
       case 'ack':
         this.#links.acked(from, message.ref, turn.nowMs)
         this.#probes.acked(from, message.ref, turn)
@@ -341,10 +346,13 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     if (differing === undefined) return this.#onStateMerged(from, message.standing, turn)
     // Its standing is told by its last page: before that we do not have the registry that it speaks of.
     if (this.#isFresh(link.stateSentAtMs, turn)) return
-    // Where much is being told much differs, everywhere: that will be told once, and what has been missed at the next push-pull.
     const isUnderWay =
       this.#standing === 'merged' && message.standing === 'merged' && !this.#beliefs.dissemination.isEmpty
-    if (!isUnderWay || differing.length <= limits.membersPerMessageMax) this.#sendState(from, differing, turn)
+    if (!isUnderWay) return this.#sendState(from, differing, turn)
+    // Where news is under way much differs, everywhere: rumors will tell it, and what they miss is told a little at a time.
+    if (this.#isFresh(this.#sampleSentAtMs, turn)) return
+    this.#sampleSentAtMs = turn.nowMs
+    this.#sendState(from, sampled(this.#options.random, differing, limits.membersWhileNewsMax), turn)
   }
 
   /** We know all that it knew when it said so. */
@@ -492,10 +500,12 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     const { deadAtMs } = member.status
     const leftMs = deadAtMs - turn.nowMs
     if (leftMs > 0) return turn.setTimer({ type: 'suspicionExpired', peer, incarnation }, leftMs)
-    // A refutation may be waiting in our own sockets: after a pause, whose end may happen to be now, timers go before them.
-    const { probeIntervalMs, socketsReadMs } = this.#options.config
-    const waitMs = isLate ? probeIntervalMs : socketsReadMs
-    if (isLate || dueMs < deadAtMs + socketsReadMs) {
+    // A refutation may be waiting in our own sockets: after a pause, whose end may happen to be now, timers go before them. And
+    // its rumor may have missed us, of all.
+    const { probeIntervalMs, lastWordMs } = this.#options.config
+    const waitMs = isLate ? Math.max(probeIntervalMs, lastWordMs) : lastWordMs
+    if (isLate || dueMs < deadAtMs + lastWordMs) {
+      this.#probes.askOthers(peer, turn)
       return turn.setTimer({ type: 'suspicionExpired', peer, incarnation }, waitMs)
     }
     const reason = `${member.reason}, not refuted in ${secondsText(turn.nowMs - member.sinceMs)}`

@@ -33,7 +33,7 @@ describe('two members, and nobody else to ask', () => {
     expect(mesh.runUntil(() => mesh.state(oak, elm) === 'suspect', 1_000)).toBeLessThan(300)
     expect(mesh.view(oak, elm)?.reason).toBe('link closed by its process, no answer to a probe')
     mesh.runUntil(() => mesh.state(oak, elm) === 'dead', 5_000)
-    expect(mesh.view(oak, elm)?.reason).toBe('link closed by its process, no answer to a probe, not refuted in 4 s')
+    expect(mesh.view(oak, elm)?.reason).toBe('link closed by its process, no answer to a probe, not refuted in 4.5 s')
   })
 
   test('a link that closes during a probe still counts as the evidence', () => {
@@ -95,6 +95,20 @@ describe('a blocked event loop', () => {
     expect(mesh.changes.filter(({ at, to }) => at === oak && to === 'dead')).toEqual([])
     expect(mesh.view(oak, ash)).toMatchObject({ state: 'alive', incarnation: 2 })
   })
+})
+
+test('who has to dial for a probe, or for that of another, has an interval more for it', () => {
+  const mesh = new TestMesh()
+  const all = mesh.startAll('oak', 'elm', 'ash', 'fir', 'yew')
+  const yew = all[4] as PeerId
+  mesh.run(10_000)
+  mesh.isCut = (a, b) => [a, b].includes(yew)
+  for (const peer of all) if (peer !== yew) mesh.closeLink(peer, yew, 'broken')
+  const isSuspected = (): boolean => all.some((peer) => peer !== yew && mesh.state(peer, yew) === 'suspect')
+  const { probeIntervalMs } = membershipProfiles.lan
+  const suspectedMs = mesh.runUntil(isSuspected, 5_000)
+  expect(suspectedMs).toBeGreaterThan(probeIntervalMs)
+  expect(suspectedMs).toBeLessThanOrEqual(2 * probeIntervalMs)
 })
 
 test('a helper that cannot reach the target says so, and the probe ends before its time', () => {

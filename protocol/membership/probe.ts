@@ -1,4 +1,4 @@
-import { shuffled } from '#protocol/random'
+import { sampled, shuffled } from '#protocol/random'
 import type { PeerId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import type { Millis, Random } from '#protocol/machine'
@@ -9,6 +9,9 @@ import type { Links } from './links.ts'
 import type { Rejoin } from './rejoin.ts'
 import type { MemberUpdate } from './messages.ts'
 import type { Turn } from './turn.ts'
+
+/** Suspects of whom others are asked once more, in a probe interval: it takes a few messages for each. */
+const askedPerIntervalMax = 2
 
 /** A question of ours to `target`: first by ourselves, then through `helpers`. */
 interface Probe {
@@ -62,6 +65,9 @@ export class Probes {
   readonly #relays = new Map<number, Relay>()
   #round: PeerId[] = []
   #ref = 0
+  /** Of whom we have asked others in this interval. */
+  #asked = 0
+  #askedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(deps: ProbesDeps) {
     this.#deps = deps
@@ -102,7 +108,8 @@ export class Probes {
       evidence,
     }
     this.#open.set(target, probe)
-    turn.setTimer({ type: 'probeOverdue', ref: probe.ref }, awareness.scaled(config.probeIntervalMs))
+    const allMs = config.probeIntervalMs + this.#dialGraceMs(target)
+    turn.setTimer({ type: 'probeOverdue', ref: probe.ref }, awareness.scaled(allMs))
     if (this.#ask(target, probe.ref, turn)) {
       turn.setTimer({ type: 'directProbeOverdue', ref: probe.ref }, awareness.scaled(config.probeTimeoutMs))
     } else this.#goIndirect(probe, turn)
@@ -140,7 +147,25 @@ export class Probes {
     this.#relays.set(ref, request)
     // Early enough for the nack to arrive before the requester gives up.
     const { probeTimeoutMs, probeIntervalMs } = this.#deps.config
-    turn.setTimer({ type: 'relayOverdue', ref }, 0.8 * Math.min(probeTimeoutMs, probeIntervalMs - probeTimeoutMs))
+    const leftMs = Math.min(probeTimeoutMs, probeIntervalMs - probeTimeoutMs) + this.#dialGraceMs(target)
+    turn.setTimer({ type: 'relayOverdue', ref }, 0.8 * leftMs)
+  }
+
+  /** What is said of `target` is told to some others, who answer if they know better. */
+  askOthers(target: PeerId, turn: Turn): void {
+    const { config, random, links, accusationOf, helpersFor } = this.#deps
+    const accusation = accusationOf(target)
+    if (turn.nowMs - this.#askedAtMs >= config.probeIntervalMs) {
+      this.#askedAtMs = turn.nowMs
+      this.#asked = 0
+    }
+    // Where many go at once they are gone.
+    if (accusation === undefined || ++this.#asked > askedPerIntervalMax) return
+    for (const helper of sampled(random, helpersFor(target), config.indirectProbes)) {
+      const ref = ++this.#ref
+      links.pinged(helper, ref, turn.nowMs)
+      turn.send(helper, { type: 'ping', ref, updates: [accusation] })
+    }
   }
 
   /** A helper reached the target. An ack of the target itself has already counted as a frame. */
@@ -187,6 +212,11 @@ export class Probes {
 
   snapshot(): readonly Readonly<Probe>[] {
     return [...this.#open.values()]
+  }
+
+  /** A dial takes four round trips: any of eight packets may be lost, and the first is sent again after a second only. */
+  #dialGraceMs(target: PeerId): Millis {
+    return this.#deps.links.has(target) ? 0 : this.#deps.config.probeIntervalMs
   }
 
   /** False if there is no way to ask. */

@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { PeerId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
+import { membershipProfiles } from './config.ts'
 import { bucketCountFor, bucketLength, tableDigest } from './table-digest.ts'
 import type { Belief } from './table-digest.ts'
 import { factsOf, peerOf, rumor, TestMesh } from './test-mesh.ts'
@@ -93,6 +95,26 @@ describe('of two peers with a hundred members', () => {
     const members = told(mesh)
     expect(members).toHaveLength(2)
     for (const count of members) expect(count).toBeLessThan(20)
+  })
+
+  test('while rumors are under way a few of those that differ are told, once in a probe interval', () => {
+    const { mesh, oak, elm } = meet()
+    const { probeIntervalMs } = membershipProfiles.lan
+    mesh.inject(elm, oak, { type: 'gossip', updates: [rumor(peerOf('peer7'), 'left', 2, peerOf('peer7'))] })
+    const ask = (): void =>
+      mesh.inject(elm, oak, {
+        type: 'pushPullDigest',
+        buckets: '00000000'.repeat(16),
+        standing: 'merged',
+        reply: false,
+      })
+    ask()
+    ask()
+    expect(told(mesh)).toEqual([limits.membersWhileNewsMax])
+    mesh.run(probeIntervalMs + 1)
+    expect(mesh.machine(oak).snapshot(mesh.nowMs).rumors).not.toEqual([])
+    ask()
+    expect(told(mesh)).toEqual([limits.membersWhileNewsMax, limits.membersWhileNewsMax])
   })
 })
 

@@ -30,7 +30,7 @@ export const plainSwim: MembershipConfig = {
   awarenessMax: 1,
   suspicionMaxMult: 1,
   timerLateMs: Number.POSITIVE_INFINITY,
-  socketsReadMs: 0,
+  lastWordMs: 0,
 }
 
 /** In one world a twentieth of the members may end, so that it stays about as large. */
