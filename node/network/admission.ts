@@ -86,7 +86,7 @@ export class Admission {
   /** The other side has taken its time: it did not even ask, or does not answer. */
   overdue(connection: Connection): void {
     const isInbound = connection.direction === 'inbound'
-    this.#refuse(connection, isInbound ? 'it did not ask to be admitted' : 'no answer in time', isInbound)
+    this.#refuse(connection, isInbound ? 'it did not ask to be admitted' : 'no answer in time', isInbound && 'slow')
   }
 
   /** Asks, and proves, over a connection, new or not; tells why that failed. Never rejects. */
@@ -122,7 +122,10 @@ export class Admission {
     try {
       await during(stream, signal, () => this.#check(new Exchange(stream), connection))
     } catch (error) {
-      this.#failed(connection, signal.aborted ? new Refused('it did not finish asking to be admitted') : error)
+      this.#failed(
+        connection,
+        signal.aborted ? new Refused('it did not finish asking to be admitted', { isSure: false }) : error,
+      )
     }
   }
 
@@ -161,16 +164,18 @@ export class Admission {
   /** What is admitted stays admitted; whether it still answers is for others to judge. */
   #failed(connection: Connection, error: unknown): Refusal {
     const reason = error instanceof Refused ? error.message : refusalOf(error)
-    this.#refuse(connection, reason, connection.direction === 'inbound' && error instanceof Refused)
+    const isStranger = connection.direction === 'inbound' && error instanceof Refused
+    this.#refuse(connection, reason, isStranger && (error.isSure ? 'sure' : 'slow'))
     return reason
   }
 
   /** A stranger is named and counted; a member whose connection breaks is none. */
-  #refuse(connection: Connection, reason: Refusal, isStranger: boolean): void {
+  #refuse(connection: Connection, reason: Refusal, stranger: false | 'sure' | 'slow'): void {
     const verdict = this.#verdictOf(connection)
     if (verdict.state !== 'open') return
     verdict.state = 'refused'
-    if (isStranger) this.#deps.strangers.refused({ peer: peerOf(connection), connection, reason })
+    const isSure = stranger === 'sure'
+    if (stranger !== false) this.#deps.strangers.refused({ peer: peerOf(connection), connection, reason, isSure })
     verdict.reach(reason)
     void closeConnection(connection)
   }
@@ -190,7 +195,15 @@ export class Admission {
 
 const otherSecret = 'it does not know the secret of this cluster'
 
-class Refused extends Error {}
+class Refused extends Error {
+  /** A member under load may be as slow. */
+  readonly isSure: boolean
+
+  constructor(reason: Refusal, { isSure = true } = {}) {
+    super(reason)
+    this.isSure = isSure
+  }
+}
 
 function refusalOf(error: unknown): Refusal {
   const isUnknown = error instanceof Error && error.name === 'UnsupportedProtocolError'

@@ -81,10 +81,7 @@ export async function createMeshNode(config: MeshNodeConfig): Promise<MeshNode> 
     connectionMonitor: { enabled: false },
     connectionGater: {
       denyDialPeer: refuses,
-      denyInboundConnection: (connection) => {
-        strangers.arrived(connection)
-        return false
-      },
+      denyInboundConnection: async (connection) => !(await strangers.arrived(connection)),
       denyInboundEncryptedConnection: (peer, connection) => {
         strangers.identified(connection)
         return refuses(peer)

@@ -67,7 +67,7 @@ test('reasons that quote what was sent do not fill the log', () => {
   const told: string[] = []
   const strangers = new Strangers((_, { reason }) => told.push(String(reason)))
   const connection = { remoteAddr: '/ip4/127.0.0.1/tcp/1' } as unknown as Connection
-  const refuse = (reason: string) => strangers.refused({ peer: 'elm' as PeerId, connection, reason })
+  const refuse = (reason: string) => strangers.refused({ peer: 'elm' as PeerId, connection, reason, isSure: false })
   for (let length = 2_000; length < 3_000; length++) refuse(`${length} bytes are too long`)
   expect(told).toEqual(['2000 bytes are too long'])
   for (let i = 0; i < 1_000; i++) refuse(`no protocol ${String.fromCodePoint(0x4e00 + i)}`)

@@ -1,5 +1,7 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { dialReasonOf } from './dial-reason.ts'
 import type { NetworkLog } from './links.ts'
+import { Tarpit } from './tarpit.ts'
 import type { Connection, MultiaddrConnection, StreamCloseEvent } from '@libp2p/interface'
 import type { PeerId } from '#protocol/ids'
 
@@ -19,6 +21,13 @@ export interface StrangerNews {
   readonly connections: number
 }
 
+interface Refused {
+  readonly peer: PeerId
+  readonly connection: Connection
+  readonly reason: string
+  readonly isSure: boolean
+}
+
 interface Told {
   /** Connections since the last word. */
   untold: number
@@ -34,6 +43,7 @@ export class Strangers {
   readonly #onRefused: (news: StrangerNews) => void
   readonly #unidentified = new WeakSet<MultiaddrConnection>()
   readonly #told = new Map<string, Told>()
+  readonly #tarpit = new Tarpit()
   /** Connections, since the start. */
   count = 0
 
@@ -42,16 +52,27 @@ export class Strangers {
     this.#onRefused = onRefused
   }
 
-  arrived(connection: MultiaddrConnection): void {
+  /** Whether it may go on; maybe after a while. */
+  async arrived(connection: MultiaddrConnection): Promise<boolean> {
     this.#unidentified.add(connection)
     connection.addEventListener('close', (event) => this.#closed(connection, event))
+    const waitMs = this.#tarpit.waitMs(ipOf(connection), performance.now())
+    if (waitMs === undefined) {
+      this.#unidentified.delete(connection)
+      this.#tell('too many wait at its address, where strangers came from', { address: String(connection.remoteAddr) })
+      return false
+    }
+    if (waitMs > 0) await pause(waitMs, undefined, { ref: false })
+    return true
   }
 
   identified(connection: MultiaddrConnection): void {
     this.#unidentified.delete(connection)
   }
 
-  refused({ peer, connection, reason }: { peer: PeerId; connection: Connection; reason: string }): void {
+  /** `isSure`: it has shown that it is none of ours. Who was only too slow may be one. */
+  refused({ peer, connection, reason, isSure }: Refused): void {
+    if (isSure) this.#tarpit.refused(ipOf(connection), performance.now())
     this.#tell(reason, { address: connection.remoteAddr.toString(), peer })
   }
 
@@ -87,3 +108,5 @@ export class Strangers {
     return kind
   }
 }
+
+const ipOf = ({ remoteAddr }: Pick<Connection, 'remoteAddr'>): string => remoteAddr.getComponents()[0]?.value ?? ''
