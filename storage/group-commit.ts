@@ -172,6 +172,7 @@ export class GroupCommit {
   /** Only backlog waits: for its time, or for something that need not. */
   #rest(): void {
     this.#state = this.#hasWaiting() ? 'resting' : 'idle'
+    this.#tellIdle()
     if (this.#state === 'idle' || this.#isWakeSet) return
     this.#isWakeSet = true
     const { clock } = this.#deps
