@@ -49,7 +49,8 @@ export class ProducerLog {
   }: Extract<PeerEffect, { type: 'loadProducers' }>): AsyncGenerator<readonly ProducerSpan[]> {
     const bytes = await this.#deps.getMeta(producersKey(topicId))
     const checkpoint = bytes && decodeProducerCheckpoint(bytes, topicId)
-    if (checkpoint !== undefined) yield checkpoint.spans
+    // In the order of the log, for the index tells two copies in one feed apart only while it has not joined what is around them.
+    if (checkpoint !== undefined) yield checkpoint.spans.toSorted((a, b) => a.firstOffset - b.firstOffset)
     let bytesLeft = limits.producerTailBytesMax
     for (const { feed, endOffset, from } of feeds.toReversed()) {
       const start = from ?? checkpoint?.positions.get(feedKeyOf(feed)) ?? NOTHING

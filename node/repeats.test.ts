@@ -151,6 +151,11 @@ test('a copy is found behind what retention is just letting go of (simulator, se
   expect((await read(peer, cursor)).values).toEqual(['elm y'])
 })
 
+test('a copy in the same feed is passed over, however its producer goes on (simulator, seed 4560)', async () => {
+  const peer = await Peer.with(feedOf('oak', [0], [1], [0], ['x', 'x', 'x'], [2]))
+  expect((await read(peer)).values).toEqual(['oak 0', 'oak 1', 'oak x', 'oak x', 'oak x', 'oak 2'])
+})
+
 test('a copy that comes while a reader is within a batch counts for the rest of it (simulator, seed 1207)', async () => {
   const { cursor } = await read(await Peer.with(oak))
   const peer = await Peer.with(elm)

@@ -88,6 +88,23 @@ describe('finding records', () => {
   })
 })
 
+// Found by the simulator: seed 4560. The writer had handed over the first copy, and took it for new.
+test('two copies in one feed stay two, however its producer goes on', () => {
+  const index = indexOf([
+    span({ seq: 0, count: 2, at: 0 }),
+    span({ seq: 0, at: 2 }),
+    span({ seq: 2, at: 6 }),
+    span({ seq: 3, at: 7 }),
+  ])
+  expect(find(index, 0)).toEqual([
+    { feed: oak, seq: 0, count: 1, window: [0, 0] },
+    { feed: oak, seq: 0, count: 1, window: [2, 2] },
+  ])
+  expect(index.spanCount).toBe(3)
+  const again = indexOf(index.newest(10).toSorted((a, b) => a.firstOffset - b.firstOffset))
+  expect([find(again, 0), [...again.doubled]]).toEqual([find(index, 0), [shop]])
+})
+
 describe('the latest of a producer', () => {
   test('is the highest number of the highest epoch, and who took it', () => {
     const index = indexOf([

@@ -160,12 +160,20 @@ export class ProducerIndex {
     let joined = span
     const others: ProducerSpan[] = []
     for (const other of spans) {
-      const both = covers(joined, other) ? withNewest(joined, other) : joinedOf(other, joined, this.#bounds.slackMax)
+      const both = covers(joined, other) ? withNewest(joined, other) : this.#joined(other, joined, spans)
       if (both !== undefined) joined = both
       else others.push(other)
     }
     if (others.some((other) => overlaps(other, span))) this.#doubled.add(span.producer)
     return [...others, joined]
+  }
+
+  /** Undefined also if a second copy in the same feed would be lost between them: readers would be given both. (Simulator, seed 4560.) */
+  #joined(a: ProducerSpan, b: ProducerSpan, spans: readonly ProducerSpan[]): ProducerSpan | undefined {
+    const both = joinedOf(a, b, this.#bounds.slackMax)
+    if (both === undefined) return undefined
+    const isHidden = spans.some((one) => covers(both, one) && !covers(a, one) && !covers(b, one))
+    return isHidden ? undefined : both
   }
 
   #withoutOldest(producer: ProducerId, spans: readonly ProducerSpan[]): readonly ProducerSpan[] {

@@ -70,4 +70,6 @@ export const corpus: readonly (World & { readonly lesson: string })[] = [
   // At the last look a link was two milliseconds old, and its summary another one, for what is followed is told anew: nobody is
   // promised that a peer says at each moment that all has converged.
   { seed: 3553, kind: 'swarm', lesson: 'where links come and go, mesh and checker may need another moment to agree' },
+  // A writer had handed over a record, and took a retry of it for new: home had it twice in one feed, and its index joined what was around the second.
+  { seed: 4560, kind: 'swarm', lesson: 'two copies in one feed stay two, however their producer goes on' },
 ]
