@@ -126,6 +126,10 @@ test('what nobody has is damaged up to where it goes on', async () => {
   expect(await damagedOf({ held: 3, keptFrom: 2 }, 1)).toEqual({ from: 1, to: 2 })
   expect(await damagedOf({ held: 3, keptFrom: 2 }, 2)).toBeUndefined()
   expect(await damagedOf({ held: 3, keptFrom: 2, told: 3 }, 1)).toBeUndefined()
+  // A copy of a record may lie behind it. (Simulator, seed 4602.)
+  const holes = [{ from: 0, to: 2 }]
+  expect(await damagedOf({ held: 3, holes }, 1)).toEqual({ from: 1, to: 2 })
+  expect(await damagedOf({ held: 3, holes, told: 3 }, 1)).toBeUndefined()
 })
 
 test('a topic is used by whoever looks at it, and all the time by whoever waits for it', () => {

@@ -1,6 +1,6 @@
 import type { TopicId } from '#protocol/ids'
 import { type FeedId, feedKeyOf, type Head, NOTHING } from '#protocol/log/feed'
-import { type OffsetRanges, rangeAt, united } from '#protocol/log/offset-ranges'
+import { noRanges, type OffsetRanges, rangeAt, united } from '#protocol/log/offset-ranges'
 import type { ProducerIndex, ProducerSpan } from '#protocol/log/producer-index'
 import type { ShownFeed, Standing } from '#protocol/replication/following'
 import type { Replication } from '#protocol/replication/replication'
@@ -70,8 +70,10 @@ export class TopicSource implements ReadSource {
     if (found.batches.length > 0) return found
     const batches = await remote.read(feed, position, bytesMax)
     if (batches.length > 0) return { batches }
-    const { keptFrom = 0 } = replication.local.get(feedKeyOf(feed)) ?? {}
-    return position < keptFrom ? { batches, damaged: { from: position, to: keptFrom } } : found
+    const { keptFrom = 0, holes = noRanges } = replication.local.get(feedKeyOf(feed)) ?? {}
+    // Who looks for a copy of a record goes on behind it. (Simulator, seed 4602.)
+    const to = position < keptFrom ? keptFrom : rangeAt(holes, position)?.to
+    return to === undefined ? found : { batches, damaged: { from: position, to } }
   }
 
   /** What is not on this peer's disk is known once it was read here: so a record comes once, wherever its copies are. */

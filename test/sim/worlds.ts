@@ -72,4 +72,6 @@ export const corpus: readonly (World & { readonly lesson: string })[] = [
   { seed: 3553, kind: 'swarm', lesson: 'where links come and go, mesh and checker may need another moment to agree' },
   // A writer had handed over a record, and took a retry of it for new: home had it twice in one feed, and its index joined what was around the second.
   { seed: 4560, kind: 'swarm', lesson: 'two copies in one feed stay two, however their producer goes on' },
+  // The other copy of a record lay behind a range that nobody had any more: whoever looked for it stopped in front of that.
+  { seed: 4602, kind: 'swarm', lesson: 'who looks for a copy goes on behind what is lost' },
 ]
