@@ -40,16 +40,25 @@ const cursorFaults = {
 const entriesOfHeads = ({ source, topicId, digests }: ReaderOptions): CursorEntry[] =>
   source.feeds(topicId).map(({ feed, head }) => entryOf(feed, head, digests))
 
-/** An entry for each feed with something before it that retention has let go of, all of which is gone then. */
+/**
+ * An entry for each feed with something before it that retention has let go of, all of which is gone then. Of what was
+ * forgotten before that nobody knows what it implied; so what else the same writer began with, having lost its disk
+ * since, is listed, too, as not begun. (Simulator, seed 4334.)
+ */
 function entriesOfFloors({ source, topicId, digests }: ReaderOptions): CursorEntry[] {
   const views = source.feeds(topicId)
   const floors = new Map(views.map(({ feed, floor }) => [feedKeyOf(feed), floor.nextOffset]))
-  return views.flatMap(({ feed, floor, opening: { predecessor }, rooted }) => {
+  const trimmed = views.filter(({ feed, floor, opening: { predecessor }, rooted }) => {
     const isTrimmed = floor.nextOffset > (rooted ? 0 : (predecessor?.nextOffset ?? 0))
     const before = predecessor && floors.get(feedKeyOf({ ...feed, epoch: predecessor.epoch }))
     const isFirst = before === undefined || before >= (predecessor?.nextOffset ?? 0)
-    return isTrimmed && isFirst ? [entryOf(feed, floor, digests)] : []
+    return isTrimmed && isFirst
   })
+  const writers = new Set(trimmed.map(({ feed }) => feed.writer))
+  const begun = views.filter(({ feed, floor, opening: { predecessor } }) => {
+    return writers.has(feed.writer) && floor.nextOffset === 0 && (predecessor?.nextOffset ?? 0) === 0
+  })
+  return [...trimmed, ...begun].map(({ feed, floor }) => entryOf(feed, floor, digests))
 }
 
 const entryOf = (feed: FeedId, { nextOffset, hash }: Head, digests: Digests): CursorEntry => ({

@@ -486,6 +486,21 @@ test('what a writer writes after its disk was lost is read, though all that it h
   expect([valuesOf(back), back.gaps]).toMatchObject([[], [{ type: 'late' }]])
 })
 
+// Found by the simulator: seed 4334.
+test('the earliest has what a writer wrote before its disk was lost, though the first that it wrote after that is forgotten', async () => {
+  const first = new Writer('oak', 1).write(10, 'a0', 'a1')
+  const second = first.restarted(2).write(20, 'a2')
+  const anew = new Writer('oak', 3, undefined, 40).write(50, 'b0', 'b1', 'b2')
+  const last = anew.restarted(4).write(60, 'b3').write(70, 'b4')
+  const now = () => new Shelf().hold(last, 3, { floor: 4, rooted: true })
+  const chunk = await open(now().hold(first).hold(second)).next(10)
+  expect([valuesOf(chunk), chunk.gaps]).toEqual([['a0', 'a1', 'a2', 'b4'], undefined])
+  // What was on its way when the reader came is read elsewhere.
+  const { cursor } = await open(now().hold(first, 1)).next(10)
+  const later = await goOn(now().hold(first).hold(second), cursor).next(10)
+  expect([valuesOf(later), later.gaps]).toEqual([['a0', 'a1', 'a2'], undefined])
+})
+
 test('a reader of the latest is told of nothing that was trimmed before its time', async () => {
   const { oak, elm } = orders()
   const { cursor } = open(new Shelf().hold(elm), { type: 'latest' }, 50)

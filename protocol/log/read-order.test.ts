@@ -101,6 +101,16 @@ test.each<[string, ReadView<FeedToRead>, string[]]>([
     ['a3'],
   ],
   [
+    'what goes on from an entry, whatever an unknown feed of its writer may imply',
+    view({ a1: { read: 3, held: 3 }, a2: { after: ['a1', 3], read: 3, held: 4 } }, { a1: 3, a9: 7 }),
+    ['a2'],
+  ],
+  [
+    'no such feed where the entry goes beyond the link: that says nothing of it',
+    view({ a1: { read: 5, held: 5 }, a2: { after: ['a1', 3], read: 3, held: 4 } }, { a1: 5, a9: 7 }),
+    [],
+  ],
+  [
     'a successor of a feed that was forgotten, and what comes after it',
     view({
       a3: { after: ['a2', 5], read: 5, held: 5, rooted: true },

@@ -30,8 +30,9 @@ export interface FeedToRead {
  *    and so imply it, which only its opening can tell (P5: a peer that does not have everything yet waits; its reader
  *    says so). So does a feed that the vector only implies: after damage two feeds may go on from one, and the unknown
  *    one imply more. (Simulator, seed 635.) Offsets go on from feed to feed, so one that is not covered beyond the beginning
- *    of another does not imply it: a cursor may list what was forgotten long ago. Neither does what this one goes on from, nor what was gone on from before this one was opened: of a
- *    writer that has lost its disk, all that it had read may be forgotten but for the last feed. (Simulator, seed 136.)
+ *    of another does not imply it: a cursor may list what was forgotten long ago. Neither does what this one goes on from,
+ *    nor what was gone on from before this one was opened: of a writer that has lost its disk, all that it had read may be
+ *    forgotten but for the last feed. (Simulator, seed 136.) Nor is implied what goes on from an entry. (Simulator, seed 4334.)
  * 4. Records of a predecessor beyond the link are ordinary records: they wait for nothing, and nothing for them.
  */
 export interface ReadView<Feed extends FeedToRead> {
@@ -168,10 +169,10 @@ function unknownBefore(feed: FeedToRead, feeds: ReadonlyMap<VectorKey, FeedToRea
 
 function mayGoOn<Feed extends FeedToRead>(
   feed: Feed,
-  { feeds, positions }: ReadView<Feed>,
+  { feeds, positions, lists }: ReadView<Feed>,
   unknown: UnknownFeeds<Feed>,
 ): boolean {
-  if (isImplied(feed, feeds, unknown)) return false
+  if (isImplied(feed, feeds, unknown) && !isAfterListed(feed, { feeds, positions, lists })) return false
   let at = feed
   for (let steps = 0; steps <= feeds.size; steps++) {
     if (positions.has(at.key)) return true
@@ -180,6 +181,17 @@ function mayGoOn<Feed extends FeedToRead>(
     const predecessor = feeds.get(at.link.predecessor)
     if (predecessor === undefined || predecessor.position < at.link.nextOffset) return false
     at = predecessor
+  }
+  return false
+}
+
+/** Whatever implies this feed implies what it goes on from, up to the link: then the vector would have no entry of that. */
+function isAfterListed(feed: FeedToRead, { feeds, positions, lists }: ReadView<FeedToRead>): boolean {
+  let at: FeedToRead | undefined = feed
+  for (let steps = 0; at?.link !== undefined && steps <= feeds.size; steps++) {
+    const { predecessor, nextOffset } = at.link
+    if (lists(predecessor)) return (positions.get(predecessor) ?? 0) <= nextOffset
+    at = feeds.get(predecessor)
   }
   return false
 }

@@ -74,4 +74,7 @@ export const corpus: readonly (World & { readonly lesson: string })[] = [
   { seed: 4560, kind: 'swarm', lesson: 'two copies in one feed stay two, however their producer goes on' },
   // The other copy of a record lay behind a range that nobody had any more: whoever looked for it stopped in front of that.
   { seed: 4602, kind: 'swarm', lesson: 'who looks for a copy goes on behind what is lost' },
+  // A writer had lost its disk, and the first that it wrote after that was forgotten: nobody could tell whether that went on from
+  // what it had written before, so who began at the earliest waited for ever for what everybody held.
+  { seed: 4334, kind: 'swarm', lesson: 'a cursor that begins at the earliest names what is not begun' },
 ]
