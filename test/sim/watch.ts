@@ -43,7 +43,7 @@ export class Watch implements WireTap {
   readonly #trace: Trace
   readonly #disks: Disks
   readonly #homes: SimHomes
-  readonly #confirmations = new ConfirmationChecker()
+  readonly #confirmations: ConfirmationChecker
   readonly #describer: Describer
   readonly #bounds = new BoundsChecker()
   readonly #tellings: Tellings
@@ -83,7 +83,9 @@ export class Watch implements WireTap {
     const { written } = this
     const { topics } = world.homes
     const { store, faults } = world.options
-    const slackMs = 600 + 2 * store.fsyncMsMax + (faults.slowDisks?.forMsMax ?? 0)
+    const writeMsMax = 2 * store.fsyncMsMax + (faults.slowDisks?.forMsMax ?? 0)
+    const slackMs = 600 + writeMsMax
+    this.#confirmations = new ConfirmationChecker(writeMsMax)
     this.floors = new FloorChecker({
       written,
       topics,
@@ -164,7 +166,8 @@ export class Watch implements WireTap {
       this.blame(checkSkips(peer, changes, { disks: this.#disks, registered, keptFrom, nowMs: this.#trace.nowMs }))
     }
     const homeOf: HomeOf = (topicId) => this.#homes.seenBy(peer.id, topicId)
-    this.blame(checkLetGo(peer, changes, { disks: this.#disks, homeOf, written: this.written }))
+    const homeAsked = (feed: FeedKey) => this.#confirmations.homeAsked(peer.id, feed, nowMs)
+    this.blame(checkLetGo(peer, changes, { disks: this.#disks, homeOf, homeAsked, written: this.written }))
   }
 
   /** What the slowest clock shows. */
@@ -207,7 +210,9 @@ export class Watch implements WireTap {
     this.#trace.line(at.host.machine, `< ${from}`, this.#describer.control(message))
     this.blame(this.#bounds.controlHeard(at, message))
     this.#tellings.controlHeard(at, from, message, sentAtMs)
-    this.#confirmations.heard(at.host.peer, from, message)
+    const { peer } = at.host
+    const homeOf: HomeOf = (topicId) => this.#homes.seenBy(peer, topicId)
+    this.#confirmations.heard({ peer, nowMs: this.#trace.nowMs, homeOf }, from, message)
   }
 
   dataHeard(at: End, from: PeerId, frame: Uint8Array): void {

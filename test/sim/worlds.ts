@@ -77,4 +77,6 @@ export const corpus: readonly (World & { readonly lesson: string })[] = [
   // A writer had lost its disk, and the first that it wrote after that was forgotten: nobody could tell whether that went on from
   // what it had written before, so who began at the earliest waited for ever for what everybody held.
   { seed: 4334, kind: 'swarm', lesson: 'a cursor that begins at the earliest names what is not begun' },
+  // The disk was slow, and somebody came home between the last confirmation and the write.
+  { seed: 4384, kind: 'swarm', lesson: 'what may be let go of is decided before it is written' },
 ]

@@ -1,7 +1,7 @@
 import { topicFeedText } from '../history.ts'
 import { feedKeyOf, NOTHING } from '#protocol/log/feed'
 import type { PeerId, TopicId } from '#protocol/ids'
-import type { FeedId, Head } from '#protocol/log/feed'
+import type { FeedId, FeedKey, Head } from '#protocol/log/feed'
 import type { ControlMessage } from '#protocol/wire/control-frame'
 import type { WireFault } from '#protocol/wire/fault'
 import type { StoreChange } from '#storage/feed-store'
@@ -13,19 +13,29 @@ import type { Written } from './written.ts'
 
 const blame = (detail: string): Anomaly => ({ checker: 'handoff', detail })
 
+export interface LetGoView {
+  readonly disks: Disks
+  /** By the registry of the peer, now. */
+  readonly homeOf: HomeOf
+  /** The same when the last confirmation of that feed came; undefined if that was longer ago than a write may take. */
+  readonly homeAsked: (feed: FeedKey) => readonly PeerId[] | undefined
+  readonly written: Written
+}
+
 /**
- * Handoff before delete, at the moment of deletion: all that a peer lets go of is on the disk of every member that it sees at
- * home, unless a disk there has lost it to damage. `homeOf`: by the registry of that peer.
+ * Handoff before delete, at the moment of deletion: all that a peer lets go of is on the disk of every member that it saw at
+ * home when it was told to, unless a disk there has lost it to damage. Its own disk may be slow: who came home meanwhile gets it
+ * from the others. (Seed 4384.)
  */
 export function checkLetGo(
   { id, disk }: Pick<SimPeer, 'id' | 'disk'>,
   changes: readonly StoreChange[],
-  { disks, homeOf, written }: { readonly disks: Disks; readonly homeOf: HomeOf; readonly written: Written },
+  { disks, homeOf, homeAsked, written }: LetGoView,
 ): readonly Anomaly[] {
   return disk.rangesLetGo(changes).flatMap((range) => {
     // Of what retention lets go of, somewhere, nobody needs a copy.
     if ((written.floors.get(range.feed) ?? NOTHING) >= range.to) return []
-    const home = homeOf(range.feed.split('/')[0] as TopicId)
+    const home = homeAsked(range.feed) ?? homeOf(range.feed.split('/')[0] as TopicId)
     const lacking = home.filter((peer) => !holds(disks.get(peer), range))
     if (home.length > 0 && lacking.length === 0) return []
     const what = `${range.feed.split('/')[1]} [${range.from}, ${range.to})`
@@ -39,9 +49,29 @@ export function checkLetGo(
  */
 export class ConfirmationChecker {
   readonly #asked = new Map<string, Head & { readonly feed: FeedId }>()
+  /** Who was at home by the registry of a peer when it was last told that somebody holds a feed. */
+  readonly #homes = new Map<string, { readonly home: readonly PeerId[]; readonly atMs: number }>()
+  readonly #writeMsMax: number
 
-  heard(at: PeerId, from: PeerId, message: ControlMessage | WireFault): void {
+  constructor(writeMsMax: number) {
+    this.#writeMsMax = writeMsMax
+  }
+
+  heard(
+    { peer: at, nowMs: atMs, homeOf }: { readonly peer: PeerId; readonly nowMs: number; readonly homeOf: HomeOf },
+    from: PeerId,
+    message: ControlMessage | WireFault,
+  ): void {
     if (message.type === 'handoff') this.#asked.set(`${at}<${from} ${message.ref}`, message)
+    if (message.type !== 'handoffConfirmed') return
+    const asked = this.#asked.get(`${from}<${at} ${message.ref}`)
+    const home = asked && homeOf(asked.feed.topicId)
+    if (asked !== undefined && home !== undefined) this.#homes.set(`${at} ${feedKeyOf(asked.feed)}`, { home, atMs })
+  }
+
+  homeAsked(at: PeerId, feed: FeedKey, nowMs: number): readonly PeerId[] | undefined {
+    const { home, atMs = Number.NEGATIVE_INFINITY } = this.#homes.get(`${at} ${feed}`) ?? {}
+    return nowMs - atMs <= this.#writeMsMax ? home : undefined
   }
 
   sent(
