@@ -79,4 +79,8 @@ export const corpus: readonly (World & { readonly lesson: string })[] = [
   { seed: 4334, kind: 'swarm', lesson: 'a cursor that begins at the earliest names what is not begun' },
   // The disk was slow, and somebody came home between the last confirmation and the write.
   { seed: 4384, kind: 'swarm', lesson: 'what may be let go of is decided before it is written' },
+  // What was left over above the limit was damage that nobody had any more.
+  { seed: 4665, kind: 'swarm', lesson: 'damage counts as nothing, and goes with what follows' },
+  // A peer that had never run joined for 37 ms between two looks.
+  { seed: 4800, kind: 'swarm', lesson: 'an end is noticed also of a run that no look has seen' },
 ]

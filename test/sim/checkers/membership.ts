@@ -23,7 +23,7 @@ interface Known {
  */
 export class MembershipChecker {
   readonly #known = new Map<PeerId, Known>()
-  readonly #downSinceMs = new Map<PeerId, number>()
+  readonly #down = new Map<PeerId, { readonly sinceMs: number; readonly boots: number }>()
   /** Of each run, by driver: the highest incarnation that it knew of each member. */
   readonly #incarnations = new WeakMap<object, Map<string, number>>()
   readonly #pauses: boolean
@@ -35,8 +35,10 @@ export class MembershipChecker {
 
   look(peers: readonly SimPeer[], nowMs: number): readonly Anomaly[] {
     for (const peer of peers) {
-      if (!peer.isDown || peer.twin?.isDown === false) this.#downSinceMs.delete(peer.id)
-      else if (!this.#downSinceMs.has(peer.id)) this.#downSinceMs.set(peer.id, nowMs)
+      const { id, boots } = peer
+      if (!peer.isDown || peer.twin?.isDown === false) this.#down.delete(id)
+      // It may have been there for a moment since the last look. (Seed 4800.)
+      else if (this.#down.get(id)?.boots !== boots) this.#down.set(id, { sinceMs: nowMs, boots })
     }
     return peers.flatMap((peer) => [...this.#amnesia(peer), ...this.#relapse(peer), ...this.#blindness(peer, nowMs)])
   }
@@ -72,7 +74,7 @@ export class MembershipChecker {
   #blindness(peer: SimPeer, nowMs: number): readonly Anomaly[] {
     if (this.#pauses || peer.upForMs < detectionMsMax) return []
     return membersOf(peer).flatMap(({ id, state }) => {
-      const goneForMs = nowMs - (this.#downSinceMs.get(id as PeerId) ?? nowMs)
+      const goneForMs = nowMs - (this.#down.get(id as PeerId)?.sinceMs ?? nowMs)
       const isBlind = goneForMs > detectionMsMax && (state === 'alive' || state === 'suspect')
       return isBlind
         ? [blame(`${peer.id} believes that ${id} is ${state}, ${goneForMs.toFixed(0)} ms after its end`)]
