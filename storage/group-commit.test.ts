@@ -273,6 +273,23 @@ describe('group commit', () => {
     expect(disk.appends.slice(4)).toEqual([['orders/elm 3']])
   })
 
+  test('a topic does not rest while something else waits behind its backlog', async () => {
+    const { disk, pass, commit, store } = started()
+    store(batch('stock', 1), 'urgent')
+    await turn()
+    for (const nextOffset of [1, 2, 3])
+      store(batch('orders', nextOffset, limits.commitBacklogBytesMax, 'elm'), 'backlog')
+    commit.storeChange(floorOf('orders', 1))
+    store(batch('orders', 1), 'urgent')
+    await disk.finish()
+    for (let append = 1; append <= 3; append++) {
+      await pass(5)
+      await disk.finish()
+    }
+    const names = ['orders/elm 1', 'orders/elm 2', 'orders/elm 3', 'floor orders', 'orders/oak 1']
+    expect(disk.appends.slice(1).flat()).toEqual(names)
+  })
+
   test('nothing rests while somebody waits for all of it, nor once nobody publishes', async () => {
     const { disk, pass, commit, told, store } = started()
     store(batch('stock', 1), 'urgent')

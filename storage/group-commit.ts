@@ -69,8 +69,8 @@ interface Group {
  *    But what is urgent goes before copies in its topic: those are of other feeds, since nobody else writes to this peer's.
  * 2. Metadata is stored in the order it came, and never after a batch that was handed over later.
  * 3. While clients publish, an append takes little of the backlog: `commitBacklogBytesMax`. So none is long when they come.
- *    And the backlog rests after each, so that most of the disk, and of the processors, is theirs. What rests keeps its
- *    credit, which slows down who sends it.
+ *    And the backlog rests after each, unless something else waits behind it, so that most of the disk, and of the processors,
+ *    is theirs. What rests keeps its credit, which slows down who sends it.
  * 4. `stored` is called after the fsync, in the order of the append. After a failure nothing is called back any more.
  *
  * An idle store starts an append at the end of the current turn of the caller (a microtask), which is how batches made in
@@ -253,7 +253,8 @@ export class GroupCommit {
       if (bytes > 0 && bytes + next.bytes > limits.commitBytesMax) break
       // An append stores its batches before its changes: what comes after a change of this topic waits for the next.
       if (isBatch(next.item) && changed.has(topicId)) continue
-      if (next.pace === 'backlog' && isResting) continue
+      // What somebody waits for may be behind it.
+      if (isResting && queue.every(({ pace }) => pace === 'backlog')) continue
       if (next.pace === 'backlog' && backlogBytes > 0 && backlogBytes + next.bytes > backlogBytesMax) continue
       if (isChange(next.item)) changed.add(topicId)
       queue.shift()
