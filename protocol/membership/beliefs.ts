@@ -3,7 +3,7 @@ import type { PeerId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import type { Millis } from '#protocol/machine'
 import type { MembershipConfig } from './config.ts'
-import { Dissemination, retransmitLimit } from './dissemination.ts'
+import { Dissemination, fitting, retransmitLimit } from './dissemination.ts'
 import { type Double, DoubleWatch } from './double.ts'
 import { History } from './history.ts'
 import { claimOf, MemberTable } from './member.ts'
@@ -128,12 +128,12 @@ export class Beliefs {
     return { peer, state: status.type, incarnation, by, reason, ...more }
   }
 
-  /** What we know better than who accuses others of being gone: they have refuted that. */
-  corrections(updates: readonly MemberUpdate[]): readonly MemberUpdate[] {
-    return updates.flatMap(({ peer, state, incarnation }) => {
-      const isRefuted = this.stateOf(peer) === 'alive' && incarnation < (this.members.get(peer)?.incarnation ?? 0)
-      return (state === 'suspect' || state === 'dead') && isRefuted ? (this.updateOf(peer) ?? []) : []
-    })
+  /** What we know better than who accuses others of being gone, as far as a message has room for it: they have refuted that. */
+  corrections(updates: readonly MemberUpdate[]): MemberUpdate[] {
+    const isRefuted = ({ peer, state, incarnation }: MemberUpdate): boolean =>
+      (state === 'suspect' || state === 'dead') && incarnation < (this.members.get(peer)?.incarnation ?? 0)
+    const peers = new Set(updates.filter(isRefuted).map(({ peer }) => peer))
+    return fitting([...peers].flatMap((peer) => this.updateOf(peer) ?? []))
   }
 
   /** Hashes of all that we believe, for a push-pull. */

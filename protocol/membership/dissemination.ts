@@ -44,6 +44,11 @@ export class Dissemination {
     return this.#rumors.size === 0
   }
 
+  /** Is there news about it that is not told yet? */
+  has(peer: PeerId): boolean {
+    return this.#rumors.has(peer)
+  }
+
   /** There is news about `peer`: it is told anew, as often as any news. */
   spread(peer: PeerId, { facts = false, isSuspicion = false } = {}): void {
     const known = this.#rumors.get(peer)
@@ -113,6 +118,16 @@ const toldOf = ({ sends, isSuspicion }: Rumor): number => sends + (isSuspicion ?
 
 const goesBefore = (a: Rumor, b: Rumor): boolean =>
   toldOf(a) < toldOf(b) || (toldOf(a) === toldOf(b) && a.order > b.order)
+
+/** The first of these updates, as many as one message has room for. */
+export function fitting(updates: readonly MemberUpdate[]): MemberUpdate[] {
+  let length = 0
+  const end = updates.findIndex((update, i) => {
+    length += lengthOf(update)
+    return i === limits.updatesPerMessageMax || (length > limits.updatesLengthPerMessageMax && i > 0)
+  })
+  return updates.slice(0, end < 0 ? updates.length : end)
+}
 
 /** About what an update takes on the wire, names of fields and numbers included. */
 function lengthOf({ peer, by, reason, confirmedBy = [], facts, status }: MemberUpdate): number {

@@ -78,6 +78,20 @@ test('who was missed by a refutation asks others before it believes a death, and
   ])
 })
 
+test('a suspicion that is over by a late confirmation has its last word, too', () => {
+  mesh.isCut = (a, b) => [a, b].includes(elm)
+  mesh.inject(yew, ash, { type: 'gossip', updates: [rumor(yew, 'alive', 2, yew)] })
+  mesh.run(1_500)
+  mesh.isCut = (a, b) => [a, b].includes(elm) && [a, b].includes(yew)
+  for (const accuser of [oak, ash]) accuse(elm, accuser)
+  mesh.run(6_000)
+  expect(mesh.state(elm, yew)).toBe('suspect')
+  mesh.changes.length = 0
+  accuse(elm, fir)
+  mesh.runUntil(() => mesh.state(elm, yew) !== 'suspect', 1_000)
+  expect(mesh.changes.filter(({ at, peer }) => at === elm && peer === yew)).toMatchObject([{ to: 'alive' }])
+})
+
 test('an ack corrects what its ping says of somebody who has refuted it', () => {
   mesh.inject(yew, ash, { type: 'gossip', updates: [rumor(yew, 'alive', 2, yew)] })
   mesh.sent.length = 0

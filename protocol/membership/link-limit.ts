@@ -41,14 +41,14 @@ export class LinkLimit {
 
   /** So many are linked or being linked: one more has to be needed. */
   isFull(dialing: number): boolean {
-    return this.#isLimited && this.#deps.links.count + dialing >= this.#deps.config.linksMax
+    return this.isLimited && this.#deps.links.count + dialing >= this.#deps.config.linksMax
   }
 
   /** With whom links are to be closed, those not used for longest first. Whoever does not agree is asked again after a while. */
   surplus(nowMs: Millis): readonly PeerId[] {
     const { links, config } = this.#deps
     const surplus = this.#standing(nowMs) - config.linksMax
-    if (!this.#isLimited || surplus <= 0) return []
+    if (!this.isLimited || surplus <= 0) return []
     const isDue = ([peer, link]: readonly [PeerId, Link]): boolean =>
       this.#isIdle(peer, link, nowMs) && nowMs - link.restAskedMs >= config.linkIdleMs
     const idle = [...links.all()].filter(isDue).toSorted(([, a], [, b]) => a.usedAtMs - b.usedAtMs)
@@ -59,7 +59,7 @@ export class LinkLimit {
   agrees(peer: PeerId, nowMs: Millis): boolean {
     const { links, config } = this.#deps
     const link = links.get(peer)
-    if (!this.#isLimited || link === undefined || !this.#isIdle(peer, link, nowMs)) return false
+    if (!this.isLimited || link === undefined || !this.#isIdle(peer, link, nowMs)) return false
     return this.#standing(nowMs) > Math.ceil(config.linksMax / 2)
   }
 
@@ -69,7 +69,8 @@ export class LinkLimit {
     return link !== undefined && Number.isFinite(link.restAskedMs) && this.#isIdle(peer, link, nowMs)
   }
 
-  get #isLimited(): boolean {
+  /** More others belong than links are kept. */
+  get isLimited(): boolean {
     const { members, config } = this.#deps
     return members() - 1 > config.linksMax
   }

@@ -41,6 +41,8 @@ export interface MembershipOptions {
   readonly createRejoin?: (deps: RejoinDeps) => Rejoin
 }
 
+type SuspicionTimer = Extract<MembershipTimer, { type: 'suspicionExpired' | 'lastWordOver' }>
+
 interface StatusChange {
   readonly peer: PeerId
   readonly status: RegistryStatus
@@ -79,6 +81,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   /** When we last told somebody a part of what differs. */
   #sampleSentAtMs = Number.NEGATIVE_INFINITY
   readonly #mergedAtMs = new Map<PeerId, Millis>()
+  /** Suspects, by incarnation, of whom others are asked once more. */
+  readonly #lastWords = new Map<PeerId, number>()
   #pushPulls = 0
   #refutations = 0
   #standing: Standing
@@ -86,8 +90,6 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
   #isMeshKnown: boolean
   #gossipTimerSet = false
   #gossipedAtMs = Number.NEGATIVE_INFINITY
-  /** When a push-pull is due whatever is being told. */
-  #pushPullByMs = Number.POSITIVE_INFINITY
   /** When we were last late, as far as that counts. */
   #lateAtMs = Number.NEGATIVE_INFINITY
   #leaving = false
@@ -116,6 +118,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
       ...shared,
       rejoin: this.#rejoin,
       dissemination: this.#beliefs.dissemination,
+      isLimited: () => this.#limit.isLimited,
       awareness: this.#awareness,
       accusationOf: (target) => this.#accusationOf(target),
       members: () => this.#beliefs.registry.known(),
@@ -235,7 +238,6 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     this.#rejoin.start(turn)
     turn.setTimer({ type: 'probeRound' }, Math.ceil(random.next() * config.probeIntervalMs))
     turn.setTimer({ type: 'pushPull' }, Math.ceil(random.next() * config.pushPullIntervalMs))
-    this.#pushPullByMs = turn.nowMs + 2 * config.pushPullIntervalMs
   }
 
   #onLinkUp(peer: PeerId, turn: Turn): void {
@@ -349,10 +351,15 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     const isUnderWay =
       this.#standing === 'merged' && message.standing === 'merged' && !this.#beliefs.dissemination.isEmpty
     if (!isUnderWay) return this.#sendState(from, differing, turn)
-    // Where news is under way much differs, everywhere: rumors will tell it, and what they miss is told a little at a time.
+    // Where news is under way much differs, everywhere: rumors will tell it, and what they have missed is told a little at a time.
     if (this.#isFresh(this.#sampleSentAtMs, turn)) return
     this.#sampleSentAtMs = turn.nowMs
-    this.#sendState(from, sampled(this.#options.random, differing, limits.membersWhileNewsMax), turn)
+    const missed = differing.filter((peer) => !this.#beliefs.dissemination.has(peer))
+    const peers = sampled(this.#options.random, missed, limits.membersWhileNewsMax)
+    const members = peers.flatMap((peer) => this.#beliefs.updateOf(peer, { facts: true }) ?? [])
+    // More than that is known here, so that whoever reads it does not take it for all.
+    if (members.length > 0)
+      turn.send(from, { type: 'pushPull', members, standing: this.#standing, reply: false, more: true })
   }
 
   /** We know all that it knew when it said so. */
@@ -432,6 +439,8 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
         return this.#probes.relayOverdue(timer.ref, turn)
       case 'suspicionExpired':
         return this.#onSuspicionExpired(timer, isLate, turn)
+      case 'lastWordOver':
+        return this.#onLastWordOver(timer, isLate, turn)
       case 'linkSilent':
         return this.#onLinkSilent(timer.peer, isLate, turn)
       case 'gossip':
@@ -490,27 +499,37 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     this.#giveUp(peer, `link silent for ${secondsText(silentMs)}`, turn)
   }
 
-  #onSuspicionExpired(
-    { peer, incarnation, dueMs }: Extract<MembershipTimer, { type: 'suspicionExpired' }>,
-    isLate: boolean,
-    turn: Turn,
-  ): void {
-    const member = this.#beliefs.members.get(peer)
-    if (member?.status.type !== 'suspect' || member.incarnation !== incarnation) return
-    const { deadAtMs } = member.status
-    const leftMs = deadAtMs - turn.nowMs
+  #onSuspicionExpired({ peer, incarnation }: SuspicionTimer, isLate: boolean, turn: Turn): void {
+    const suspect = this.#suspectOf(peer, incarnation)
+    if (suspect === undefined) return
+    const leftMs = suspect.deadAtMs - turn.nowMs
     if (leftMs > 0) return turn.setTimer({ type: 'suspicionExpired', peer, incarnation }, leftMs)
-    // A refutation may be waiting in our own sockets: after a pause, whose end may happen to be now, timers go before them. And
-    // its rumor may have missed us, of all.
-    const { probeIntervalMs, lastWordMs } = this.#options.config
-    const waitMs = isLate ? Math.max(probeIntervalMs, lastWordMs) : lastWordMs
-    if (isLate || dueMs < deadAtMs + lastWordMs) {
-      this.#probes.askOthers(peer, turn)
-      return turn.setTimer({ type: 'suspicionExpired', peer, incarnation }, waitMs)
-    }
-    const reason = `${member.reason}, not refuted in ${secondsText(turn.nowMs - member.sinceMs)}`
+    if (this.#lastWords.get(peer) === incarnation) return
+    this.#lastWords.set(peer, incarnation)
+    // The rumor of its refutation may have missed us, of all.
+    this.#probes.askOthers(peer, turn)
+    turn.setTimer({ type: 'lastWordOver', peer, incarnation }, this.#lastWordMs(isLate))
+  }
+
+  #onLastWordOver({ peer, incarnation }: SuspicionTimer, isLate: boolean, turn: Turn): void {
+    const suspect = this.#suspectOf(peer, incarnation)
+    if (suspect === undefined) return
+    if (isLate) return turn.setTimer({ type: 'lastWordOver', peer, incarnation }, this.#lastWordMs(isLate))
+    const reason = `${suspect.reason}, not refuted in ${secondsText(turn.nowMs - suspect.sinceMs)}`
     const update = { peer, state: 'dead', incarnation, by: this.self, reason } as const
     this.#apply(peer, this.#beliefs.learn(update, turn.nowMs), turn)
+  }
+
+  #suspectOf(peer: PeerId, incarnation: number) {
+    const member = this.#beliefs.members.get(peer)
+    if (member?.status.type !== 'suspect' || member.incarnation !== incarnation) return undefined
+    return { reason: member.reason, sinceMs: member.sinceMs, deadAtMs: member.status.deadAtMs }
+  }
+
+  /** A refutation may be waiting in our own sockets: after a pause, whose end may happen to be now, timers go before them. */
+  #lastWordMs(isLate: boolean): Millis {
+    const { probeIntervalMs, lastWordMs } = this.#options.config
+    return isLate ? Math.max(probeIntervalMs, lastWordMs) : lastWordMs
   }
 
   #onGossipDue(turn: Turn): void {
@@ -527,11 +546,9 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
 
   #onPushPullDue(turn: Turn): void {
     const { random, config } = this.#options
-    const intervalMs = pushPullIntervalMs(config, this.#beliefs.registry.size)
-    // What is being told differs here and there; once it has been told nothing may.
-    const isTooSoon = !this.#beliefs.dissemination.isEmpty && turn.nowMs < this.#pushPullByMs
-    if (isTooSoon) return turn.setTimer({ type: 'pushPull' }, config.pushPullIntervalMs / 10)
-    this.#pushPullByMs = turn.nowMs + 2 * intervalMs
+    // While there is news little is told, but again soon: rumors miss somebody now and then.
+    const isQuiet = this.#beliefs.dissemination.isEmpty
+    const intervalMs = isQuiet ? pushPullIntervalMs(config, this.#beliefs.registry.size) : config.pushPullIntervalMs
     const [peer] = sampled(random, this.#links.peers(), 1)
     if (peer !== undefined) this.#sendDigest(peer, { reply: true }, turn)
     turn.setTimer({ type: 'pushPull' }, intervalMs)
@@ -558,6 +575,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     if (status.type === 'suspect') {
       turn.setTimer({ type: 'suspicionExpired', peer, incarnation }, Math.max(0, status.deadAtMs - turn.nowMs))
     }
+    if (status.type !== 'suspect') this.#lastWords.delete(peer)
     if (from === status.type) return
     if (status.type !== 'alive') this.#atRest.delete(peer)
     // The suspect is told first (Lifeguard 3.3).

@@ -42,6 +42,8 @@ export interface ProbesDeps {
   /** What `target` is to be told first: that it is accused. */
   readonly accusationOf: (target: PeerId) => MemberUpdate | undefined
   readonly members: () => readonly PeerId[]
+  /** Are there more members than links are kept? */
+  readonly isLimited: () => boolean
   /** Does its turn come once per round? */
   readonly isCandidate: (member: PeerId) => boolean
   /** Who could ask `target` for us: alive and linked. */
@@ -108,7 +110,7 @@ export class Probes {
       evidence,
     }
     this.#open.set(target, probe)
-    const allMs = config.probeIntervalMs + this.#dialGraceMs(target)
+    const allMs = config.probeIntervalMs + this.#dialGraceMs
     turn.setTimer({ type: 'probeOverdue', ref: probe.ref }, awareness.scaled(allMs))
     if (this.#ask(target, probe.ref, turn)) {
       turn.setTimer({ type: 'directProbeOverdue', ref: probe.ref }, awareness.scaled(config.probeTimeoutMs))
@@ -147,7 +149,8 @@ export class Probes {
     this.#relays.set(ref, request)
     // Early enough for the nack to arrive before the requester gives up.
     const { probeTimeoutMs, probeIntervalMs } = this.#deps.config
-    const leftMs = Math.min(probeTimeoutMs, probeIntervalMs - probeTimeoutMs) + this.#dialGraceMs(target)
+    const graceMs = this.#deps.links.has(target) ? 0 : this.#dialGraceMs
+    const leftMs = Math.min(probeTimeoutMs, probeIntervalMs - probeTimeoutMs) + graceMs
     turn.setTimer({ type: 'relayOverdue', ref }, 0.8 * leftMs)
   }
 
@@ -214,9 +217,12 @@ export class Probes {
     return [...this.#open.values()]
   }
 
-  /** A dial takes four round trips: any of eight packets may be lost, and the first is sent again after a second only. */
-  #dialGraceMs(target: PeerId): Millis {
-    return this.#deps.links.has(target) ? 0 : this.#deps.config.probeIntervalMs
+  /**
+   * Where not all are linked a probe takes an interval more, for us or our helpers may have to dial: that takes four round trips,
+   * any of eight packets may be lost, and the first is sent again after a second only.
+   */
+  get #dialGraceMs(): Millis {
+    return this.#deps.isLimited() ? this.#deps.config.probeIntervalMs : 0
   }
 
   /** False if there is no way to ask. */

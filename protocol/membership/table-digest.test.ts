@@ -89,6 +89,8 @@ describe('of two peers with a hundred members', () => {
     mesh.isCut = () => true
     mesh.inject(elm, oak, { type: 'gossip', updates: [rumor(peerOf('peer7'), 'left', 2, peerOf('peer7'))] })
     mesh.runUntil(() => mesh.machine(oak).snapshot(mesh.nowMs).rumors.length === 0, 5_000)
+    // What was told last is on its way.
+    mesh.run(10)
     mesh.isCut = () => false
     mesh.run(200_000)
     expect(mesh.view(elm, peerOf('peer7'))?.incarnation).toBe(2)
@@ -108,10 +110,16 @@ describe('of two peers with a hundred members', () => {
         standing: 'merged',
         reply: false,
       })
+    const mergedAgoMs = (): number => mesh.machine(elm).snapshot(mesh.nowMs).pushPulls[0]?.agoMs ?? 0
+    const beforeMs = mergedAgoMs()
     ask()
     ask()
     expect(told(mesh)).toEqual([limits.membersWhileNewsMax])
-    mesh.run(probeIntervalMs + 1)
+    const [sample] = mesh.sent.flatMap(({ message }) => (message.type === 'pushPull' ? message.members : []))
+    expect(sample?.peer).not.toBe(peerOf('peer7'))
+    mesh.run(100)
+    expect(mergedAgoMs()).toBe(beforeMs + 100)
+    mesh.run(probeIntervalMs - 99)
     expect(mesh.machine(oak).snapshot(mesh.nowMs).rumors).not.toEqual([])
     ask()
     expect(told(mesh)).toEqual([limits.membersWhileNewsMax, limits.membersWhileNewsMax])

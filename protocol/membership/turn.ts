@@ -81,6 +81,7 @@ type TimerCause =
   | { readonly type: 'probeOverdue'; readonly ref: number }
   | { readonly type: 'relayOverdue'; readonly ref: number }
   | { readonly type: 'suspicionExpired'; readonly peer: PeerId; readonly incarnation: number }
+  | { readonly type: 'lastWordOver'; readonly peer: PeerId; readonly incarnation: number }
   | { readonly type: 'linkSilent'; readonly peer: PeerId }
   | { readonly type: 'gossip' }
   | { readonly type: 'pushPull' }
