@@ -1,7 +1,6 @@
 // Goal: nobody gets a word of the mesh before both sides have proved that they know its secret. Method: real libp2p on
 // loopback; strangers are nodes of the same library that know more or less of the handshake.
 import { once } from 'node:events'
-import { connect } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -190,27 +189,6 @@ describe('a stranger', () => {
     }
     expect([told.length, oak.strangers()]).toEqual([1, 5])
   })
-})
-
-test('an address from which a stranger came has its connections wait, and too many of them are turned away', async () => {
-  const { peer: oak, told, heard } = await guarded({ secrets: [current] })
-  const knock = (): Promise<unknown>[] => {
-    const [host = '', port] = oak.address.split(':')
-    return Array.from({ length: 64 }, () => {
-      const socket = connect({ host, port: Number(port) })
-      stops.push(() => void socket.destroy())
-      socket.on('error', () => undefined)
-      return new Promise<void>((resolve) => void socket.resume().once('close', () => resolve()))
-    })
-  }
-  const elm = await peers.start({ secrets: [wrong] })
-  elm.transport.dial(seed(oak.address))
-  await heard
-  await Promise.race(knock())
-  expect(told.map(({ reason }) => reason)).toEqual([
-    'it does not know the secret of this cluster',
-    'too many wait at its address, where strangers came from',
-  ])
 })
 
 test('a proof is of one handshake, one role and one secret', () => {

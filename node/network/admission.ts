@@ -240,7 +240,7 @@ class Exchange {
   async hear<T>(schema: z.ZodType<T>): Promise<T> {
     const frame = await this.#reader.next()
     if (!(frame instanceof Uint8Array))
-      throw frame.cause === 'closed' ? new Error(frame.reason) : new Refused(frame.reason)
+      throw frame.cause === 'closed' ? new Error(frame.reason) : new Refused(frame.reason, { isSure: false })
     const parsed = schema.safeParse(jsonOf(frame))
     if (!parsed.success) throw new Refused('it speaks another protocol')
     return parsed.data

@@ -81,7 +81,10 @@ export async function createMeshNode(config: MeshNodeConfig): Promise<MeshNode> 
     connectionMonitor: { enabled: false },
     connectionGater: {
       denyDialPeer: refuses,
-      denyInboundConnection: async (connection) => !(await strangers.arrived(connection)),
+      denyInboundConnection: async (connection) => {
+        await strangers.arrived(connection)
+        return false
+      },
       denyInboundEncryptedConnection: (peer, connection) => {
         strangers.identified(connection)
         return refuses(peer)

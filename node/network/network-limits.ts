@@ -15,12 +15,12 @@ export const networkLimits = {
   pendingConnectionsMax: 128,
   /** New connections per second from one IP address: a whole mesh may live behind one (a laptop, a NAT, a test). */
   connectionsPerHostPerSecondMax: 256,
-  /** Connections from an address from which strangers came: one after the other, so long apart. Higher: strangers cost less, and who is behind the same address waits longer. */
-  strangerRestMs: 250,
-  /** For so long after the last of them. */
+  /**
+   * What a connection waits from an address from which a stranger came, for so long after the last of them: whoever comes again and again
+   * costs a handshake a second at most, some 20 ms of a processor, in place of as many as there is time for. Its own peers wait, too.
+   */
+  strangerDelayMs: 1_000,
   strangerMemoryMs: 60_000,
-  /** Who would have to wait longer is turned away; part of the time for a handshake. */
-  strangerWaitMsMax: 5_000,
   strangerAddressesMax: 1_024,
   dialsMax: 32,
   dialQueueMax: 1_024,
@@ -66,7 +66,7 @@ export const networkLimits = {
 assert(networkLimits.streamWindowBytes < networkLimits.readBufferBytesMax, 'a full window fits into the read buffer')
 assert(limits.dataFrameBytesMax < networkLimits.writeBufferBytesMax, 'a data frame fits into the write buffer')
 assert(limits.controlBacklogBytesMax < networkLimits.writeBufferBytesMax, 'the backlog fits into the write buffer')
-assert(networkLimits.strangerWaitMsMax < networkLimits.handshakeMs, 'who waits has time left for a handshake')
+assert(2 * networkLimits.strangerDelayMs < networkLimits.addressDialMs, 'who waits has time left for a handshake')
 assert(networkLimits.keepAliveMs * 2 < networkLimits.socketIdleMs, 'one lost ping does not end a link')
 
 /** Connections that a peer of so many members, itself included, has at a time. Beyond it those that come are refused. */

@@ -1,16 +1,21 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { afterEach, expect, test } from 'vitest'
+import { multiaddr } from '@multiformats/multiaddr'
+import { afterEach, expect, test, vi } from 'vitest'
 import { SeededRandom } from '#protocol/random'
+import { networkLimits } from './network-limits.ts'
 import { Strangers } from './strangers.ts'
 import { testPeers } from './test-peers.ts'
 import type { PeerId } from '#protocol/ids'
-import type { Connection } from '@libp2p/interface'
+import type { Connection, MultiaddrConnection } from '@libp2p/interface'
 
 // Goal: whoever speaks something else on the peer port is told of, and harms nobody. Method: raw TCP.
 
 const peers = testPeers()
-afterEach(() => peers.stopAll())
+afterEach(() => {
+  vi.useRealTimers()
+  return peers.stopAll()
+})
 
 const dice = new SeededRandom(7)
 const randomBytes = Uint8Array.from({ length: 4_096 }, () => Math.floor(dice.next() * 256))
@@ -73,4 +78,50 @@ test('reasons that quote what was sent do not fill the log', () => {
   for (let i = 0; i < 1_000; i++) refuse(`no protocol ${String.fromCodePoint(0x4e00 + i)}`)
   expect(told).toHaveLength(17)
   expect(strangers.count).toBe(2_000)
+})
+
+test('who comes from an address that a stranger came from waits a second, for a minute after the last of them', async () => {
+  vi.useFakeTimers()
+  const { strangerDelayMs, strangerMemoryMs } = networkLimits
+  const strangers = new Strangers(() => undefined)
+  const from = (ip: string) => {
+    const remoteAddr = multiaddr(`/ip4/${ip}/tcp/1`)
+    return { remoteAddr, addEventListener: () => undefined } as unknown as Connection & MultiaddrConnection
+  }
+  const refuse = (ip: string, isSure: boolean): void =>
+    strangers.refused({ peer: 'elm' as PeerId, connection: from(ip), reason: 'none of ours', isSure })
+  const waitedMs = async (ip: string): Promise<number> => {
+    const startMs = performance.now()
+    const arrived = strangers.arrived(from(ip)).then(() => performance.now() - startMs)
+    await vi.advanceTimersByTimeAsync(strangerDelayMs)
+    return arrived
+  }
+  refuse('10.0.0.1', false)
+  expect(await waitedMs('10.0.0.1')).toBe(0)
+  refuse('10.0.0.1', true)
+  expect([await waitedMs('10.0.0.1'), await waitedMs('10.0.0.2')]).toEqual([strangerDelayMs, 0])
+  refuse('10.0.0.1', true)
+  await vi.advanceTimersByTimeAsync(strangerMemoryMs - 2 * strangerDelayMs)
+  expect(await waitedMs('10.0.0.1')).toBe(strangerDelayMs)
+  await vi.advanceTimersByTimeAsync(strangerDelayMs)
+  expect(await waitedMs('10.0.0.1')).toBe(0)
+})
+
+test('of very many such addresses those are forgotten from which nobody has come for longest', async () => {
+  vi.useFakeTimers()
+  const strangers = new Strangers(() => undefined)
+  const from = (n: number) => {
+    const remoteAddr = multiaddr(`/ip4/10.0.${n >> 8}.${n & 255}/tcp/1`)
+    return { remoteAddr, addEventListener: () => undefined } as unknown as Connection & MultiaddrConnection
+  }
+  const refuse = (n: number): void =>
+    strangers.refused({ peer: 'elm' as PeerId, connection: from(n), reason: 'none of ours', isSure: true })
+  for (let n = 0; n < networkLimits.strangerAddressesMax; n++) refuse(n)
+  refuse(0)
+  refuse(networkLimits.strangerAddressesMax)
+  await strangers.arrived(from(1))
+  let isThere = false
+  void strangers.arrived(from(0)).then(() => (isThere = true))
+  await vi.advanceTimersByTimeAsync(1)
+  expect(isThere).toBe(false)
 })

@@ -1,9 +1,9 @@
-import { setTimeout as pause } from 'node:timers/promises'
 import { dialReasonOf } from './dial-reason.ts'
+import { networkLimits } from './network-limits.ts'
 import type { NetworkLog } from './links.ts'
-import { Tarpit } from './tarpit.ts'
 import type { Connection, MultiaddrConnection, StreamCloseEvent } from '@libp2p/interface'
 import type { PeerId } from '#protocol/ids'
+import type { Millis } from '#protocol/machine'
 
 /** Of each reason: a port that is scanned, or a peer with an old secret, comes again and again. */
 const quietMs = 60_000
@@ -43,7 +43,8 @@ export class Strangers {
   readonly #onRefused: (news: StrangerNews) => void
   readonly #unidentified = new WeakSet<MultiaddrConnection>()
   readonly #told = new Map<string, Told>()
-  readonly #tarpit = new Tarpit()
+  /** Addresses and when they are forgotten, the first to be so first. */
+  readonly #slowed = new Map<string, Millis>()
   /** Connections, since the start. */
   count = 0
 
@@ -52,18 +53,13 @@ export class Strangers {
     this.#onRefused = onRefused
   }
 
-  /** Whether it may go on; maybe after a while. */
-  async arrived(connection: MultiaddrConnection): Promise<boolean> {
+  /** Resolves when it may go on. Only at the end of a handshake a stranger is known for one; the next from there waits (a tarpit). */
+  async arrived(connection: MultiaddrConnection): Promise<void> {
     this.#unidentified.add(connection)
     connection.addEventListener('close', (event) => this.#closed(connection, event))
-    const waitMs = this.#tarpit.waitMs(ipOf(connection), performance.now())
-    if (waitMs === undefined) {
-      this.#unidentified.delete(connection)
-      this.#tell('too many wait at its address, where strangers came from', { address: String(connection.remoteAddr) })
-      return false
+    if (performance.now() < (this.#slowed.get(ipOf(connection)) ?? 0)) {
+      await new Promise((resolve) => setTimeout(resolve, networkLimits.strangerDelayMs).unref())
     }
-    if (waitMs > 0) await pause(waitMs, undefined, { ref: false })
-    return true
   }
 
   identified(connection: MultiaddrConnection): void {
@@ -72,8 +68,15 @@ export class Strangers {
 
   /** `isSure`: it has shown that it is none of ours. Who was only too slow may be one. */
   refused({ peer, connection, reason, isSure }: Refused): void {
-    if (isSure) this.#tarpit.refused(ipOf(connection), performance.now())
+    if (isSure) this.#slow(ipOf(connection))
     this.#tell(reason, { address: connection.remoteAddr.toString(), peer })
+  }
+
+  #slow(ip: string): void {
+    this.#slowed.delete(ip)
+    this.#slowed.set(ip, performance.now() + networkLimits.strangerMemoryMs)
+    const [first] = this.#slowed.keys()
+    if (this.#slowed.size > networkLimits.strangerAddressesMax && first !== undefined) this.#slowed.delete(first)
   }
 
   #closed(connection: MultiaddrConnection, { error }: StreamCloseEvent): void {
