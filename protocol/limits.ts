@@ -190,6 +190,8 @@ export const limits = {
   socketBufferedBytesMax: 4 * MiB,
   /** What one read of a topic brings a socket, beyond its first record. */
   socketReadBytesTarget: 64 * KiB,
+  /** The JSON before the bytes of a binary message: a cursor, and which records of a batch are passed over. */
+  binaryHeaderBytesMax: 2 * MiB,
   /** `sub` and `ref` of a client, in characters. */
   socketNameLengthMax: 64,
 } as const
@@ -220,4 +222,9 @@ assert(
   limits.socketBufferedBytesTarget + limits.socketReadBytesTarget + 2 * limits.recordBytesMax <
     limits.socketBufferedBytesMax,
   'a socket takes frames while records wait for it',
+)
+assert(
+  limits.socketBufferedBytesTarget + limits.socketReadBytesTarget + limits.batchBytesMax + limits.binaryHeaderBytesMax <
+    limits.socketBufferedBytesMax,
+  'a socket takes frames while batches wait for it',
 )

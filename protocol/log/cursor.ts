@@ -42,20 +42,38 @@ export const encodeCursor = ({ topicId, sinceHlc, entries }: CursorState, digest
 
 /** The state of a cursor of this topic, or what is wrong with the text; never throws. */
 export function decodeCursor(text: string, topicId: TopicId, digests: Digests): CursorState | CursorFault {
+  const state = parseCursor(text, digests)
+  return typeof state === 'string' || state.topicId === topicId ? state : 'otherTopic'
+}
+
+/** The same of a cursor of any topic. */
+export function parseCursor(text: string, digests: Digests): CursorState | CursorFault {
   if (text.length > limits.cursorTextMax) return 'tooLarge'
   const bytes = text.startsWith(scheme) ? bytesOfBase64url(text.slice(scheme.length)) : undefined
   const entryCount = bytes === undefined ? -1 : (bytes.length - headBytes - checksumBytes) / entryBytes
   if (bytes === undefined || entryCount < 0 || !Number.isInteger(entryCount)) return 'damaged'
   if (entryCount > limits.cursorEntriesMax) return 'tooLarge'
   const reader = new ByteReader(bytes)
-  const topic = hexOf(reader.take(16))
+  const topicId = hexOf(reader.take(16)) as TopicId
   const sinceHlc = { ms: reader.u48(), counter: reader.u16() }
   const entries = Array.from({ length: entryCount }, () => decodeEntry(reader))
   const checksum = reader.u32()
   if (reader.fault !== undefined || checksum !== digests.crc32(bytes.subarray(0, -checksumBytes))) return 'damaged'
   const feeds = new Set(entries.map(({ writer, epoch }) => vectorKeyOf(writer, epoch)))
   if (feeds.size !== entryCount) return 'damaged'
-  return topic === topicId ? { topicId, sinceHlc, entries } : 'otherTopic'
+  return { topicId, sinceHlc, entries }
+}
+
+/**
+ * The cursor of a reader that is within a batch, made from its cursor after that batch: they differ in the entry of the feed.
+ * Throws MeshError CURSOR_INVALID if there is none.
+ */
+export function cursorWithin(after: string, at: CursorEntry, digests: Digests): string {
+  const state = parseCursor(after, digests)
+  if (typeof state === 'string') throw new MeshError('CURSOR_INVALID', `The cursor after a batch is ${state}.`)
+  const entries = state.entries.map((entry) => (entry.writer === at.writer && entry.epoch === at.epoch ? at : entry))
+  if (!entries.includes(at)) throw new MeshError('CURSOR_INVALID', 'The cursor after a batch does not cover it.')
+  return encodeCursor({ ...state, entries }, digests)
 }
 
 export function encodeEntry(entry: CursorEntry): EncodedEntry {

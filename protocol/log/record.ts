@@ -71,6 +71,7 @@ export function encodeRecordSets(records: readonly LogRecord[]): readonly Record
   let encoded: Uint8Array[] = []
   let ranges: ProducerRange[] = []
   let bytes = 0
+  const headers = new SharedHeaders()
   const cut = () => {
     if (encoded.length > 0) sets.push({ bytes: concat(encoded, bytes), count: encoded.length, producerRanges: ranges })
     encoded = []
@@ -78,7 +79,7 @@ export function encodeRecordSets(records: readonly LogRecord[]): readonly Record
     bytes = 0
   }
   for (const record of records) {
-    const recordBytes = encodeRecord(record)
+    const recordBytes = encodeRecord(record, headers)
     // One more range than there is, in case that this record opens one.
     const needed = bytes + recordBytes.length + (ranges.length + 1) * PRODUCER_RANGE_BYTES
     if (needed > recordSetBytesMax || encoded.length === limits.batchRecordsMax) cut()
@@ -96,9 +97,10 @@ export function encodeRecordSets(records: readonly LogRecord[]): readonly Record
  */
 export function decodeRecords(bytes: Uint8Array, count: number): readonly LogRecord[] | RecordFault {
   const reader = new ByteReader(bytes)
+  const headers = new RepeatedHeaders(bytes)
   const records: LogRecord[] = []
   while (records.length < count) {
-    const record = decodeRecord(reader, bytes.length)
+    const record = decodeRecord(reader, bytes.length, headers)
     if (typeof record === 'string') return record
     records.push(record)
   }
@@ -158,22 +160,24 @@ export function rangesOfPieces<R extends Pick<ProducerRange, 'firstSeq' | 'first
   })
 }
 
-const flagKey = 1
-const flagTimestamp = 2
-const flagProducer = 4
-const flagsKnown = flagKey | flagTimestamp | flagProducer
+export const flagKey = 1
+export const flagTimestamp = 2
+export const flagProducer = 4
+export const flagsKnown = flagKey | flagTimestamp | flagProducer
 const producerIdBytes = 16
+/** Id, epoch, seq. */
+export const producerBytes = producerIdBytes + 4 + 8
 const timestampMsMax = 2 ** 48 - 1
 
-function encodeRecord(record: LogRecord): Uint8Array {
+function encodeRecord(record: LogRecord, shared: SharedHeaders): Uint8Array {
   checkRecord(record)
   const { key, value, timestampMs, producer } = record
-  const headers = encodeHeaders(record.headers)
+  const headers = shared.encode(record.headers)
   const length =
     6 +
     (key === undefined ? 0 : 2 + key.length) +
     (timestampMs === undefined ? 0 : 6) +
-    (producer === undefined ? 0 : 28) +
+    (producer === undefined ? 0 : producerBytes) +
     headers.bytes.length +
     value.length
   if (length > limits.recordBytesMax) throw recordTooLarge(length)
@@ -209,9 +213,26 @@ const isWhole = (value: number, max: number): boolean => Number.isInteger(value)
 const recordTooLarge = (bytes: number): MeshError =>
   new MeshError('RECORD_TOO_LARGE', `A record has at most ${limits.recordBytesMax} bytes; this one has ${bytes}.`)
 
-const noHeaders = { count: 0, bytes: new Uint8Array(0) }
+/** Records that are encoded together often share the object of their headers: it is encoded once. */
+class SharedHeaders {
+  #headers: LogRecord['headers'] | undefined
+  #encoded: EncodedHeaders = noHeaders
 
-function encodeHeaders(headers: LogRecord['headers']): { readonly count: number; readonly bytes: Uint8Array } {
+  encode(headers: LogRecord['headers']): EncodedHeaders {
+    if (headers !== this.#headers) this.#encoded = encodeHeaders(headers)
+    this.#headers = headers
+    return this.#encoded
+  }
+}
+
+interface EncodedHeaders {
+  readonly count: number
+  readonly bytes: Uint8Array
+}
+
+const noHeaders: EncodedHeaders = { count: 0, bytes: new Uint8Array(0) }
+
+function encodeHeaders(headers: LogRecord['headers']): EncodedHeaders {
   const entries = Object.entries(headers)
   if (entries.length === 0) return noHeaders
   if (entries.length > limits.recordHeadersMax) {
@@ -252,7 +273,7 @@ function concat(parts: readonly Uint8Array[], length: number): Uint8Array {
   return out.finish()
 }
 
-function decodeRecord(reader: ByteReader, setEnd: number): LogRecord | RecordFault {
+function decodeRecord(reader: ByteReader, setEnd: number, repeated: RepeatedHeaders): LogRecord | RecordFault {
   const start = reader.at
   reader.end = setEnd
   const length = reader.u32()
@@ -267,7 +288,7 @@ function decodeRecord(reader: ByteReader, setEnd: number): LogRecord | RecordFau
   const timestampMs = flags & flagTimestamp ? reader.u48() : undefined
   const producer =
     flags & flagProducer ? { id: reader.take(producerIdBytes), epoch: reader.u32(), seq: reader.u64() } : undefined
-  const headers = decodeHeaders(reader, headerCount)
+  const headers = repeated.decode(reader, headerCount)
   if (reader.fault !== undefined) return reader.fault
   if (headers === undefined) return 'badHeaders'
   const value = reader.take(reader.end - reader.at)
@@ -277,6 +298,34 @@ function decodeRecord(reader: ByteReader, setEnd: number): LogRecord | RecordFau
     ...(key && { key }),
     ...(timestampMs !== undefined && { timestampMs }),
     ...(producer && { producer }),
+  }
+}
+
+/** Records of a set often have the same headers: these are decoded once, and are one object then. */
+class RepeatedHeaders {
+  readonly #bytes: Uint8Array
+  #last: { readonly count: number; readonly from: number; readonly length: number } | undefined
+  #headers: Readonly<Record<string, string>> | undefined
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes
+  }
+
+  decode(reader: ByteReader, count: number): LogRecord['headers'] | undefined {
+    const from = reader.at
+    if (this.#isRepeated(from, reader.end, count)) reader.take(this.#last?.length ?? 0)
+    else {
+      this.#headers = decodeHeaders(reader, count)
+      this.#last = { count, from, length: reader.at - from }
+    }
+    return this.#headers
+  }
+
+  #isRepeated(from: number, end: number, count: number): boolean {
+    const last = this.#last
+    if (this.#headers === undefined || last?.count !== count || from + last.length > end) return false
+    for (let i = 0; i < last.length; i++) if (this.#bytes[from + i] !== this.#bytes[last.from + i]) return false
+    return true
   }
 }
 
