@@ -1,4 +1,5 @@
 import { MeshError } from '#protocol/errors'
+import { binarySocketProtocol, decodeBatchFrame, type DeliveredBatch } from '#protocol/wire/binary-frame'
 import {
   type ClientFrame,
   mayComeBack,
@@ -10,9 +11,12 @@ import {
 import { errorOfProblem } from './problem.ts'
 import type { Gap, RecordJson } from './record.ts'
 
-export type Frame = PeerFrame<RecordJson, Gap>
+export type Frame = PeerFrame<RecordJson, Gap> | BatchFrame
 
-/** `length`: characters of its JSON. */
+/** Records as they are stored, where the peer offers that. */
+export type BatchFrame = { readonly type: 'batch'; readonly batch: DeliveredBatch } & Pick<DeliveredBatch, 'sub'>
+
+/** `length`: characters of its JSON, or bytes. */
 export type OnFrame = (frame: Frame, length: number) => void
 
 export interface FrameSocketConfig {
@@ -20,6 +24,8 @@ export interface FrameSocketConfig {
   readonly answerMsMax: number
   /** A socket on which nothing came for so long is taken for broken. Peers say something every 15 s. */
   readonly silenceMsMax: number
+  /** Whether records may come and go as bytes. */
+  readonly binary: boolean
   readonly signal: AbortSignal
 }
 
@@ -32,7 +38,7 @@ export interface SocketEnd {
   readonly wasUsed: boolean
 }
 
-/** One WebSocket to one peer as frames, both ways. */
+/** One WebSocket to one peer as frames, both ways; in binary where the peer offers that. */
 export class FrameSocket {
   readonly server: string
   /** Once it has ended, by either side. Nothing comes after it. */
@@ -64,19 +70,26 @@ export class FrameSocket {
     this.#config = config
     this.#onFrame = onFrame
     this.ended = this.#end.promise
-    this.#socket = new WebSocket(server.replace(/^http/, 'ws') + socketPath, socketProtocol)
+    const protocols = config.binary ? [binarySocketProtocol, socketProtocol] : socketProtocol
+    this.#socket = new WebSocket(server.replace(/^http/, 'ws') + socketPath, protocols)
+    this.#socket.binaryType = 'arraybuffer'
     this.#socket.onmessage = ({ data }) => this.#hear(data)
     this.#socket.onclose = ({ code, reason }) => this.#over(code, `closed with ${code} ${reason}`.trimEnd())
     config.signal.addEventListener('abort', this.#onAbort)
     this.#watch = setInterval(() => this.#look(), Math.min(config.silenceMsMax, config.answerMsMax) / 4)
   }
 
-  send(frame: ClientFrame): void {
-    this.sendText(JSON.stringify(frame))
+  /** Do records come and go as bytes? Known once it is welcomed. */
+  get isBinary(): boolean {
+    return this.#socket.protocol === binarySocketProtocol
   }
 
-  sendText(text: string): void {
-    if (!this.#isOver) this.#socket.send(text)
+  send(frame: ClientFrame): void {
+    this.sendMessage(JSON.stringify(frame))
+  }
+
+  sendMessage(message: string | Uint8Array<ArrayBuffer>): void {
+    if (!this.#isOver) this.#socket.send(message)
   }
 
   close(): void {
@@ -86,19 +99,15 @@ export class FrameSocket {
   #hear(data: unknown): void {
     if (this.#isOver) return
     this.#lastHeardMs = performance.now()
-    let frame: Frame
-    try {
-      frame = JSON.parse(data as string) as Frame
-    } catch {
-      return this.#over(1002, 'sent what is no JSON')
-    }
+    const frame = frameOf(data)
+    if (typeof frame === 'string') return this.#over(1002, `sent ${frame}`)
     if (frame.type === 'welcome') this.#welcomed.resolve(frame)
     else this.#framesCount++
     // What is about nothing in particular is about the socket.
     if (frame.type === 'error' && frame.sub === undefined && frame.ref === undefined) {
       this.#problem = errorOfProblem(frame.problem, { status: 0, server: this.server })
     }
-    this.#onFrame(frame, (data as string).length)
+    this.#onFrame(frame, typeof data === 'string' ? data.length : (data as ArrayBuffer).byteLength)
   }
 
   #look(): void {
@@ -121,5 +130,20 @@ export class FrameSocket {
     this.#welcomed.promise.catch(() => undefined)
     this.#welcomed.reject(this.#config.signal.aborted ? (this.#config.signal.reason as Error) : error)
     this.#end.resolve({ error, mayComeBack: mayComeBack(code), wasUsed: this.#framesCount > 0 })
+  }
+}
+
+/** Or what it is instead. */
+function frameOf(data: unknown): Frame | string {
+  if (typeof data !== 'string') {
+    const batch = decodeBatchFrame(new Uint8Array(data as ArrayBuffer))
+    return 'bytes' in batch
+      ? { type: 'batch', sub: batch.sub, batch }
+      : `what is no batch (${batch.fault} ${batch.where})`
+  }
+  try {
+    return JSON.parse(data) as Frame
+  } catch {
+    return 'what is no JSON'
   }
 }

@@ -44,6 +44,8 @@ export interface ConnectOptions {
   readonly silenceMsMax?: number
   /** False: only the servers that were named are used, not those that they tell of. */
   readonly learnServers?: boolean
+  /** False: records go and come as JSON even where bytes are offered, for who wants to look at them on the way. */
+  readonly binary?: boolean
   readonly fetch?: Fetch
   /** A float in [0, 1), for jitter. */
   readonly random?: () => number
@@ -144,6 +146,7 @@ export class Mesh implements AsyncDisposable {
       answerMsMax,
       silenceMsMax: options.silenceMsMax ?? 45_000,
       learnServers: options.learnServers ?? true,
+      binary: options.binary ?? true,
       signal: this.#closing.signal,
     })
     this.#publisher = new Publisher(this.#connection, { answerMsMax })

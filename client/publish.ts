@@ -1,7 +1,7 @@
 import { limits } from '#protocol/limits'
-import type { PublishedFrame } from '#protocol/wire/socket-frames'
+import { idsOfRuns, type PublishedFrame, type PublishedRunsFrame } from '#protocol/wire/socket-frames'
 import type { PublishCall } from './publisher.ts'
-import { outgoingJson, type OutgoingRecord } from './record.ts'
+import type { OutgoingRecord } from './record.ts'
 
 export interface PublishOptions {
   /** `local` (the default), `n:K`, `majority` or `all`: on how many disks the records are to be before the answer comes. */
@@ -45,18 +45,18 @@ export function publishCall(
   records: readonly OutgoingRecord[],
   { ack, wait, idempotencyKey }: PublishOptions,
 ): Omit<PublishCall, 'signal'> {
-  const frame = {
+  const terms = {
     topic,
-    records: records.map(outgoingJson),
     ...(ack === undefined ? {} : { ack }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     ...(wait === undefined ? {} : { wait: durationText(wait) }),
   }
-  return { frame, waitMs: waitMsOf(wait) }
+  return { terms, records, waitMs: waitMsOf(wait) }
 }
 
-export function publishedOf({ results, cursor, ack }: PublishedFrame): PublishedMany {
-  return { ids: results.map((result) => result.id), cursor, ...(ack as Ack) }
+export function publishedOf({ cursor, ack, ...places }: PublishedFrame | PublishedRunsFrame): PublishedMany {
+  const ids = 'runs' in places ? idsOfRuns(places.runs) : places.results.map((result) => result.id)
+  return { ids, cursor, ...(ack as Ack) }
 }
 
 export const durationText = (duration: number | string): string =>

@@ -1,23 +1,29 @@
 import { MeshError } from '#protocol/errors'
-import type { PublishedFrame, PublishFrame, SocketLimits } from '#protocol/wire/socket-frames'
+import type { PublishedFrame, PublishedRunsFrame, SocketLimits } from '#protocol/wire/socket-frames'
 import type { Connection, Participant } from './connection.ts'
 import type { Frame, FrameSocket } from './frame-socket.ts'
 import { errorOfProblem } from './problem.ts'
-import { ProducerNumbers } from './producer-numbers.ts'
+import { type PublishTerms, PublishMessages } from './publish-messages.ts'
+import { type ProducerNumber, ProducerNumbers } from './producer-numbers.ts'
+import type { OutgoingRecord } from './record.ts'
 
 export interface PublishCall {
-  readonly frame: Omit<PublishFrame, 'type' | 'ref' | 'producer'>
+  readonly terms: PublishTerms
+  readonly records: readonly OutgoingRecord[]
   /** How long the peer was asked to wait before it answers. */
   readonly waitMs: number
   readonly signal: AbortSignal
 }
 
-interface Waiting extends Pick<PublishCall, 'frame' | 'waitMs'> {
+type Answer = PublishedFrame | PublishedRunsFrame
+
+interface Waiting extends Pick<PublishCall, 'waitMs'> {
   /** Rises: the order in which they are to be read. */
   readonly order: number
-  readonly answer: PromiseWithResolvers<PublishedFrame>
-  /** Its frame, once it has a number. A retry is the same, to the last character. */
-  text: string | undefined
+  readonly answer: PromiseWithResolvers<Answer>
+  readonly messages: PublishMessages
+  /** Once it was sent. A retry has the same. */
+  number: ProducerNumber | undefined
   /** It was sent, and the socket broke before the answer came: it may be stored. */
   isLost: boolean
   /** By peers that took nothing of it. */
@@ -57,15 +63,20 @@ export class Publisher implements Participant {
     this.#answerMsMax = answerMsMax
   }
 
-  async publish({ frame, waitMs, signal }: PublishCall): Promise<PublishedFrame> {
+  async publish({ terms, records, waitMs, signal }: PublishCall): Promise<Answer> {
     signal.throwIfAborted()
     const order = ++this.#lastOrder
-    const answer = Promise.withResolvers<PublishedFrame>()
-    const waiting: Waiting = { order, frame, waitMs, answer, text: undefined, isLost: false, refusals: 0 }
+    const answer = Promise.withResolvers<Answer>()
+    const messages = new PublishMessages(String(order), terms, records)
+    const waiting: Waiting = { order, messages, waitMs, answer, number: undefined, isLost: false, refusals: 0 }
     const abort = (): void => this.#settle(waiting, () => waiting.answer.reject(signal.reason as Error))
     signal.addEventListener('abort', abort)
     this.#unsent.push(waiting)
-    this.#leave ??= this.#connection.join(this)
+    if (this.#leave === undefined) {
+      this.#leave = this.#connection.join(this)
+      // It may have been refused, unsent, before this was known.
+      this.#leaveIfIdle()
+    }
     this.#sendMore()
     try {
       return await waiting.answer.promise
@@ -130,21 +141,22 @@ export class Publisher implements Participant {
   }
 
   #send(socket: FrameSocket, waiting: Waiting): void {
-    const { frame, waitMs, answer } = waiting
-    const ref = String(waiting.order)
+    const { messages, waitMs, answer } = waiting
+    const { terms, count } = messages
     const frameBytes = this.#limits?.frameBytes ?? 0
-    const producer = frame.idempotencyKey === undefined && { producer: this.#numbers.next(frame.topic) }
-    const text = waiting.text ?? JSON.stringify({ type: 'publish', ref, ...frame, ...producer })
-    if (isLonger(text, frameBytes)) {
-      const error = new MeshError('BODY_TOO_LARGE', `As JSON it is larger than the ${frameBytes} bytes of a frame.`)
+    const number = waiting.number ?? this.#numbers.next(terms.topic)
+    let message: string | Uint8Array<ArrayBuffer>
+    try {
+      message = messages.of(number, { isBinary: socket.isBinary, bytesMax: frameBytes })
+    } catch (error) {
       return this.#settle(waiting, () => answer.reject(error))
     }
-    if (waiting.text === undefined) this.#numbers.take(frame.topic, frame.records.length)
-    waiting.text = text
-    this.#inFlight.set(ref, waiting)
+    if (waiting.number === undefined && terms.idempotencyKey === undefined) this.#numbers.take(terms.topic, count)
+    waiting.number = number
+    this.#inFlight.set(String(waiting.order), waiting)
     const ms = this.#answerMsMax + waitMs
     waiting.deadline ??= setTimeout(() => this.#giveUp(waiting, `${socket.server}: no answer within ${ms} ms`), ms)
-    socket.sendText(text)
+    socket.sendMessage(message)
   }
 
   /** Nothing of it was taken by this peer. */
@@ -156,7 +168,7 @@ export class Publisher implements Participant {
     const isSentAgain = error.code === 'DRAINING' || isOnItsWayOut || (error.code === 'PRODUCER_GAP' && !waiting.isLost)
     if (isSentAgain && ++waiting.refusals <= refusalsMax) {
       // Refused for what is missing before it: it gets another number.
-      if (error.code === 'PRODUCER_GAP') waiting.text = undefined
+      if (error.code === 'PRODUCER_GAP') waiting.number = undefined
       this.#sendLater(waiting)
       return this.#sendMore()
     }
@@ -190,6 +202,10 @@ export class Publisher implements Participant {
     this.#unsent = this.#unsent.filter((other) => other !== waiting)
     answer()
     this.#sendMore()
+    this.#leaveIfIdle()
+  }
+
+  #leaveIfIdle(): void {
     if (this.#inFlight.size > 0 || this.#unsent.length > 0) return
     this.#leave?.()
     this.#leave = undefined
@@ -198,7 +214,3 @@ export class Publisher implements Participant {
 }
 
 const unknown = (reason: string): MeshError => new MeshError('OUTCOME_UNKNOWN', reason)
-
-/** Its bytes in UTF-8, counted only where they might be too many. */
-const isLonger = (text: string, bytesMax: number): boolean =>
-  3 * text.length > bytesMax && new TextEncoder().encode(text).length > bytesMax

@@ -1,5 +1,6 @@
 const recordsMin = 16
-const recordsMax = 1_024
+/** Records of a batch share most of what they consist of. */
+const recordsMax = { json: 1_024, binary: 8_192 }
 /** What may wait to be taken by a subscription, as far as the sizes of its records can be told in advance. */
 const waitingBytesTarget = 4 * 1024 * 1024
 /** Until the first record has come. */
@@ -16,23 +17,39 @@ export class RecordCredit {
   #waiting = 0
   #recordBytes = recordBytesAssumed
 
+  #recordsMax = recordsMax.json
+
   /** At a new socket the peer has none: all of it. */
-  renewed(): number {
+  renewed({ isBinary }: { readonly isBinary: boolean }): number {
+    this.#recordsMax = isBinary ? recordsMax.binary : recordsMax.json
     this.#given = Math.max(0, this.#window - this.#waiting)
     return this.#given
   }
 
-  /** `bytes` of its frame, about. */
-  received(bytes: number): void {
-    this.#given--
-    this.#waiting++
+  /**
+   * So many records in a frame of `bytes`, about. A batch may hold more than there was credit for; those are owed.
+   */
+  received(count: number, bytes: number): void {
+    this.#given -= count
+    this.#waiting += count
+    const each = bytes / count
     // Up at once, down slowly: one large record is seldom alone.
-    this.#recordBytes = bytes > this.#recordBytes ? bytes : this.#recordBytes + (bytes - this.#recordBytes) / 16
+    this.#recordBytes = each > this.#recordBytes ? each : each + (this.#recordBytes - each) * (15 / 16) ** count
+  }
+
+  /** So many came that nobody can read: none of them waits. How much credit to give now. */
+  passedOver(count: number): number {
+    this.#given -= count
+    return this.#more()
   }
 
   /** One record was taken. How much credit to give now: half a window at a time, so that few frames do. */
   taken(): number {
     this.#waiting--
+    return this.#more()
+  }
+
+  #more(): number {
     const missing = this.#window - this.#waiting - this.#given
     if (missing < this.#window / 2) return 0
     this.#given += missing
@@ -40,6 +57,6 @@ export class RecordCredit {
   }
 
   get #window(): number {
-    return Math.min(recordsMax, Math.max(recordsMin, Math.floor(waitingBytesTarget / this.#recordBytes)))
+    return Math.min(this.#recordsMax, Math.max(recordsMin, Math.floor(waitingBytesTarget / this.#recordBytes)))
   }
 }

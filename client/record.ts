@@ -1,3 +1,6 @@
+import { MeshError } from '#protocol/errors'
+import type { LogRecord } from '#protocol/log/record'
+import { isContentType, valueFormOf } from '#protocol/media-type'
 import { bytesOfBase64url, textOf, utf8 } from '#protocol/text'
 
 /** A record as the gateway writes it in JSON (DESIGN §11). */
@@ -46,10 +49,13 @@ export class ReceivedRecord {
   readonly contentType: string
   /** Of two records with the same topic, id, epoch and seq one is a retry of the other. */
   readonly producer: RecordJson['producer']
-  readonly cursor: string
   readonly #json: RecordJson
+  /** Where it came as bytes; its JSON is without value then. */
+  readonly #value: Uint8Array | undefined
+  readonly #cursor: string | (() => string)
 
-  constructor(json: RecordJson, cursor: string) {
+  /** `cursor`: or what makes it, when it is asked for. */
+  constructor(json: RecordJson, cursor: string | (() => string), value?: Uint8Array) {
     this.id = json.id
     this.topic = json.topic
     this.feed = json.feed
@@ -59,12 +65,21 @@ export class ReceivedRecord {
     this.headers = json.headers ?? {}
     this.contentType = json.contentType
     this.producer = json.producer
-    this.cursor = cursor
     this.#json = json
+    this.#value = value
+    this.#cursor = cursor
   }
 
-  /** The value as published, byte for byte unless it is JSON: that is written anew, as JavaScript understood it. */
+  get cursor(): string {
+    return typeof this.#cursor === 'string' ? this.#cursor : this.#cursor()
+  }
+
+  /**
+   * The value as published, byte for byte. JSON that came as JSON, in a page or from a peer that offers nothing else, is
+   * written anew, as JavaScript understood it.
+   */
   bytes(): Uint8Array {
+    if (this.#value !== undefined) return this.#value.slice()
     const { value, valueBase64 } = this.#json
     if (valueBase64 !== undefined) return bytesOfBase64(valueBase64)
     return utf8(isText(this.contentType) && typeof value === 'string' ? value : JSON.stringify(value ?? null))
@@ -72,7 +87,7 @@ export class ReceivedRecord {
 
   /** The value as text; bytes that are not UTF-8 come as U+FFFD. */
   text(): string {
-    const bytes = this.bytes()
+    const bytes = this.#value ?? this.bytes()
     return textOf(bytes) ?? new TextDecoder().decode(bytes)
   }
 
@@ -84,8 +99,29 @@ export class ReceivedRecord {
 
   /** Called by JSON.stringify: the record as the gateway wrote it, and its cursor. */
   toJSON(): RecordJson & { readonly cursor: string } {
-    return { ...this.#json, cursor: this.cursor }
+    const value = this.#value && shownValue(this.#value, this.contentType)
+    return { ...this.#json, ...value, cursor: this.cursor }
   }
+}
+
+/** A value that came as bytes, as the gateway would have written it. */
+function shownValue(bytes: Uint8Array, contentType: string): Pick<RecordJson, 'value' | 'valueBase64'> {
+  const form = valueFormOf(contentType)
+  const text = form === 'bytes' ? undefined : textOf(bytes)
+  if (text !== undefined && form === 'text') return { value: text }
+  try {
+    if (text !== undefined) return { value: JSON.parse(text) as unknown }
+  } catch {
+    // It is not what it says.
+  }
+  return { valueBase64: base64Of(bytes) }
+}
+
+/** Keys are text mostly. */
+export function keyFields(key: Uint8Array | undefined): Pick<RecordJson, 'key' | 'keyBase64'> {
+  if (key === undefined) return {}
+  const text = textOf(key)
+  return text === undefined ? { keyBase64: base64Of(key) } : { key: text }
 }
 
 /** What may be published: text, bytes, or anything that JSON can say. */
@@ -115,6 +151,65 @@ function valueJson(value: PublishValue, contentType: string | undefined): Record
   if (typeof value !== 'string') return { value, contentType: contentType ?? 'application/json' }
   const type = contentType ?? 'text/plain; charset=utf-8'
   return isText(type) ? { value, contentType: type } : { valueBase64: base64Of(utf8(value)), contentType: type }
+}
+
+/** The record as it is in the log, with room for its producer. What a gateway would refuse is refused here: BAD_REQUEST. */
+export function outgoingLogRecord({ value, key, headers, contentType }: OutgoingRecord): LogRecord {
+  const type = contentType ?? contentTypeOf(value)
+  if (!isContentType(type)) throw refusal(`${type} is no media type such as text/plain.`)
+  const bytes = bytesOfValue(value, type)
+  return {
+    ...(key !== undefined && { key: wellFormed(key) }),
+    headers: headersOf(headers, type),
+    value: bytes,
+    producer,
+  }
+}
+
+const producer = { id: new Uint8Array(16), epoch: 0, seq: 0 }
+
+function headersOf(given: OutgoingRecord['headers'], contentType: string): Readonly<Record<string, string>> {
+  if (given === undefined) return headersOfType(contentType)
+  const headers = new Map([['content-type', contentType]])
+  for (const [name, text] of Object.entries(given)) {
+    const lower = name.toLowerCase()
+    if (headers.has(lower)) throw refusal(`The header ${name} stands twice, or should be contentType.`)
+    if (typeof text !== 'string') throw refusal(`The header ${name} is no text.`)
+    headers.set(lower, text)
+  }
+  return Object.fromEntries(headers)
+}
+
+/** One object for those that follow each other: it is encoded once. */
+function headersOfType(contentType: string): Readonly<Record<string, string>> {
+  if (lastHeaders['content-type'] !== contentType) lastHeaders = { 'content-type': contentType }
+  return lastHeaders
+}
+
+let lastHeaders: Readonly<Record<string, string>> = {}
+
+function bytesOfValue(value: PublishValue, contentType: string): Uint8Array {
+  if (value instanceof Uint8Array) return value
+  const form = valueFormOf(contentType)
+  if (typeof value === 'string') {
+    if (isText(contentType) && form === 'bytes') throw refusal(`Text goes as UTF-8, not as ${contentType}.`)
+    return wellFormed(value)
+  }
+  const json = JSON.stringify(value) as string | undefined
+  if (json === undefined || form !== 'json') throw refusal(`That is no value for ${contentType}.`)
+  return utf8(json)
+}
+
+function wellFormed(text: string): Uint8Array {
+  if (text.isWellFormed()) return utf8(text)
+  throw refusal('There is half a surrogate pair, which UTF-8 cannot say.')
+}
+
+const refusal = (detail: string): MeshError => new MeshError('BAD_REQUEST', detail)
+
+function contentTypeOf(value: PublishValue): string {
+  if (value instanceof Uint8Array) return 'application/octet-stream'
+  return typeof value === 'string' ? 'text/plain; charset=utf-8' : 'application/json'
 }
 
 const isText = (contentType: string): boolean => contentType.toLowerCase().startsWith('text/')

@@ -22,6 +22,25 @@ test('a number is new once, in each epoch, producer and topic', () => {
   expect(given).toEqual([true, true, false, true, true, true, false])
 })
 
+test('a run is new if no number of it is known, and then all are known; else none is added', () => {
+  const seen = new SeenNumbers()
+  const run = (seq: number, count: number) => seen.addRun({ ...record(seq), count })
+  expect([run(5, 3), run(8, 2), run(2, 3), run(2, 1), run(9, 5), run(0, 3)]).toEqual([
+    true,
+    true,
+    true,
+    false,
+    false,
+    false,
+  ])
+  expect([seen.add(record(10)), seen.add(record(9)), seen.add(record(1)), seen.add(record(2))]).toEqual([
+    true,
+    false,
+    true,
+    false,
+  ])
+})
+
 test('a record without a producer is always new', () => {
   const seen = new SeenNumbers()
   expect([seen.add({ topic: 'orders' }), seen.add({ topic: 'orders' })]).toEqual([true, true])

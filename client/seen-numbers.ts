@@ -4,6 +4,12 @@ import type { RecordJson } from './record.ts'
 const runsMax = 64
 const epochsMax = 4_096
 
+export interface NumberedRun {
+  readonly topic: string
+  readonly producer: NonNullable<RecordJson['producer']>
+  readonly count: number
+}
+
 interface Run {
   readonly from: number
   readonly to: number
@@ -18,14 +24,24 @@ export class SeenNumbers {
   readonly #epochs = new Map<string, readonly Run[]>()
 
   /** False: this record was given already, from another place in the log. */
-  add({ topic, producer }: Pick<RecordJson, 'topic' | 'producer'>): boolean {
-    if (producer === undefined) return true
+  add({
+    topic,
+    producer,
+  }: {
+    readonly topic: string
+    readonly producer?: RecordJson['producer'] | undefined
+  }): boolean {
+    return producer === undefined || this.addRun({ topic, producer, count: 1 })
+  }
+
+  /** The same of records with consecutive numbers, of which this is the first. False: some were given already, and none is added. */
+  addRun({ topic, producer, count }: NumberedRun): boolean {
     const key = `${topic} ${producer.id} ${producer.epoch}`
     const runs = this.#epochs.get(key) ?? []
-    const { seq } = producer
-    if (runs.some(({ from, to }) => from <= seq && seq < to)) return false
+    const more = { from: producer.seq, to: producer.seq + count }
+    if (runs.some(({ from, to }) => from < more.to && more.from < to)) return false
     this.#epochs.delete(key)
-    this.#epochs.set(key, withNumber(runs, seq))
+    this.#epochs.set(key, withRun(runs, more))
     const [oldest] = this.#epochs.keys()
     if (this.#epochs.size > epochsMax && oldest !== undefined) this.#epochs.delete(oldest)
     return true
@@ -33,10 +49,10 @@ export class SeenNumbers {
 }
 
 /** The lowest are forgotten first. */
-function withNumber(runs: readonly Run[], seq: number): readonly Run[] {
-  const before = runs.find(({ to }) => to === seq)
-  const after = runs.find(({ from }) => from === seq + 1)
-  const joined = { from: before?.from ?? seq, to: after?.to ?? seq + 1 }
+function withRun(runs: readonly Run[], more: Run): readonly Run[] {
+  const before = runs.find(({ to }) => to === more.from)
+  const after = runs.find(({ from }) => from === more.to)
+  const joined = { from: before?.from ?? more.from, to: after?.to ?? more.to }
   const others = runs.filter((run) => run !== before && run !== after)
   return [...others, joined].toSorted((a, b) => a.from - b.from).slice(-runsMax)
 }

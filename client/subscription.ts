@@ -1,9 +1,11 @@
 import type { MeshError } from '#protocol/errors'
+import type { DeliveredBatch } from '#protocol/wire/binary-frame'
 import type { CursorMap, EventFrame } from '#protocol/wire/socket-frames'
 import type { Connection, Participant } from './connection.ts'
 import type { Frame, FrameSocket } from './frame-socket.ts'
 import { errorOfProblem } from './problem.ts'
 import { type Gap, ReceivedRecord } from './record.ts'
+import { recordsOfBatch } from './received-batch.ts'
 import { RecordCredit } from './record-credit.ts'
 import { SeenNumbers } from './seen-numbers.ts'
 
@@ -135,7 +137,7 @@ class Subscription implements Participant {
     clearTimeout(this.#askAgain)
     const { topics, from } = this.#config
     const start = this.#hasBegun ? Object.fromEntries(this.#cursors) : from
-    socket.send({ type: 'subscribe', sub: this.#sub, topics, from: start, credit: this.#credit.renewed() })
+    socket.send({ type: 'subscribe', sub: this.#sub, topics, from: start, credit: this.#credit.renewed(socket) })
   }
 
   frame(frame: Frame, length: number): boolean {
@@ -143,13 +145,14 @@ class Subscription implements Participant {
     if (!('sub' in frame) || frame.sub !== this.#sub) return false
     switch (frame.type) {
       case 'record': {
-        this.#credit.received(length)
+        this.#credit.received(1, length)
         this.#cursors.set(frame.record.topic, frame.cursor)
-        // It was accepted twice, and this peer does not hold the copy that was given.
-        if (!this.#seen.add(frame.record)) this.#give(this.#credit.taken())
-        else this.#tell({ type: 'record', record: new ReceivedRecord(frame.record, frame.cursor) })
+        this.#onRecord(new ReceivedRecord(frame.record, frame.cursor))
         break
       }
+      case 'batch':
+        this.#onBatch(frame.batch, length)
+        break
       case 'subscribed':
         this.#onSubscribed(frame.cursor)
         break
@@ -164,6 +167,31 @@ class Subscription implements Participant {
         break
     }
     return true
+  }
+
+  #onRecord(record: ReceivedRecord): void {
+    // It was accepted twice, and this peer does not hold the copy that was given.
+    if (this.#seen.add(record)) this.#tell({ type: 'record', record })
+    else this.#give(this.#credit.taken())
+  }
+
+  #onBatch(batch: DeliveredBatch, length: number): void {
+    const { topic, feed, from, header, cursor } = batch
+    this.#cursors.set(topic, cursor)
+    const records = recordsOfBatch(batch)
+    if (typeof records === 'string') {
+      this.#give(this.#credit.passedOver(header.nextOffset - from))
+      return this.#tell({ type: 'gap', topic, gap: { type: 'lost', feed, from, to: header.nextOffset } })
+    }
+    this.#credit.received(records.length, length)
+    for (const run of runsOf(records)) {
+      const [{ producer }] = run
+      const areNew = producer === undefined || this.#seen.addRun({ topic, producer, count: run.length })
+      for (const record of run) {
+        if (areNew) this.#tell({ type: 'record', record })
+        else this.#onRecord(record)
+      }
+    }
   }
 
   interrupted(error: MeshError, { retryInMs }: { readonly retryInMs: number }): void {
@@ -216,4 +244,23 @@ class Subscription implements Participant {
       if (socket !== undefined && socket === this.#socket) this.opened(socket)
     }, askAgainMs)
   }
+}
+
+type RecordRun = [ReceivedRecord, ...ReceivedRecord[]]
+
+/** Records with consecutive numbers of one producer together; also those without, for as long as there is none. */
+function runsOf(records: readonly ReceivedRecord[]): readonly RecordRun[] {
+  const runs: RecordRun[] = []
+  let run: RecordRun | undefined
+  for (const record of records) {
+    if (run !== undefined && goesOn(run, record)) run.push(record)
+    else runs.push((run = [record]))
+  }
+  return runs
+}
+
+function goesOn(run: RecordRun, { producer }: ReceivedRecord): boolean {
+  const [{ producer: first }] = run
+  if (first === undefined || producer === undefined) return first === producer
+  return producer.seq === first.seq + run.length && producer.epoch === first.epoch && producer.id === first.id
 }

@@ -1,5 +1,6 @@
 import type { AckLevel } from '#protocol/ack-level'
 import type { ProducerName } from '#protocol/log/producer-id'
+import type { OffsetRange } from '#protocol/log/feed'
 import type { LogRecord } from '#protocol/log/record'
 import type { AskedConfig } from '#protocol/topic-config'
 import type { TopicName, TopicPattern } from '#protocol/topic-name'
@@ -19,6 +20,7 @@ import type {
   TopicSummary,
   TopicView,
 } from '#protocol/views'
+import type { RecordRun } from '#protocol/wire/socket-frames'
 
 export type { ReplicaStatus, ReplicationStatus, SelfView, TopicStatus, TopicSummary, TopicView } from '#protocol/views'
 
@@ -65,9 +67,11 @@ export interface Broker {
    * RETRY_DIFFERS, OVERLOADED, DRAINING, STORAGE_FAILED.
    */
   publish(request: PublishRequest): Promise<PublishResult>
+  /** The same with records that the client has encoded: rejects with BAD_REQUEST, too, for what is none. */
+  publishEncoded(request: EncodedPublish): Promise<PublishResult>
 
   /** Reads on from a cursor text or a start; records come in reading order (DESIGN §8). Rejects with CURSOR_INVALID, TOPIC_NOT_FOUND, TOPIC_DELETED. */
-  open(topic: TopicName, from: ReadFrom): Promise<Reader>
+  open(topic: TopicName, from: ReadFrom): Promise<BatchReader>
   /** The record, or undefined when it is neither held here nor by anybody who can be reached. `id` is `<writer>.<epoch>.<offset>`. */
   record(topic: TopicName, id: RecordId): Promise<StoredRecord | undefined>
   replication(topic: TopicName, id: RecordId): Promise<ReplicationStatus | undefined>
@@ -131,9 +135,23 @@ export interface RecordToPublish extends Omit<LogRecord, 'producer'> {
   readonly producer?: ClientProducer
 }
 
-export interface PublishRequest {
-  readonly topic: TopicName
+/** Records that the client has encoded, and nobody has looked at. With a producer of all, each has room for it. */
+export interface EncodedRecords {
+  /** The broker's from now on: it writes the producers into them. */
+  readonly bytes: Uint8Array
+  readonly count: number
+}
+
+export interface PublishRequest extends PublishTerms {
   readonly records: readonly RecordToPublish[]
+}
+
+export interface EncodedPublish extends PublishTerms {
+  readonly encoded: EncodedRecords
+}
+
+interface PublishTerms {
+  readonly topic: TopicName
   /** Of all records, which have none of their own then. */
   readonly producer?: ClientProducer | undefined
   readonly ack: AckLevel
@@ -141,8 +159,8 @@ export interface PublishRequest {
 }
 
 export interface PublishResult {
-  /** Ids of the records, in the order of the request. */
-  readonly ids: readonly string[]
+  /** Where the records are, in the order of the request. */
+  readonly runs: readonly RecordRun[]
   /** Covers what this peer holds, the new records included. */
   readonly cursor: string
   readonly ack: PublishAck
@@ -193,8 +211,32 @@ export interface ProducerTriple {
 }
 
 /** Several records and the cursor after each of them, so that a client can go on from any. */
-export interface ReadChunk {
+export interface ReadChunk extends ChunkEnd {
   readonly records: readonly { readonly record: StoredRecord; readonly cursor: string }[]
+}
+
+/** The same as batches, each of which has a record for this reader. */
+export interface BatchChunk extends ChunkEnd {
+  readonly batches: readonly ReadBatch[]
+}
+
+export interface ReadBatch {
+  readonly topic: TopicName
+  /** `<peerId>.<epoch>` */
+  readonly feed: string
+  /** As stored, and shared. */
+  readonly bytes: Uint8Array
+  /** The reader has had those before it, */
+  readonly from: number
+  /** and these in other copies. */
+  readonly skip: readonly OffsetRange[]
+  /** Records for this reader. */
+  readonly count: number
+  /** After the batch. */
+  readonly cursor: string
+}
+
+interface ChunkEnd {
   /** The cursor after the chunk, also when it is empty. */
   readonly cursor: string
   /** True when nothing more could be had here beyond this chunk. */
@@ -232,6 +274,11 @@ export interface Reader {
    * ask `next` again.
    */
   more(signal: AbortSignal): Promise<void>
+}
+
+export interface BatchReader extends Reader {
+  /** As `next`, in batches: it ends after the one that reaches `limit` records, or `bytesTarget`. */
+  nextBatches(limit: number, bytesTarget: number): Promise<BatchChunk>
 }
 
 /** The last events of the mesh. A position is the number of events before it. */

@@ -1,6 +1,9 @@
 import { type AckLevel, ackLevelText } from '#protocol/ack-level'
 import { MeshError } from '#protocol/errors'
-import type { TopicId } from '#protocol/ids'
+import type { Hash, TopicId } from '#protocol/ids'
+import { encodeBatch } from '#protocol/log/batch'
+import { pureDigests } from '#protocol/log/pure-digests'
+import { decodeRecords, encodeRecords } from '#protocol/log/record'
 import { agrees, type AskedConfig, configJson, type TopicConfig, topicConfigDefaults } from '#protocol/topic-config'
 import { matchesTopic, type TopicName, type TopicPattern } from '#protocol/topic-name'
 import type {
@@ -18,7 +21,10 @@ import type {
   TopicView,
 } from '#protocol/views'
 import type {
+  BatchChunk,
+  BatchReader,
   Broker,
+  EncodedPublish,
   Lab,
   MemberDecision,
   MeshEventLog,
@@ -28,7 +34,6 @@ import type {
   Reachability,
   ReadChunk,
   RecordToPublish,
-  Reader,
   ReadFrom,
   ReadGap,
   RecordId,
@@ -177,9 +182,19 @@ export class FakeBroker implements Broker {
     if (this.#draining) throw new MeshError('DRAINING')
     if (!this.#topics.has(request.topic)) await this.putTopic(request.topic, {})
     this.published.push(request)
-    const ids = request.records.map((record) => this.append(request.topic, record).id)
+    const from = this.#recordsOf(request.topic).length
+    for (const record of request.records) this.append(request.topic, record)
     this.#wake()
-    return { ids, cursor: `after-${this.#recordsOf(request.topic).length}`, ack: this.#ackOf(request.ack) }
+    const runs = [{ feed: this.#feed, from, count: request.records.length }]
+    return { runs, cursor: `after-${this.#recordsOf(request.topic).length}`, ack: this.#ackOf(request.ack) }
+  }
+
+  /** Whatever the bytes are, as long as they are records. */
+  publishEncoded({ encoded, ...terms }: EncodedPublish): Promise<PublishResult> {
+    const records = decodeRecords(encoded.bytes, encoded.count)
+    if (typeof records === 'string') return Promise.reject(new MeshError('BAD_REQUEST', records))
+    const unnumbered = records.map(({ key, headers, value }) => ({ ...(key && { key }), headers, value }))
+    return this.publish({ ...terms, records: unnumbered })
   }
 
   #ackOf(level: AckLevel): PublishAck {
@@ -197,7 +212,7 @@ export class FakeBroker implements Broker {
     return stored
   }
 
-  async open(topic: TopicName, from: ReadFrom): Promise<Reader> {
+  async open(topic: TopicName, from: ReadFrom): Promise<BatchReader> {
     this.#failIfAsked()
     if (!this.#topics.has(topic)) throw new MeshError('TOPIC_NOT_FOUND')
     return new FakeReader(this.#recordsOf(topic), this.#positionOf(topic, from), this, topic)
@@ -344,7 +359,7 @@ export class FakeBroker implements Broker {
   }
 }
 
-class FakeReader implements Reader {
+class FakeReader implements BatchReader {
   readonly #records: readonly StoredRecord[]
   readonly #broker: FakeBroker
   readonly #topic: TopicName
@@ -374,6 +389,29 @@ class FakeReader implements Reader {
     const upToDate = this.#position === this.#records.length
     const isolated = upToDate && this.#broker.isolated && { isolated: true }
     return { records, cursor: this.cursor, upToDate, ...isolated, ...(gaps && { gaps }) }
+  }
+
+  /** What `next` brings, as one batch. */
+  async nextBatches(limit: number): Promise<BatchChunk> {
+    const from = this.#position
+    const { records, ...end } = await this.next(limit)
+    if (records.length === 0) return { ...end, batches: [] }
+    const { feed, timeMs } = (records[0] as (typeof records)[number]).record
+    const { bytes } = encodeBatch(
+      {
+        baseOffset: from,
+        hlc: { ms: timeMs, counter: 0 },
+        previousHash: 'aa'.repeat(32) as Hash,
+        recordSets: [
+          encodeRecords(
+            records.map(({ record: { key, headers, value } }) => ({ ...(key && { key }), headers, value })),
+          ),
+        ],
+      },
+      pureDigests,
+    )
+    const batch = { topic: this.#topic, feed, bytes, from, skip: [], count: records.length, cursor: this.cursor }
+    return { ...end, batches: [batch] }
   }
 
   more(signal: AbortSignal): Promise<void> {

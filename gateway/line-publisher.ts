@@ -1,6 +1,7 @@
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import { LineSplitter } from '#protocol/line-splitter'
+import { idsOfRuns } from '#protocol/wire/socket-frames'
 import { brokenOff, jsonOf, type Bodies } from './body.ts'
 import type { PublishResult, RecordToPublish } from './broker.ts'
 import { recordOf } from './publish-body.ts'
@@ -137,7 +138,8 @@ export class LinePublisher {
 
   async #publish({ records, first, last }: Gathered): Promise<void> {
     try {
-      const { ids, cursor, ack } = await this.#deps.publish(records)
+      const { runs, cursor, ack } = await this.#deps.publish(records)
+      const ids = idsOfRuns(runs)
       const ends = { first: ids[0] as string, last: ids.at(-1) as string }
       const stored: StoredLines = { lines: [first, last], records: records.length, ...ends, cursor, ack }
       this.#stored = this.#stored === undefined ? stored : both(this.#stored, stored)

@@ -1,6 +1,6 @@
 import type { StoredRecord } from './broker.ts'
 import { exactTextOf, parseJson } from './json-text.ts'
-import { unknownMediaType, valueFormOf } from './media-type.ts'
+import { unknownMediaType, valueFormOf } from '#protocol/media-type'
 
 /** The broker gives live readers the same records, so their JSON is made once for all of them. */
 const texts = new WeakMap<StoredRecord, string>()

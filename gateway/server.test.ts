@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { utf8 } from '#protocol/text'
 import type { TopicName } from '#protocol/topic-name'
-import type { PublishResult, ReadChunk, Reader } from './broker.ts'
+import type { BatchReader, PublishResult, ReadChunk } from './broker.ts'
 import { gatewayDefaults, type GatewayConfig } from './config.ts'
 import { FakeBroker } from './fake-broker.ts'
 import { startGateway, type GatewayServer } from './server.ts'
@@ -132,7 +132,7 @@ test('a cursor as long as cursors get fits into the head of a request', async ()
 class EndlessBroker extends FakeBroker {
   recordsRead = 0
 
-  override async open(): Promise<Reader> {
+  override async open(): Promise<BatchReader> {
     const record = this.append(orders, {
       headers: { 'content-type': 'text/plain' },
       value: utf8('x'.repeat(16 * 1024)),
@@ -142,7 +142,8 @@ class EndlessBroker extends FakeBroker {
       const records = Array.from({ length: limit }, () => ({ record, cursor: 'after-1' }))
       return { records, cursor: 'after-1', upToDate: false }
     }
-    return { cursor: 'after-0', next, more: () => Promise.resolve() }
+    const nextBatches = async () => ({ batches: [], cursor: 'after-1', upToDate: true })
+    return { cursor: 'after-0', next, nextBatches, more: () => Promise.resolve() }
   }
 }
 

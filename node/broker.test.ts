@@ -4,12 +4,13 @@ import { expect, test } from 'vitest'
 import { type Epoch, type PeerId, topicIdOf } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import { encodeOpeningBatch } from '#protocol/log/batch'
+import { encodeRecords } from '#protocol/log/record'
 import { utf8 } from '#protocol/text'
 import type { TopicName } from '#protocol/topic-name'
 import { MemoryDisk, MemoryStore } from '#storage/memory-store'
 import { PeerBroker } from './broker.ts'
 import { nodeDigests } from './node-digests.ts'
-import { boot, orders, publish, self, still, texts } from './test-broker.ts'
+import { boot, orders, publish, self, still, texts, withIds } from './test-broker.ts'
 
 test('a retry is answered with its original, also after a restart; a record says by whom it is', async () => {
   const disk = new MemoryDisk()
@@ -19,18 +20,52 @@ test('a retry is answered with its original, also after a restart; a record says
   }
   const producer = { type: 'idempotencyKey' as const, name: 'a7', epoch: 0, seq: 0 }
   const { broker } = await boot(new MemoryStore(nodeDigests, disk))
-  const { ids } = await broker.publish(request({ producer }))
-  expect((await broker.publish(request({ producer }))).ids).toEqual(ids)
+  const { ids } = await withIds(broker.publish(request({ producer })))
+  expect((await withIds(broker.publish(request({ producer })))).ids).toEqual(ids)
   const { broker: later } = await boot(new MemoryStore(nodeDigests, disk), '0000000000000002')
-  expect((await later.publish(request({ producer }))).ids).toEqual(ids)
+  expect((await withIds(later.publish(request({ producer })))).ids).toEqual(ids)
   const other = { ...producer, type: 'producer' as const }
-  expect((await later.publish(request({ producer: other }))).ids).not.toEqual(ids)
+  expect((await withIds(later.publish(request({ producer: other })))).ids).not.toEqual(ids)
   const page = await (await later.open(orders, { type: 'earliest' })).next(10)
   const triples = page.records.map(({ record }) => record.producer)
   expect(triples.map((triple) => triple?.seq)).toEqual([0, 1, 0, 1])
   expect(new Set(triples.map((triple) => triple?.id)).size).toBe(2)
   const differs = request({ producer, records: [{ value: utf8('three'), headers: {} }] })
   await expect(later.publish(differs)).rejects.toMatchObject({ code: 'RETRY_DIFFERS' })
+})
+
+test('records that a client encoded are those of the same publish as JSON, retries included', async () => {
+  const { broker } = await boot()
+  const records = ['one', 'two'].map((text) => ({ value: utf8(text), headers: { 'content-type': 'text/plain' } }))
+  const nobody = { id: new Uint8Array(16), epoch: 0, seq: 0 }
+  const terms = { topic: orders, ack: { type: 'local' as const }, waitMs: 0 }
+  const producer = { type: 'producer' as const, name: 'shop', epoch: 2, seq: 5 }
+  const encoded = () => {
+    const { bytes, count } = encodeRecords(records.map((record) => ({ ...record, producer: nobody })))
+    return { ...terms, producer, encoded: { bytes, count } }
+  }
+  const first = await broker.publishEncoded(encoded())
+  expect(first).toMatchObject({ runs: [{ from: 0, count: 2 }], ack: { reached: true } })
+  expect((await broker.publishEncoded(encoded())).runs).toEqual(first.runs)
+  expect((await broker.publish({ ...terms, producer, records })).runs).toEqual(first.runs)
+  const page = await (await broker.open(orders, { type: 'earliest' })).next(10)
+  expect(page.records.map(({ record }) => record.producer)).toMatchObject([
+    { epoch: 2, seq: 5 },
+    { epoch: 2, seq: 6 },
+  ])
+  expect(page.records.map(({ record }) => Buffer.from(record.value).toString())).toEqual(['one', 'two'])
+})
+
+test.each([
+  [Uint8Array.of(0, 0, 0, 5, 0, 0), 1, 'BAD_REQUEST', { field: 'records[0]', fault: 'truncated' }],
+  [Uint8Array.of(0, 0, 0, 6, 0, 0), 2, 'BAD_REQUEST', { field: 'records[1]', fault: 'truncated' }],
+  [Uint8Array.of(0, 0, 0, 6, 0, 0), 0, 'BAD_REQUEST', {}],
+  [Uint8Array.of(0xff, 0, 0, 6, 0, 0), 1, 'RECORD_TOO_LARGE', { field: 'records[0]' }],
+])('encoded bytes that are no records are refused: %j', async (bytes, count, code, facts) => {
+  const { broker } = await boot()
+  const request = { topic: orders, ack: { type: 'local' as const }, waitMs: 0, encoded: { bytes, count } }
+  await expect(broker.publishEncoded(request)).rejects.toMatchObject({ code, facts })
+  expect(broker.topics()).toEqual([])
 })
 
 test('records are read back in order, each by its id, and from the cursor of a publish on', async () => {

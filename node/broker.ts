@@ -1,12 +1,13 @@
 import type {
   Broker,
+  EncodedPublish,
   Lab,
   MemberDecision,
   PublishAck,
   PublishRequest,
   PublishResult,
   Reachability,
-  Reader,
+  BatchReader,
   ReadFrom,
   RecordId,
   StoredRecord,
@@ -20,7 +21,7 @@ import { readBatchHeader, recordsOf } from '#protocol/log/batch'
 import { decodeCursor, encodeCursor } from '#protocol/log/cursor'
 import { type FeedId, feedKeyOf } from '#protocol/log/feed'
 import { hlcZero } from '#protocol/log/hybrid-clock'
-import { encodeRecordSets, type RecordSet, recordSetBytes } from '#protocol/log/record'
+import { type RecordSet, recordSetBytes } from '#protocol/log/record'
 import { lineageOf, normalizeVector, vectorKeyOf, writerHashOf } from '#protocol/log/version-vector'
 import { limits } from '#protocol/limits'
 import type { Peer } from '#protocol/peer/peer'
@@ -55,7 +56,7 @@ import { healView, partitionsView, type ViewDeps } from './partition-views.ts'
 import { nextAdvance } from './read-source.ts'
 import { type FeedView, openReader } from './reader.ts'
 import { replicationView } from './replication-view.ts'
-import { scopedRecords } from './scoped-producers.ts'
+import { type AnyPublish, countOf, recordSetsOf } from './record-sets.ts'
 import { SharedRecords, tripleOf } from './shared-records.ts'
 import { remainsViews, topicNames, topicSummary, topicView } from './topic-views.ts'
 
@@ -210,7 +211,15 @@ export class PeerBroker implements Broker {
 
   // Publishing --------------------------------------------------------------------------------------------------------
 
-  async publish(request: PublishRequest): Promise<PublishResult> {
+  publish(request: PublishRequest): Promise<PublishResult> {
+    return this.#take(request)
+  }
+
+  publishEncoded(request: EncodedPublish): Promise<PublishResult> {
+    return this.#take(request)
+  }
+
+  async #take(request: AnyPublish): Promise<PublishResult> {
     const { clock, onPublish } = this.#deps
     const startMs = clock.nowMs()
     let outcome: PublishFigures['outcome'] = 'refused'
@@ -222,18 +231,18 @@ export class PeerBroker implements Broker {
       outcome = result.ack.reached ? 'reached' : 'unreached'
       return result
     } finally {
-      const records = request.records.length
+      const records = countOf(request)
       onPublish?.({ level: request.ack.type, outcome, records, bytes, tookMs: clock.nowMs() - startMs })
     }
   }
 
-  #encode(request: PublishRequest): readonly RecordSet[] {
+  #encode(request: AnyPublish): readonly RecordSet[] {
     this.#accepting()
-    if (request.records.length === 0) throw new MeshError('BAD_REQUEST', 'A publish has at least one record')
-    return encodeRecordSets(scopedRecords(request, this.#deps.digests))
+    if (countOf(request) === 0) throw new MeshError('BAD_REQUEST', 'A publish has at least one record')
+    return recordSetsOf(request, this.#deps.digests)
   }
 
-  async #publish({ topic, ack, waitMs }: PublishRequest, sets: readonly RecordSet[]): Promise<PublishResult> {
+  async #publish({ topic, ack, waitMs }: AnyPublish, sets: readonly RecordSet[]): Promise<PublishResult> {
     const driver = this.#accepting()
     const answers = await driver.publish(topic, sets, ack, waitMs)
     const { placed: last, settled } = answers.at(-1) as PublishAnswer
@@ -242,10 +251,8 @@ export class PeerBroker implements Broker {
       .reduce((held, more) => held.filter((id) => more.includes(id)))
     const reached = answers.every(({ settled }) => settled.reached)
     return {
-      ids: answers.flatMap(({ placed }) => {
-        return placed.runs.flatMap(({ feed, firstOffset, count }) => {
-          return Array.from({ length: count }, (_, i) => recordIdText(feed, firstOffset + i))
-        })
+      runs: answers.flatMap(({ placed }) => {
+        return placed.runs.map(({ feed, firstOffset, count }) => ({ feed: feedText(feed), from: firstOffset, count }))
       }),
       cursor: this.#cursorOfAll(last.runs[0]?.feed.topicId ?? driver.peer.topicIdOf(topic)),
       ack: this.#ackOf({ ...settled, reached, peers }),
@@ -289,7 +296,7 @@ export class PeerBroker implements Broker {
 
   // Reading -----------------------------------------------------------------------------------------------------------
 
-  async open(topic: TopicName, from: ReadFrom): Promise<Reader> {
+  async open(topic: TopicName, from: ReadFrom): Promise<BatchReader> {
     // A reader that comes back to a peer that starts waits for it: an EventSource that is answered 503 never asks again.
     const driver = await this.#booted.promise
     const topicId = driver.peer.topicIdOf(topic)
@@ -515,13 +522,18 @@ function earlierGeneration(peer: Peer, topic: TopicName, cursor: string, digests
   return index < 0 ? undefined : peer.topics.get(topic).generation - 1 - index
 }
 
-const counted = (reader: Reader, onRead: (records: number) => void): Reader => ({
+const counted = (reader: BatchReader, onRead: (records: number) => void): BatchReader => ({
   get cursor() {
     return reader.cursor
   },
   next: async (...asked) => {
     const chunk = await reader.next(...asked)
     if (chunk.records.length > 0) onRead(chunk.records.length)
+    return chunk
+  },
+  nextBatches: async (...asked) => {
+    const chunk = await reader.nextBatches(...asked)
+    if (chunk.batches.length > 0) onRead(chunk.batches.reduce((sum, { count }) => sum + count, 0))
     return chunk
   },
   more: (signal) => reader.more(signal),

@@ -1,4 +1,4 @@
-import type { ReadChunk, Reader } from '#gateway/broker'
+import type { BatchChunk, BatchReader, ReadChunk } from '#gateway/broker'
 import { MeshError } from '#protocol/errors'
 import { deletedName, type TopicName } from '#protocol/topic-name'
 
@@ -9,12 +9,12 @@ export const topicDeleted = (topic: TopicName, generation: number): MeshError =>
 }
 
 /** A reader of a topic, for as long as its name stands for that topic: `deletedAs` is its generation once it does not. */
-export class CurrentReader implements Reader {
-  readonly #reader: Reader
+export class CurrentReader implements BatchReader {
+  readonly #reader: BatchReader
   readonly #topic: TopicName
   readonly #deletedAs: () => number | undefined
 
-  constructor(reader: Reader, topic: TopicName, deletedAs: () => number | undefined) {
+  constructor(reader: BatchReader, topic: TopicName, deletedAs: () => number | undefined) {
     this.#reader = reader
     this.#topic = topic
     this.#deletedAs = deletedAs
@@ -25,9 +25,18 @@ export class CurrentReader implements Reader {
   }
 
   async next(limit: number, bytesTarget?: number): Promise<ReadChunk> {
+    this.#refuseDeleted()
+    return this.#reader.next(limit, bytesTarget)
+  }
+
+  async nextBatches(limit: number, bytesTarget: number): Promise<BatchChunk> {
+    this.#refuseDeleted()
+    return this.#reader.nextBatches(limit, bytesTarget)
+  }
+
+  #refuseDeleted(): void {
     const generation = this.#deletedAs()
     if (generation !== undefined) throw topicDeleted(this.#topic, generation)
-    return this.#reader.next(limit, bytesTarget)
   }
 
   more(signal: AbortSignal): Promise<void> {

@@ -209,10 +209,10 @@ test('retries are counted, and what is known of producers, up to where it is for
 })
 
 test('damage that nobody can mend is shown as lost', async () => {
-  const { ids } = await publish('orders', ['ten pears', 'one plum'])
+  const { runs } = await publish('orders', ['ten pears', 'one plum'])
   const topicId = driver.peer.topicIdOf('orders' as TopicName)
   const [view] = driver.feeds(topicId)
-  expect(ids).toHaveLength(2)
+  expect(runs).toMatchObject([{ count: 2 }])
   driver.damageFound(view?.feed as FeedId, { from: 0, to: 2 })
   const figures = await scrape()
   for (const what of ['damaged', 'lost']) expect(figures.sum(`grapevine_replication_${what}_records`)).toBe(2)

@@ -2,15 +2,16 @@
 // Method: writers make real batches; a shelf holds as much of them as the test says, like a peer that replicates.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { ReadChunk, Reader, ReadFrom } from '#gateway/broker'
+import type { BatchReader, ReadBatch, ReadChunk, Reader, ReadFrom } from '#gateway/broker'
 import type { Epoch, PeerId, TopicId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
-import { type EncodedBatch, encodeBatch, encodeOpeningBatch, readBatchHeader } from '#protocol/log/batch'
-import { decodeCursor } from '#protocol/log/cursor'
+import { type EncodedBatch, encodeBatch, encodeOpeningBatch, readBatchHeader, recordsOf } from '#protocol/log/batch'
+import { cursorWithin, decodeCursor } from '#protocol/log/cursor'
 import { type FeedId, feedKeyOf, type Head, NOTHING, type Opening, type Predecessor } from '#protocol/log/feed'
 import type { OffsetRanges } from '#protocol/log/offset-ranges'
 import { ProducerIndex } from '#protocol/log/producer-index'
 import { encodeRecords } from '#protocol/log/record'
+import { writerHashOf } from '#protocol/log/version-vector'
 import type { Standing } from '#protocol/replication/following'
 import { textOf, utf8 } from '#protocol/text'
 import type { TopicName } from '#protocol/topic-name'
@@ -148,10 +149,28 @@ class Shelf implements ReadSource {
   }
 }
 
-const open = (source: ReadSource, from: ReadFrom = { type: 'earliest' }, wallMs = 1_000): Reader =>
+/** What a client makes of a batch: its records, each with the cursor after it. */
+function recordsIn({ feed, bytes, from, skip, cursor: after }: ReadBatch) {
+  const header = readBatchHeader(bytes)
+  if (typeof header === 'string') throw new Error(header)
+  const records = recordsOf(bytes, header)
+  if (typeof records === 'string') throw new Error(records)
+  const [peer, epoch] = feed.split('.') as [PeerId, Epoch]
+  const writer = writerHashOf(peer, nodeDigests)
+  return records.flatMap(({ value }, index) => {
+    const offset = header.baseOffset + index
+    const nextOffset = offset + 1
+    if (offset < from || skip.some((range) => range.from <= offset && offset < range.to)) return []
+    const at = { writer, epoch, nextOffset, hashPrefix: header.previousHash.slice(0, 8) }
+    const cursor = nextOffset === header.nextOffset ? after : cursorWithin(after, at, nodeDigests)
+    return [{ id: `${feed}.${offset}`, value, cursor }]
+  })
+}
+
+const open = (source: ReadSource, from: ReadFrom = { type: 'earliest' }, wallMs = 1_000): BatchReader =>
   openReader({ source, topic, topicId, from, digests: nodeDigests, wallMs })
 
-const goOn = (source: ReadSource, cursor: string): Reader => open(source, { type: 'cursor', cursor })
+const goOn = (source: ReadSource, cursor: string): BatchReader => open(source, { type: 'cursor', cursor })
 
 const valuesOf = (chunk: ReadChunk): (string | undefined)[] => chunk.records.map(({ record }) => textOf(record.value))
 
@@ -209,6 +228,46 @@ test('chunks of any size give the same records as one large chunk', async () => 
     }
     expect(read).toEqual(all)
   }
+})
+
+test('batches of any number give the same records and the same cursors, made anew within them', async () => {
+  const { oak, again, elm } = orders()
+  const { records } = await open(new Shelf().hold(oak).hold(again).hold(elm)).next(100)
+  for (const limit of [1, 4, 100]) {
+    const reader = open(new Shelf().hold(oak).hold(again).hold(elm))
+    const read: object[] = []
+    for (let upToDate = false; !upToDate;) {
+      const chunk = await reader.nextBatches(limit, limits.pageBytesMax)
+      expect(reader.cursor).toBe(chunk.cursor)
+      read.push(...chunk.batches.flatMap(recordsIn))
+      upToDate = chunk.upToDate
+    }
+    expect(read).toEqual(records.map(({ record: { id, value }, cursor }) => ({ id, value, cursor })))
+  }
+})
+
+test('a cursor within a batch goes on within it, in batches, too; nobody looks into the records', async () => {
+  const elm = new Writer('elm', 7).write(20, 'b0', 'b1', 'b2')
+  const shelf = new Shelf().hold(elm)
+  const { cursor } = await open(shelf).next(1)
+  const [batch, ...more] = (await goOn(shelf, cursor).nextBatches(1, 1)).batches
+  const bytes = elm.batches[1]?.bytes
+  expect(more).toEqual([])
+  expect(batch).toMatchObject({ topic, feed: 'elm.0000000000000007', from: 1, skip: [], count: 2 })
+  expect(batch?.bytes).toBe(bytes)
+})
+
+test('batches are bounded in bytes, and what is not kept is told between them', async () => {
+  const elm = new Writer('elm', 7).write(20, 'b0').write(30, 'b1').write(40, 'b2')
+  const shelf = new Shelf().hold(elm)
+  const reader = open(shelf)
+  expect(await reader.nextBatches(100, 1)).toMatchObject({ batches: [{ from: 0, count: 1 }], upToDate: false })
+  shelf.hold(elm, elm.batches.length, { floor: 2 })
+  expect(await reader.nextBatches(100, 1)).toMatchObject({
+    batches: [{ from: 2, count: 1 }],
+    gaps: [{ type: 'lost', from: 1, to: 2 }],
+    upToDate: true,
+  })
 })
 
 test('a successor that arrives before its predecessor is complete waits for it', async () => {
@@ -670,9 +729,9 @@ test('many feeds share the look-ahead: of small batches nothing is fetched twice
 })
 
 test('whatever arrives when, and wherever the reader goes on, each record comes once and in its writer’s order', async () => {
-  const arrivals = fc.array(fc.record({ at: fc.nat(1), feed: fc.nat(5), limit: fc.integer({ min: 1, max: 4 }) }), {
-    maxLength: 40,
-  })
+  const limit = fc.integer({ min: 1, max: 4 })
+  const arrival = fc.record({ at: fc.nat(1), feed: fc.nat(5), limit, inBatches: fc.boolean() })
+  const arrivals = fc.array(arrival, { maxLength: 40 })
   await fc.assert(
     fc.asyncProperty(arrivals, fc.array(fc.nat(3), { minLength: 6, maxLength: 6 }), async (steps, kept) => {
       const writers = family(kept)
@@ -680,17 +739,26 @@ test('whatever arrives when, and wherever the reader goes on, each record comes 
       const held = shelves.map(() => writers.map(() => 0))
       const read: string[] = []
       let cursor = open(shelves[0]).cursor
-      const readAt = async (at: number, limit: number) => {
-        const chunk = await goOn(shelves[at] as Shelf, cursor).next(limit)
+      const readAt = async (at: number, most: number, inBatches = false) => {
+        const reader = goOn(shelves[at] as Shelf, cursor)
+        if (inBatches) {
+          const { batches } = await reader.nextBatches(most, limits.pageBytesMax)
+          // A client stops wherever it likes.
+          const taken = batches.flatMap(recordsIn).slice(0, most)
+          read.push(...taken.map(({ id }) => id))
+          cursor = taken.at(-1)?.cursor ?? cursor
+          return
+        }
+        const chunk = await reader.next(most)
         read.push(...chunk.records.map(({ record }) => record.id))
         cursor = chunk.cursor
       }
-      for (const { at, feed, limit } of steps) {
+      for (const { at, feed, limit: most, inBatches } of steps) {
         const writer = writers[feed] as Writer
         const batches = Math.min(((held[at] as number[])[feed] ?? 0) + 1, writer.batches.length)
         ;(held[at] as number[])[feed] = batches
         shelves[at]?.hold(writer, batches)
-        await readAt(at, limit)
+        await readAt(at, most, inBatches)
       }
       for (const writer of writers) shelves[1].hold(writer)
       await readAt(1, 1_000)

@@ -7,6 +7,7 @@ import type { CursorEntry, CursorState } from '#protocol/log/cursor'
 import type { FeedId, Head } from '#protocol/log/feed'
 import { compareHlc, hlcZero } from '#protocol/log/hybrid-clock'
 import { type CursorMoment, MovingCursor } from '#protocol/log/moving-cursor'
+import { noRanges, type OffsetRanges, united } from '#protocol/log/offset-ranges'
 import {
   forgottenBefore,
   mayBeImplied,
@@ -17,7 +18,7 @@ import {
   unclearFeeds,
 } from '#protocol/log/read-order'
 import { epochOfKey, type Lineage, type VectorKey, vectorKeyOf, writerHashOf } from '#protocol/log/version-vector'
-import type { ReadChunk, Reader, ReadGap, StoredRecord } from '#gateway/broker'
+import type { BatchChunk, BatchReader, ReadBatch, ReadChunk, ReadGap, StoredRecord } from '#gateway/broker'
 import type { Standing } from '#protocol/replication/following'
 import { type FeedView, nextAdvance, type ReaderOptions } from './read-source.ts'
 import { prefixOf, startOf } from './read-start.ts'
@@ -31,7 +32,7 @@ export type { FeedView, ReaderOptions, ReadSource } from './read-source.ts'
  * Opens a reader of one topic. Throws MeshError CURSOR_INVALID for a cursor that is damaged, of another topic, or of
  * another history; where only a look at the batches can tell the latter, `next` rejects with it.
  */
-export const openReader = (options: ReaderOptions): Reader => new TopicReader(options)
+export const openReader = (options: ReaderOptions): BatchReader => new TopicReader(options)
 
 /**
  * A version vector that moves through the feeds (DESIGN §8). Catch-up and live are the same loop: look at all heads,
@@ -44,7 +45,7 @@ export const openReader = (options: ReaderOptions): Reader => new TopicReader(op
  *    more, is told as `lost`; what is not here now, as `late`.
  * 5. A record that its cursor covers elsewhere, in a copy that is held here, is passed over (`repeats.ts`).
  */
-class TopicReader implements Reader {
+class TopicReader implements BatchReader {
   readonly #options: ReaderOptions
   readonly #shared: SharedRecords
   readonly #start: CursorState
@@ -83,10 +84,20 @@ class TopicReader implements Reader {
   }
 
   async next(limit: number, bytesTarget: number = limits.pageBytesMax): Promise<ReadChunk> {
+    const chunk = new RecordChunk({ limit, bytesTarget })
+    return { ...(await this.#read(chunk)), records: chunk.records }
+  }
+
+  async nextBatches(limit: number, bytesTarget: number): Promise<BatchChunk> {
+    const chunk = new BatchesChunk({ limit, bytesTarget })
+    return { ...(await this.#read(chunk)), batches: chunk.batches }
+  }
+
+  async #read(chunk: Chunk): Promise<ChunkEnd> {
     assert(!this.#busy, 'one next at a time')
     this.#busy = true
     try {
-      return await this.#nextChunk({ limit, bytesTarget })
+      return await this.#fill(chunk)
     } finally {
       this.#busy = false
     }
@@ -104,22 +115,22 @@ class TopicReader implements Reader {
     this.#advances = source.advances(topicId)
   }
 
-  async #nextChunk(bound: ChunkBound): Promise<ReadChunk> {
+  async #fill(chunk: Chunk): Promise<ChunkEnd> {
     this.#refresh()
-    const chunk: Chunk = { records: [], bytes: 0, gaps: [] }
-    for (const feed of this.#takeForgotten()) this.#loseForgotten(feed, chunk.gaps)
-    if (this.#current !== undefined) await this.#lookAgain(this.#current, chunk.gaps)
-    while (!isFull(chunk, bound)) {
-      this.#current ??= await this.#beginNext(chunk.gaps)
+    const gaps: ReadGap[] = []
+    for (const feed of this.#takeForgotten()) this.#loseForgotten(feed, gaps)
+    if (this.#current !== undefined) await this.#lookAgain(this.#current, gaps)
+    while (!chunk.isFull) {
+      this.#current ??= await this.#beginNext(gaps)
       if (this.#current === undefined) break
-      this.#deliver(this.#current, chunk, bound)
+      if (chunk instanceof RecordChunk) this.#deliver(this.#current, chunk, gaps)
+      else this.#deliverRest(this.#current, chunk)
     }
-    const { records, gaps } = chunk
     this.#toldStanding = this.#standing
     const upToDate = !this.#hasMore() && this.#standing !== 'asking'
     if (upToDate) this.#tellWaiting(gaps)
     const isolated = upToDate && this.#standing === 'isolated'
-    return { records, cursor: this.cursor, upToDate, ...(isolated && { isolated }), ...(gaps.length > 0 && { gaps }) }
+    return { cursor: this.cursor, upToDate, ...(isolated && { isolated }), ...(gaps.length > 0 && { gaps }) }
   }
 
   /** At the rest of a batch: retention may have let go of it, and other copies of its records may have come. */
@@ -194,8 +205,7 @@ class TopicReader implements Reader {
       if (feed === undefined) return undefined
       const batch = await feed.take(this.#options.source)
       if (batch === undefined) tellLate(feed, gaps)
-      const current = batch && this.#begin(feed, batch, gaps, await this.#repeats.in(feed, batch))
-      if (current !== undefined) return current
+      else return this.#begin(feed, batch, gaps, await this.#repeats.in(feed, batch))
     }
   }
 
@@ -272,39 +282,44 @@ class TopicReader implements Reader {
     for (const feed of this.#feeds.values()) if (feed.position < feed.nextOffset) tellLate(feed, gaps)
   }
 
-  /** Undefined when the batch holds nothing that can be delivered. */
-  #begin(
-    feed: ReadingFeed,
-    batch: FetchedBatch,
-    gaps: ReadGap[],
-    repeats: ReadonlySet<number>,
-  ): CurrentBatch | undefined {
+  #begin(feed: ReadingFeed, batch: FetchedBatch, gaps: ReadGap[], repeats: ReadonlySet<number>): CurrentBatch {
     const { bytes, header } = batch
     if (header.baseOffset > feed.position) {
       this.#lose(feed, { nextOffset: header.baseOffset, hash: header.previousHash }, gaps)
     }
     this.#check(feed, feed.position, header.previousHash)
     const hash = feed.hashAt(header.nextOffset) ?? batchHash(bytes, this.#options.digests)
-    const records = this.#shared.of({ bytes, header, topic: this.#options.topic, feed: feedName(feed) })
-    if (typeof records !== 'string') return { feed, batch, records, hash, repeats }
-    // Its checksum holds, so its writer made it so: waiting would not help.
-    this.#lose(feed, { nextOffset: header.nextOffset, hash }, gaps)
-    return undefined
+    return { feed, batch, hash, repeats }
   }
 
-  #deliver(current: CurrentBatch, chunk: Chunk, bound: ChunkBound): void {
-    const { feed, batch, records, hash, repeats } = current
+  #deliver(current: CurrentBatch, chunk: RecordChunk, gaps: ReadGap[]): void {
+    const { feed, batch, hash, repeats } = current
     const { header } = batch
-    while (!isFull(chunk, bound) && feed.position < header.nextOffset) {
+    const records = current.records ?? this.#shared.of({ ...batch, topic: this.#options.topic, feed: feedName(feed) })
+    // Its checksum holds, so its writer made it so: waiting would not help.
+    if (typeof records === 'string') return this.#lose(feed, { nextOffset: header.nextOffset, hash }, gaps)
+    current.records = records
+    while (!chunk.isFull && feed.position < header.nextOffset) {
       const record = records[feed.position - header.baseOffset] as StoredRecord
       const isRepeat = repeats.has(feed.position)
       const nextOffset = feed.position + 1
       this.#move(feed, nextOffset, nextOffset === header.nextOffset ? hash : header.previousHash)
-      if (isRepeat) continue
-      chunk.records.push(new ReadRecord(record, this.#cursor.now))
-      chunk.bytes += record.value.length + (record.key?.length ?? 0)
+      if (!isRepeat) chunk.add(record, this.#cursor.now)
     }
     if (feed.position === header.nextOffset) this.#current = undefined
+  }
+
+  /** Nobody looks into its records here. */
+  #deliverRest({ feed, batch, hash, repeats }: CurrentBatch, chunk: BatchesChunk): void {
+    const { bytes, header } = batch
+    const from = feed.position
+    const skip = rangesOf(repeats, from)
+    const count = skip.reduce((left, range) => left - (range.to - range.from), header.nextOffset - from)
+    this.#move(feed, header.nextOffset, hash)
+    this.#current = undefined
+    if (count === 0) return
+    const { topic } = this.#options
+    chunk.add({ topic, feed: feedName(feed), bytes, from, skip, count, cursor: this.cursor })
   }
 
   #lose(feed: ReadingFeed, to: Head, gaps: ReadGap[]): void {
@@ -336,26 +351,68 @@ class TopicReader implements Reader {
 interface CurrentBatch {
   readonly feed: ReadingFeed
   readonly batch: FetchedBatch
-  readonly records: readonly StoredRecord[]
+  /** Once somebody has looked into it. */
+  records?: readonly StoredRecord[]
   /** Of this batch. */
   readonly hash: Hash
   /** Offsets that are passed over. */
   repeats: ReadonlySet<number>
 }
 
-interface Chunk {
-  readonly records: ReadRecord[]
-  bytes: number
-  readonly gaps: ReadGap[]
-}
+type ChunkEnd = Omit<ReadChunk, 'records'>
+type Chunk = RecordChunk | BatchesChunk
 
 interface ChunkBound {
   readonly limit: number
   readonly bytesTarget: number
 }
 
-const isFull = ({ records, bytes }: Chunk, { limit, bytesTarget }: ChunkBound): boolean =>
-  records.length >= limit || bytes >= bytesTarget
+class RecordChunk {
+  readonly records: ReadRecord[] = []
+  readonly #bound: ChunkBound
+  #bytes = 0
+
+  constructor(bound: ChunkBound) {
+    this.#bound = bound
+  }
+
+  get isFull(): boolean {
+    return this.records.length >= this.#bound.limit || this.#bytes >= this.#bound.bytesTarget
+  }
+
+  add(record: StoredRecord, cursor: CursorMoment): void {
+    this.records.push(new ReadRecord(record, cursor))
+    this.#bytes += record.value.length + (record.key?.length ?? 0)
+  }
+}
+
+class BatchesChunk {
+  readonly batches: ReadBatch[] = []
+  readonly #bound: ChunkBound
+  #count = 0
+  #bytes = 0
+
+  constructor(bound: ChunkBound) {
+    this.#bound = bound
+  }
+
+  get isFull(): boolean {
+    return this.#count >= this.#bound.limit || this.#bytes >= this.#bound.bytesTarget
+  }
+
+  add(batch: ReadBatch): void {
+    this.batches.push(batch)
+    this.#count += batch.count
+    this.#bytes += batch.bytes.length
+  }
+}
+
+/** The offsets from there on, as ranges. */
+function rangesOf(offsets: ReadonlySet<number>, from: number): OffsetRanges {
+  if (offsets.size === 0) return noRanges
+  const ranges = [...offsets].filter((offset) => offset >= from).map((offset) => ({ from: offset, to: offset + 1 }))
+  return united(ranges, noRanges)
+}
 
 class ReadRecord {
   readonly record: StoredRecord

@@ -131,6 +131,29 @@ describe('a record in the log twice', () => {
     }
   })
 
+  test('is passed over in a batch that has others, and a batch of nothing else is not given at all', async () => {
+    const before = await read(await Peer.with(oak))
+    const source = await Peer.with([...oak, ...elm, ...feedOf('ash', [2, 3], [0, 5, 1, 2])])
+    const topicId = elm[0]?.feed.topicId as TopicId
+    const reader = openReader({ source, topic, topicId, from: before.cursor, digests: nodeDigests, wallMs: 1 })
+    const { batches, cursor } = await reader.nextBatches(100, 1e6)
+    const given = batches.map(({ feed, from, skip, count }) => ({ writer: feed.split('.')[0], from, skip, count }))
+    expect(given.toSorted((a, b) => `${a.writer}${a.from}`.localeCompare(`${b.writer}${b.from}`))).toEqual([
+      {
+        writer: 'ash',
+        from: 2,
+        skip: [
+          { from: 2, to: 3 },
+          { from: 4, to: 6 },
+        ],
+        count: 1,
+      },
+      { writer: 'elm', from: 0, skip: [], count: 1 },
+      { writer: 'elm', from: 3, skip: [], count: 1 },
+    ])
+    expect((await read(source, { type: 'cursor', cursor })).values).toEqual([])
+  })
+
   test('comes again where the copy that was read is not held', async () => {
     const before = await read(await Peer.with(oak))
     expect((await read(await Peer.with(elm), before.cursor)).values).toEqual(['elm y', 'elm 1', 'elm 2', 'elm 4'])

@@ -2,21 +2,33 @@ import type { ClientProducer, PublishRequest } from '#gateway/broker'
 import type { Digests } from '#protocol/digests'
 import { producerIdOf } from '#protocol/log/producer-id'
 import type { LogRecord, Producer } from '#protocol/log/record'
+import type { TopicName } from '#protocol/topic-name'
 
 /** Until clients have tokens all of them are one. */
 export const principal = 'anonymous'
 
-/** The records of a request with their producers as they are in the log: one cannot take the numbers of another principal. */
+/** A producer as it is in the log: one cannot take the numbers of another principal. */
+export function scopedProducer(
+  topic: TopicName,
+  { type, name, epoch, seq }: ClientProducer,
+  digests: Digests,
+): Producer {
+  return { id: producerIdOf(digests, { principal, topic, type, name }), epoch, seq }
+}
+
+/** The records of a request with their producers as they are in the log. */
 export function scopedRecords({ topic, records, producer }: PublishRequest, digests: Digests): readonly LogRecord[] {
-  const ids = new Map<string, Uint8Array>()
-  const scoped = ({ type, name, epoch, seq }: ClientProducer, index = 0): Producer => {
-    const key = `${type} ${name}`
-    const id = ids.get(key) ?? producerIdOf(digests, { principal, topic, type, name })
-    ids.set(key, id)
-    return { id, epoch, seq: seq + index }
+  if (producer !== undefined) {
+    const first = scopedProducer(topic, producer, digests)
+    return records.map((record, index) => ({ ...record, producer: { ...first, seq: first.seq + index } }))
   }
-  if (producer !== undefined) return records.map((record, index) => ({ ...record, producer: scoped(producer, index) }))
-  return records.map(({ producer: own, ...record }) =>
-    own === undefined ? record : { ...record, producer: scoped(own) },
-  )
+  const ids = new Map<string, Uint8Array>()
+  return records.map(({ producer: own, ...record }) => {
+    if (own === undefined) return record
+    const key = `${own.type} ${own.name}`
+    const { epoch, seq } = own
+    const id = ids.get(key) ?? scopedProducer(topic, own, digests).id
+    ids.set(key, id)
+    return { ...record, producer: { id, epoch, seq } }
+  })
 }

@@ -1,9 +1,10 @@
-import type { PublishRequest } from '#gateway/broker'
+import type { PublishRequest, PublishResult } from '#gateway/broker'
 import type { Epoch, PeerId } from '#protocol/ids'
 import { membershipProfiles } from '#protocol/membership/config'
 import { SeededRandom } from '#protocol/random'
 import { utf8 } from '#protocol/text'
 import type { TopicName } from '#protocol/topic-name'
+import { idsOfRuns } from '#protocol/wire/socket-frames'
 import type { FeedStore } from '#storage/feed-store'
 import { MemoryStore } from '#storage/memory-store'
 import { type BootOptions, bootPeer } from './boot.ts'
@@ -92,7 +93,12 @@ export async function boot(
 /** To `orders`, acked when it is on disk here, unless said otherwise. */
 export const publish = (broker: PeerBroker, values: readonly string[], more: Partial<PublishRequest> = {}) => {
   const records = values.map((value) => ({ value: utf8(value), headers: {} }))
-  return broker.publish({ topic: orders, records, ack: { type: 'local' }, waitMs: 0, ...more })
+  return withIds(broker.publish({ topic: orders, records, ack: { type: 'local' }, waitMs: 0, ...more }))
+}
+
+export async function withIds(published: Promise<PublishResult>): Promise<PublishResult & { readonly ids: string[] }> {
+  const result = await published
+  return { ...result, ids: idsOfRuns(result.runs) }
 }
 
 export async function texts(broker: PeerBroker, from: Parameters<PeerBroker['open']>[1], topic: TopicName = orders) {

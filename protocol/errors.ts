@@ -63,7 +63,7 @@ export const errorCatalogue = {
   UPGRADE_REQUIRED: kind(
     426,
     'This resource speaks WebSocket only',
-    'Open a WebSocket with the subprotocol grapevine.v1.json.',
+    'Open a WebSocket with the subprotocol grapevine.v1.json or grapevine.v1.bin: docs/wire-clients.md.',
   ),
   LAB_DISABLED: kind(403, 'This peer was started without --lab', 'Start the peer with --lab to cut its links.'),
   REQUEST_TIMEOUT: kind(

@@ -3,6 +3,11 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { errorCatalogue, type ErrorCode } from '#protocol/errors'
+import type { Hash } from '#protocol/ids'
+import { encodeBatch } from '#protocol/log/batch'
+import { pureDigests } from '#protocol/log/pure-digests'
+import { decodeRecords, encodeRecords, type LogRecord } from '#protocol/log/record'
+import { utf8 } from '#protocol/text'
 import { matchesTopic, type TopicName, type TopicPattern } from '#protocol/topic-name'
 import type {
   GossipView,
@@ -17,6 +22,12 @@ import type {
   SelfNowView,
   TopicStatus,
 } from '#protocol/views'
+import {
+  type BinaryPublishHeader,
+  binarySocketProtocol,
+  decodeBinaryFrame,
+  encodeBinaryHead,
+} from '#protocol/wire/binary-frame'
 import {
   type ClientFrame,
   type PeerFrame,
@@ -44,6 +55,12 @@ export class FakeGateway implements AsyncDisposable {
   /** What a welcome says. */
   servers: readonly string[] = []
   publishesInFlightMax = 256
+  /** Offers `grapevine.v1.bin`, too. Its cursors are none of the log: records within a batch have none. */
+  offersBinary = false
+  /** Offsets [from, to) that a batch is told to skip. */
+  skip: readonly (readonly [number, number])[] = []
+  /** Cuts batches so that their records cannot be read. */
+  breaksRecords = false
   members: Partial<MemberView>[] = []
   forgotten: Partial<MemberView>[] = []
   /** What becomes of the member that something is decided of: the answer. */
@@ -77,7 +94,11 @@ export class FakeGateway implements AsyncDisposable {
     this.name = name
     this.#server = server
     server.on('request', (request, response) => void this.#serve(request, response))
-    const webSockets = new WebSocketServer({ noServer: true, handleProtocols: () => socketProtocol })
+    const webSockets = new WebSocketServer({
+      noServer: true,
+      handleProtocols: (offers) =>
+        this.offersBinary && offers.has(binarySocketProtocol) ? binarySocketProtocol : socketProtocol,
+    })
     server.on('upgrade', (request, socket, head) => {
       if (!this.takesSockets) {
         // The client may have gone before it is refused; Node has left the socket to us.
@@ -102,8 +123,28 @@ export class FakeGateway implements AsyncDisposable {
     return `12D3KooW${this.name}`
   }
 
+  get #feedName(): string {
+    return `${this.peerId}.00000000000000aa`
+  }
+
   append(topic: string, ...values: string[]): void {
     for (const value of values) this.#append(topic, { value, contentType: 'text/plain' })
+  }
+
+  /** One record, with more than its value. */
+  store(topic: string, value: string, more: Partial<StoredJson>): void {
+    this.#append(topic, { value, contentType: 'text/plain', ...more })
+  }
+
+  /** Several, before anybody is sent the first. */
+  storeAll(topic: string, records: readonly (readonly [value: string, more: Partial<StoredJson>])[]): void {
+    const subscriptions = [...this.#subscriptions]
+    this.#subscriptions.clear()
+    for (const [value, more] of records) this.store(topic, value, more)
+    for (const subscription of subscriptions) {
+      this.#subscriptions.add(subscription)
+      this.#feed(subscription)
+    }
   }
 
   /** Cuts every WebSocket in the middle, as a dying peer does. */
@@ -257,9 +298,9 @@ export class FakeGateway implements AsyncDisposable {
   #append(topic: string, record: Partial<StoredJson>): StoredJson {
     const records = this.topics.get(topic) ?? []
     this.topics.set(topic, records)
-    const feed = `${this.peerId}.00000000000000aa`
+    const feed = this.#feedName
     const offset = records.length
-    const stored = { id: `${feed}.${offset}`, topic, feed, offset, time: '2026-05-01T10:00:00.000Z', ...record }
+    const stored = { id: `${feed}.${offset}`, topic, feed, offset, time: stamp, ...record }
     records.push(stored)
     for (const subscription of this.#subscriptions) this.#feed(subscription)
     return stored
@@ -273,7 +314,9 @@ export class FakeGateway implements AsyncDisposable {
       this.#sockets.delete(socket)
       for (const subscription of this.#subscriptions) if (subscription.socket === socket) this.#end(subscription)
     })
-    socket.on('message', (data: Buffer) => this.#hear(socket, JSON.parse(data.toString()) as ClientFrame))
+    socket.on('message', (data: Buffer, isBinary: boolean) =>
+      this.#hear(socket, isBinary ? publishFrameOf(data) : (JSON.parse(data.toString()) as ClientFrame)),
+    )
     const limits = {
       frameBytes: 100_000,
       subscriptions: 64,
@@ -306,10 +349,15 @@ export class FakeGateway implements AsyncDisposable {
   }
 
   #publish(socket: WebSocket, { ref, topic, records, ack: level = 'local' }: PublishFrame): void {
-    const ids = records.map((record) => this.#append(topic, record).id)
+    const stored = records.map((record) => this.#append(topic, record))
     const ack = this.#ackOf(level)
-    const results = ids.map((id) => ({ id, status: ack.reached ? 201 : 202 }))
-    tell(socket, { type: 'published', ref, results, cursor: cursorOf(this.topics.get(topic)?.length ?? 0), ack })
+    const status = ack.reached ? 201 : 202
+    const cursor = cursorOf(this.topics.get(topic)?.length ?? 0)
+    if (socket.protocol === binarySocketProtocol) {
+      const runs = [{ feed: this.#feedName, from: stored[0]?.offset ?? 0, count: stored.length }]
+      return tell(socket, { type: 'published', ref, status, runs, cursor, ack })
+    }
+    tell(socket, { type: 'published', ref, results: stored.map(({ id }) => ({ id, status })), cursor, ack })
   }
 
   #ackOf(level: string) {
@@ -337,12 +385,42 @@ export class FakeGateway implements AsyncDisposable {
     for (const [topic, records] of this.topics) {
       if (!wants(subscription, topic)) continue
       let next = subscription.next.get(topic) ?? 0
+      if (subscription.socket.protocol === binarySocketProtocol) {
+        this.#sendBatch(subscription, topic, records.slice(next))
+        continue
+      }
       for (; next < records.length && subscription.credit > 0; subscription.credit--) {
         const record = records[next++] as StoredJson
         tell(subscription.socket, { type: 'record', sub: subscription.sub, record, cursor: cursorOf(next) })
       }
       subscription.next.set(topic, next)
     }
+  }
+
+  /** All that is left, as one batch, if there is any credit. */
+  #sendBatch(subscription: FakeSubscription, topic: string, records: readonly StoredJson[]): void {
+    const [first] = records
+    if (first === undefined || subscription.credit <= 0) return
+    const { socket, sub, next } = subscription
+    const end = first.offset + records.length
+    const { bytes } = encodeBatch(
+      {
+        baseOffset: first.offset,
+        hlc: { ms: Date.parse(stamp), counter: 0 },
+        previousHash: 'aa'.repeat(32) as Hash,
+        recordSets: [encodeRecords(records.map(logRecordOf))],
+      },
+      pureDigests,
+    )
+    const skip = this.skip.length > 0 && { skip: this.skip }
+    const feed = this.#feedName
+    const head = encodeBinaryHead('batch', { sub, topic, feed, from: first.offset, ...skip, cursor: cursorOf(end) })
+    // Flags that nobody knows, in the last record.
+    if (this.breaksRecords)
+      bytes[bytes.length - encodeRecords([logRecordOf(records.at(-1) ?? first)]).bytes.length + 4] = 0xff
+    socket.send(Buffer.concat([head, bytes]))
+    subscription.credit -= records.length
+    next.set(topic, end)
   }
 
   #end(subscription: FakeSubscription): void {
@@ -366,6 +444,37 @@ const startOf = (from: string, count: number): number =>
 
 const tell = (socket: WebSocket, frame: PeerFrame): void => socket.send(JSON.stringify(frame))
 
+const stamp = '2026-05-01T10:00:00.000Z'
+
+/** What a client said in binary, as it would have said it in JSON. */
+function publishFrameOf(data: Buffer): PublishFrame {
+  const decoded = decodeBinaryFrame(data)
+  if (decoded.type === 'fault') throw new Error(decoded.where)
+  const { count, ...terms } = JSON.parse(decoded.header) as BinaryPublishHeader
+  const records = decodeRecords(decoded.payload, count)
+  if (typeof records === 'string') throw new Error(records)
+  return {
+    type: 'publish',
+    ...terms,
+    records: records.map(({ key, headers: { 'content-type': contentType, ...headers }, value }) => ({
+      ...(key && { key: Buffer.from(key).toString() }),
+      ...(Object.keys(headers).length > 0 && { headers }),
+      contentType,
+      valueBase64: Buffer.from(value).toString('base64'),
+    })),
+  }
+}
+
+function logRecordOf({ value, valueBase64, contentType = 'application/json', key, producer }: StoredJson): LogRecord {
+  const text = typeof value === 'string' ? value : JSON.stringify(value)
+  return {
+    value: valueBase64 === undefined ? utf8(text) : Buffer.from(valueBase64, 'base64'),
+    headers: { 'content-type': contentType },
+    ...(key !== undefined && { key: utf8(key) }),
+    ...(producer && { producer: { ...producer, id: Buffer.from(producer.id, 'hex') } }),
+  }
+}
+
 export interface StoredJson {
   readonly id: string
   readonly offset: number
@@ -373,6 +482,7 @@ export interface StoredJson {
   readonly valueBase64?: string
   readonly contentType?: string
   readonly key?: string
+  readonly producer?: { readonly id: string; readonly epoch: number; readonly seq: number }
 }
 
 interface TopicCall {

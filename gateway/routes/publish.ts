@@ -2,10 +2,11 @@ import type { HttpBindings } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
 import { limits } from '#protocol/limits'
 import { textOf, utf8 } from '#protocol/text'
+import { idsOfRuns } from '#protocol/wire/socket-frames'
 import type { BodyLimit } from '../body.ts'
 import type { ClientProducer, PublishResult } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
-import { isContentType, mediaTypeOf, recordsMediaType } from '../media-type.ts'
+import { isContentType, mediaTypeOf, recordsMediaType } from '#protocol/media-type'
 import { isNdjson } from '../ndjson.ts'
 import { ackLevelOf, queryOf, topicOf, waitMsOf } from '../parameters.ts'
 import { invalid } from '../problem.ts'
@@ -99,13 +100,18 @@ function limitOf({ headers }: RecordHead): BodyLimit {
 const statusOf = ({ ack }: PublishResult): 201 | 202 => (ack.reached ? 201 : 202)
 
 function answerOne(result: PublishResult): Response {
-  const { ids, cursor, ack } = result
-  return jsonAnswer(JSON.stringify({ id: ids[0], cursor, ack }), statusOf(result), cursor)
+  const { runs, cursor, ack } = result
+  const [id] = idsOfRuns(runs)
+  return jsonAnswer(JSON.stringify({ id, cursor, ack }), statusOf(result), cursor)
 }
 
 /** Every record of a batch has the same fate; each has its own status all the same, for records may differ in it one day. */
 function answerBatch(result: PublishResult): Response {
-  const { ids, cursor, ack } = result
+  const { runs, cursor, ack } = result
   const status = statusOf(result)
-  return jsonAnswer(JSON.stringify({ results: ids.map((id) => ({ status, id })), cursor, ack }), 200, cursor)
+  return jsonAnswer(
+    JSON.stringify({ results: idsOfRuns(runs).map((id) => ({ status, id })), cursor, ack }),
+    200,
+    cursor,
+  )
 }

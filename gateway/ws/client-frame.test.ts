@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { limits } from '#protocol/limits'
 import { utf8 } from '#protocol/text'
-import { parseClientFrame } from './client-frame.ts'
+import { type BinaryPublishHeader, encodeBinaryHead } from '#protocol/wire/binary-frame'
+import { parseBinaryFrame, parseClientFrame } from './client-frame.ts'
 
 const parse = (frame: object) => parseClientFrame(JSON.stringify(frame))
 const subscribe = { type: 'subscribe', sub: 'a', topics: ['orders'], credit: 5 }
@@ -113,8 +114,62 @@ test.each([
   expect(parseClientFrame(text)).toMatchObject({ type: 'bad', error: { code }, fatal: true })
 })
 
-test('the frames of clients that the README shows are taken', () => {
-  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+// Binary messages -------------------------------------------------------------------------------------------------------
+
+const encoded = (header: object, payload = Uint8Array.of(1, 2, 3)) =>
+  parseBinaryFrame(Uint8Array.from([...encodeBinaryHead('publish', header as BinaryPublishHeader), ...payload]))
+const header = { ref: 'p', topic: 'orders', count: 2 }
+
+test('a publish in binary says what one in JSON says; its records are copied as they are', () => {
+  expect(encoded({ ...header, ack: 'n:2', wait: '2s', producer: { id: 'shop', seq: 4 } })).toEqual({
+    type: 'publish',
+    ref: 'p',
+    topic: 'orders',
+    encoded: { bytes: Uint8Array.of(1, 2, 3), count: 2 },
+    producer: { type: 'producer', name: 'shop', epoch: 0, seq: 4 },
+    ack: { type: 'count', count: 2 },
+    waitMs: 2_000,
+  })
+  expect(encoded({ ...header, idempotencyKey: 'a7' })).toMatchObject({
+    producer: { type: 'idempotencyKey', name: 'a7' },
+  })
+})
+
+test.each<[object, string, string?]>([
+  [{ ref: undefined }, 'BAD_REQUEST', 'ref'],
+  [{ topic: '$topics' }, 'TOPIC_NAME_INVALID'],
+  [{ count: undefined }, 'BAD_REQUEST', 'count'],
+  [{ count: 0 }, 'BAD_REQUEST', 'count'],
+  [{ count: limits.publishRecordsMax + 1 }, 'BAD_REQUEST', 'count'],
+  [{ records: [] }, 'BAD_REQUEST', 'records'],
+  [{ akc: 'all' }, 'BAD_REQUEST', 'akc'],
+  [{ ack: 'quorum' }, 'ACK_LEVEL_INVALID'],
+  [{ wait: 2 }, 'BAD_REQUEST', 'wait'],
+  [{ producer: { id: 'shop' } }, 'BAD_REQUEST', 'producer.seq'],
+  [{ producer: { id: 'shop', seq: 4 }, idempotencyKey: 'a7' }, 'BAD_REQUEST', 'idempotencyKey'],
+])('a header with %j is refused as %s', (field, code, name) => {
+  const bad = encoded({ ...header, ...field })
+  expect(bad).toMatchObject({ type: 'bad', error: { code }, fatal: false })
+  if (name !== undefined) expect(bad).toMatchObject({ error: { facts: { field: name } } })
+  if (name !== 'ref') expect(bad).toMatchObject({ ref: 'p' })
+})
+
+test.each([
+  ['nothing', []],
+  ['another type', [3, 0, 0, 0, 2, 0x7b, 0x7d]],
+  ['a batch', [2, 0, 0, 0, 2, 0x7b, 0x7d]],
+  ['a header cut short', [1, 0, 0, 0, 3, 0x7b, 0x7d]],
+  ['a header that is no text', [1, 0, 0, 0, 1, 0xff]],
+  ['a header that is no JSON', [1, 0, 0, 0, 1, 0x7b]],
+  ['a header that is no object', [1, 0, 0, 0, 2, 0x5b, 0x5d]],
+])('%s is no message', (_, bytes) => {
+  expect(parseBinaryFrame(Uint8Array.from(bytes))).toMatchObject({ type: 'bad', fatal: true })
+})
+
+// ------------------------------------------------------------------------------------------------------------------------
+
+test('the messages of clients that the reference shows are taken', () => {
+  const readme = readFileSync(new URL('../../docs/wire-clients.md', import.meta.url), 'utf8')
   const shown = readme
     .split('\n')
     .filter((line) => /^\{"type": "(subscribe|credit|unsubscribe|publish|auth)"/.test(line))
@@ -124,6 +179,7 @@ test('the frames of clients that the README shows are taken', () => {
     'subscribe',
     'credit',
     'unsubscribe',
+    'publish',
     'publish',
     'auth',
   ])

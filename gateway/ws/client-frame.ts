@@ -8,7 +8,8 @@ import {
   type TopicName,
   type TopicPattern,
 } from '#protocol/topic-name'
-import type { ClientProducer, RecordToPublish } from '../broker.ts'
+import { decodeBinaryFrame } from '#protocol/wire/binary-frame'
+import type { ClientProducer, EncodedPublish, PublishRequest } from '../broker.ts'
 import { parseJson } from '../json-text.ts'
 import { quoted, stray, waitMsOf } from '../parameters.ts'
 import { invalid } from '../problem.ts'
@@ -36,15 +37,7 @@ export type SubscribeFrom =
   | { readonly type: 'earliest' | 'latest' }
   | { readonly type: 'cursors'; readonly cursors: ReadonlyMap<TopicName, string> }
 
-export interface PublishInput {
-  readonly type: 'publish'
-  readonly ref: string
-  readonly topic: TopicName
-  readonly records: readonly RecordToPublish[]
-  readonly producer: ClientProducer | undefined
-  readonly ack: AckLevel
-  readonly waitMs: number
-}
+export type PublishInput = { readonly type: 'publish'; readonly ref: string } & (PublishRequest | EncodedPublish)
 
 export interface BadFrame {
   readonly type: 'bad'
@@ -57,7 +50,23 @@ export interface BadFrame {
 }
 
 /** Never throws. */
-export function parseClientFrame(text: string): ClientInput {
+export const parseClientFrame = (text: string): ClientInput => inputOfText(text, inputOf)
+
+/** The same for a binary message of `grapevine.v1.bin`. The records are copied, and not looked at. */
+export function parseBinaryFrame(bytes: Uint8Array): ClientInput {
+  const frame = decodeBinaryFrame(bytes)
+  if (frame.type === 'fault') return notAFrame(`${frame.fault}: ${frame.where}`)
+  if (frame.type !== 'publish') return notAFrame('a client sends publishes')
+  return inputOfText(frame.header, (header) => encodedPublishOf(header, frame.payload))
+}
+
+const notAFrame = (why: string): BadFrame => ({
+  type: 'bad',
+  error: invalid('the message', `is not valid (${why})`),
+  fatal: true,
+})
+
+function inputOfText(text: string, inputOf: (document: JsonObject) => ClientInput): ClientInput {
   let document: unknown
   try {
     document = parseJson(text)
@@ -158,9 +167,8 @@ function cursorsOf(from: JsonObject, patterns: readonly TopicPattern[]): Map<Top
 // Publishing ------------------------------------------------------------------------------------------------------------
 
 function publishOf(frame: JsonObject): PublishInput {
-  const { topic: name, records } = frame
-  const topic = parseTopicName(name)
-  if (topic === undefined) throw new MeshError('TOPIC_NAME_INVALID', 'topic is not a topic name.')
+  const { records } = frame
+  const topic = publishTopicOf(frame)
   const max = limits.publishRecordsMax
   if (!Array.isArray(records) || records.length < 1 || records.length > max) {
     throw invalid('records', `must be an array of 1 to ${max} records`)
@@ -177,6 +185,26 @@ function publishOf(frame: JsonObject): PublishInput {
     ack: ackOf(frame['ack']),
     waitMs: waitOf(frame['wait']),
   }
+}
+
+function encodedPublishOf(header: JsonObject, payload: Uint8Array): PublishInput {
+  onlyFields(header, ['ref', 'topic', 'count', 'ack', 'wait', 'producer', 'idempotencyKey'])
+  return {
+    type: 'publish',
+    ref: nameOf(header, 'ref'),
+    topic: publishTopicOf(header),
+    // Else what waits for the disk would hold the header, too, however long that is.
+    encoded: { bytes: payload.slice(), count: countOf(header, 'count', 1, limits.publishRecordsMax) },
+    producer: producerOf(header),
+    ack: ackOf(header['ack']),
+    waitMs: waitOf(header['wait']),
+  }
+}
+
+function publishTopicOf({ topic: name }: JsonObject): TopicName {
+  const topic = parseTopicName(name)
+  if (topic === undefined) throw new MeshError('TOPIC_NAME_INVALID', 'topic is not a topic name.')
+  return topic
 }
 
 function producerOf({ producer, idempotencyKey }: JsonObject): ClientProducer | undefined {
@@ -209,9 +237,8 @@ function nameOf(frame: JsonObject, field: 'sub' | 'ref'): string {
 const isName = (name: unknown): name is string =>
   typeof name === 'string' && name.length >= 1 && name.length <= limits.socketNameLengthMax
 
-function countOf(frame: JsonObject, field: string, min: number): number {
+function countOf(frame: JsonObject, field: string, min: number, max: number = limits.subscriptionCreditMax): number {
   const count = frame[field]
-  const max = limits.subscriptionCreditMax
   if (typeof count === 'number' && Number.isInteger(count) && count >= min && count <= max) return count
   throw invalid(field, `must be a whole number from ${min} to ${max}`)
 }

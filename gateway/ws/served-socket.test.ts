@@ -3,10 +3,15 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
+import type { Hash } from '#protocol/ids'
+import { encodeBatch, recordsOf } from '#protocol/log/batch'
+import { pureDigests } from '#protocol/log/pure-digests'
+import { encodeRecords } from '#protocol/log/record'
 import { utf8 } from '#protocol/text'
 import type { TopicName } from '#protocol/topic-name'
+import { binarySocketProtocol, decodeBatchFrame, encodeBinaryHead } from '#protocol/wire/binary-frame'
 import { socketProtocol } from '#protocol/wire/socket-frames'
-import type { PublishResult, ReadChunk, Reader } from '../broker.ts'
+import type { BatchChunk, BatchReader, PublishResult, ReadChunk } from '../broker.ts'
 import { gatewayDefaults, type GatewayConfig } from '../config.ts'
 import { FakeBroker } from '../fake-broker.ts'
 import { startGateway } from '../server.ts'
@@ -48,15 +53,15 @@ class Client {
     this.socket = new WebSocket(url, protocols)
     this.closed = once(this.socket, 'close').then(([code]) => code as number)
     this.socket.on('error', () => {})
-    this.socket.on('message', (data: Buffer) => {
-      this.frames.push(JSON.parse(data.toString()) as Frame)
+    this.socket.on('message', (data: Buffer, isBinary: boolean) => {
+      this.frames.push(isBinary ? batchFrame(data) : (JSON.parse(data.toString()) as Frame))
       this.#arrived.resolve()
     })
     ends.push(() => this.socket.terminate())
   }
 
-  static async open(url: string): Promise<Client> {
-    const client = new Client(url)
+  static async open(url: string, protocol = socketProtocol): Promise<Client> {
+    const client = new Client(url, protocol)
     await client.until('welcome')
     return client
   }
@@ -79,6 +84,16 @@ class Client {
   get values(): unknown[] {
     return this.frames.flatMap(({ record }) => (record === undefined ? [] : [(record as { value: unknown }).value]))
   }
+}
+
+/** A batch with its records, as JSON would have them. */
+function batchFrame(data: Uint8Array): Frame {
+  const batch = decodeBatchFrame(data)
+  if (!('bytes' in batch)) throw new Error(batch.where)
+  const records = recordsOf(batch.bytes, batch.header)
+  if (typeof records === 'string') throw new Error(records)
+  const texts = records.map(({ value }) => Buffer.from(value).toString())
+  return { type: 'batch', ...batch, texts, count: records.length }
 }
 
 const subscribe = (fields: object = {}) => ({
@@ -109,6 +124,40 @@ test('a client publishes and reads on one socket', async () => {
     record: { topic: 'orders', key: 'eu', contentType: 'application/json', value: { pears: 3 } },
     cursor: 'after-1',
   })
+})
+
+test('on a binary socket records go as they were encoded and come in batches', async () => {
+  const { url, broker } = await start()
+  const client = await Client.open(url, binarySocketProtocol)
+  const values = ['pears', 'figs']
+  const { bytes } = encodeRecords(
+    values.map((value) => ({ value: utf8(value), headers: { 'content-type': 'text/plain' } })),
+  )
+  const head = encodeBinaryHead('publish', { ref: 'p', topic: 'orders', count: 2, ack: 'n:2' })
+  client.send(subscribe())
+  client.socket.send(Buffer.concat([head, bytes]))
+  const runs = [{ feed: 'oak-id.0123456789abcdef', from: 0, count: 2 }]
+  expect(await client.until('published')).toMatchObject({ ref: 'p', status: 201, runs, cursor: 'after-2' })
+  expect(broker.published).toMatchObject([{ ack: { type: 'count', count: 2 } }])
+  const batch = { sub: 'a', topic: 'orders', feed: 'oak-id.0123456789abcdef', from: 0, skip: [], cursor: 'after-2' }
+  expect(await client.until('batch')).toMatchObject({ ...batch, texts: values })
+  // What is said in text is said as ever.
+  client.send({ type: 'publish', ref: 'q', topic: 'orders', records: [{ value: 'plums' }] })
+  expect(await client.until('published', 2)).toMatchObject({ ref: 'q', runs: [{ from: 2, count: 1 }] })
+  expect(await client.until('batch', 2)).toMatchObject({ from: 2, texts: ['plums'] })
+})
+
+test('on a binary socket records that are none are refused, and what is no message ends it', async () => {
+  const { url, broker, healthy } = await start()
+  const client = await Client.open(url, binarySocketProtocol)
+  const head = encodeBinaryHead('publish', { ref: 'p', topic: 'orders', count: 2 })
+  client.socket.send(Buffer.concat([head, Buffer.alloc(7)]))
+  expect(await client.until('error')).toMatchObject({ ref: 'p', problem: { code: 'BAD_REQUEST' } })
+  client.socket.send(Buffer.of(7))
+  expect(await client.until('error', 2)).toMatchObject({ problem: { code: 'BAD_REQUEST' } })
+  expect(await client.closed).toBe(4500)
+  expect(broker.published).toEqual([])
+  await healthy()
 })
 
 test('exactly as many records come as there is credit for', async () => {
@@ -182,7 +231,7 @@ test('a mesh that is cut and healed is told', async () => {
 class EndlessBroker extends FakeBroker {
   bytesRead = 0
 
-  override async open(): Promise<Reader> {
+  override async open(): Promise<BatchReader> {
     const record = this.append(orders, { headers: {}, value: utf8('x'.repeat(16 * 1024)) })
     const next = async (limit: number, bytesTarget = Infinity): Promise<ReadChunk> => {
       const count = Math.min(limit, Math.ceil(bytesTarget / record.value.length))
@@ -193,29 +242,51 @@ class EndlessBroker extends FakeBroker {
         upToDate: false,
       }
     }
-    return { cursor: 'after-0', next, more: () => Promise.resolve() }
+    const nextBatches = async (limit: number, bytesTarget: number): Promise<BatchChunk> => {
+      const { bytes } = encodeBatch(
+        {
+          baseOffset: 0,
+          hlc: { ms: 0, counter: 0 },
+          previousHash: 'aa'.repeat(32) as Hash,
+          recordSets: [encodeRecords([{ value: record.value, headers: {} }])],
+        },
+        pureDigests,
+      )
+      const count = Math.min(limit, Math.ceil(bytesTarget / bytes.length))
+      this.bytesRead += count * bytes.length
+      const batch = { topic: orders, feed: record.feed, bytes, from: 0, skip: [], count: 1, cursor: 'after-1' }
+      return { batches: Array.from({ length: count }, () => batch), cursor: 'after-1', upToDate: false }
+    }
+    return { cursor: 'after-0', next, nextBatches, more: () => Promise.resolve() }
   }
 }
 
-test('a client that does not read stops its reader however much credit it gave, and goes on when it reads', async () => {
-  const broker = new EndlessBroker()
-  const { url, gateway } = await start({}, broker)
-  await broker.putTopic(orders, {})
-  const client = await Client.open(url)
-  client.send(subscribe({ credit: 1_000_000 }))
-  await client.until('record')
-  client.socket.pause()
-  // As long as the reader runs, each answer to another client finds it further on.
-  let before = -1
-  for (let same = 0; same < 20; same = broker.bytesRead === before ? same + 1 : 0) {
-    before = broker.bytesRead
-    await fetch(`${gateway.url}/healthz`)
-  }
-  // What the kernel's buffers take of it, and a little of ours.
-  expect(broker.bytesRead).toBeLessThan(32 * 1024 * 1024)
-  client.socket.resume()
-  while (broker.bytesRead === before) await client.until('record', client.values.length + 1)
-})
+test.each([
+  [socketProtocol, 'record'],
+  [binarySocketProtocol, 'batch'],
+])(
+  'a client of %s that does not read stops its reader however much credit it gave, and goes on when it reads',
+  async (protocol, what) => {
+    const broker = new EndlessBroker()
+    const { url, gateway } = await start({}, broker)
+    await broker.putTopic(orders, {})
+    const client = await Client.open(url, protocol)
+    client.send(subscribe({ credit: 1_000_000 }))
+    await client.until(what)
+    client.socket.pause()
+    // As long as the reader runs, each answer to another client finds it further on.
+    let before = -1
+    for (let same = 0; same < 20; same = broker.bytesRead === before ? same + 1 : 0) {
+      before = broker.bytesRead
+      await fetch(`${gateway.url}/healthz`)
+    }
+    // What the kernel's buffers take of it, and a little of ours.
+    expect(broker.bytesRead).toBeLessThan(32 * 1024 * 1024)
+    client.socket.resume()
+    const told = () => client.frames.filter(({ type }) => type === what).length
+    while (broker.bytesRead === before) await client.until(what, told() + 1)
+  },
+)
 
 test('a client that asks without end and reads no answer is not listened to', async () => {
   const { url, gateway } = await start()
@@ -386,11 +457,15 @@ test('a handshake at a peer that drains, or by POST, is refused with a problem',
   expect(await refusalOf(gateway.port)).toMatchObject({ status: 503, code: 'DRAINING' })
 })
 
-test('a subprotocol that we know is chosen among others', async () => {
+test.each([
+  [['mqtt', socketProtocol], socketProtocol],
+  [[binarySocketProtocol, socketProtocol], binarySocketProtocol],
+  [[socketProtocol, binarySocketProtocol], socketProtocol],
+])('of the subprotocols %j that are offered, the first that we know is chosen: %s', async (offers, chosen) => {
   const { url } = await start()
-  const client = new Client(url, ['mqtt', socketProtocol])
+  const client = new Client(url, offers)
   await client.until('welcome')
-  expect(client.socket.protocol).toBe(socketProtocol)
+  expect(client.socket.protocol).toBe(chosen)
 })
 
 test('connections that are reset in the handshake and after it harm nobody', async () => {

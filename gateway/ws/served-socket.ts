@@ -1,12 +1,13 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { WebSocket } from 'ws'
 import { limits } from '#protocol/limits'
+import { binarySocketProtocol, encodeBinaryHead } from '#protocol/wire/binary-frame'
 import { closeCodes, type SocketLimits } from '#protocol/wire/socket-frames'
-import type { ReadChunk, Reader } from '../broker.ts'
+import type { BatchChunk, BatchReader, ReadChunk } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { otherGateways, returnMs } from '../farewell.ts'
 import { recordJson } from '../record-json.ts'
-import { binaryFrame, parseClientFrame } from './client-frame.ts'
+import { binaryFrame, type ClientInput, parseBinaryFrame, parseClientFrame } from './client-frame.ts'
 import { Session, type SessionInput, type SessionOrder } from './session.ts'
 import type { LiveSocket, Sockets } from './sockets.ts'
 import type { ReaderNumber } from './subscription.ts'
@@ -36,6 +37,7 @@ export class ServedSocket implements LiveSocket {
   readonly #socket: WebSocket
   /** Under the WebSocket: what is sent together is one write. */
   readonly #connection: HttpBindings['incoming']['socket']
+  readonly #isBinary: boolean
   readonly #session: Session
   readonly #readers = new Map<ReaderNumber, ServedReader>()
   readonly #inputs: SessionInput[] = []
@@ -52,9 +54,11 @@ export class ServedSocket implements LiveSocket {
     this.#deps = deps
     this.#socket = socket
     this.#connection = connection
+    this.#isBinary = socket.protocol === binarySocketProtocol
     this.#session = new Session({
       peer: broker.self.name,
       limits: socketLimits,
+      isBinary: this.#isBinary,
       recordsPerRead: config.streamRecordsPerRead,
       topics: () => broker.readableTopics(),
     })
@@ -79,7 +83,12 @@ export class ServedSocket implements LiveSocket {
     this.#silentBeats = 0
     this.#forgetBytes()
     if (this.#socket.readyState !== this.#socket.OPEN) return
-    this.#tell({ type: 'frame', frame: typeof data === 'string' ? parseClientFrame(data) : binaryFrame })
+    this.#tell({ type: 'frame', frame: this.#inputOf(data) })
+  }
+
+  #inputOf(data: unknown): ClientInput {
+    if (typeof data === 'string') return parseClientFrame(data)
+    return this.#isBinary && data instanceof ArrayBuffer ? parseBinaryFrame(new Uint8Array(data)) : binaryFrame
   }
 
   onClose(): void {
@@ -124,6 +133,8 @@ export class ServedSocket implements LiveSocket {
       }
       case 'sendRecords':
         return this.#sendRecords(order.sub, order.records)
+      case 'sendBatches':
+        return this.#sendBatches(order.sub, order.batches)
       case 'open':
         return void this.#open(order)
       case 'read':
@@ -145,6 +156,17 @@ export class ServedSocket implements LiveSocket {
     const head = `{"type":"record","sub":${JSON.stringify(sub)},"record":`
     // A cursor is base64url and a dot: nothing to escape.
     for (const { record, cursor } of records) this.#send(`${head}${recordJson(record)},"cursor":"${cursor}"}`)
+  }
+
+  /** Each as one message of two fragments, so that its bytes are those that all readers and neighbors are sent. */
+  #sendBatches(sub: string, batches: BatchChunk['batches']): void {
+    this.#saidSomething = true
+    for (const { topic, feed, bytes, from, skip, cursor } of batches) {
+      const skipped = skip.length > 0 && { skip: skip.map((range) => [range.from, range.to] as const) }
+      const head = encodeBinaryHead('batch', { sub, topic, feed, from, ...skipped, cursor })
+      this.#socket.send(head, { binary: true, fin: false })
+      this.#socket.send(bytes, { binary: true, fin: true }, this.#onFlushed)
+    }
   }
 
   #send(text: string): void {
@@ -217,8 +239,11 @@ export class ServedSocket implements LiveSocket {
   /** Answered in any case: the session has one read under way. */
   async #read(number: ReaderNumber, limit: number): Promise<void> {
     try {
-      const chunk = await this.#readers.get(number)?.reader?.next(limit, limits.socketReadBytesTarget)
-      this.#tell({ type: 'read', reader: number, chunk: chunk ?? nothing })
+      const reader = this.#readers.get(number)?.reader
+      const chunk = this.#isBinary
+        ? reader?.nextBatches(limit, limits.socketReadBytesTarget)
+        : reader?.next(limit, limits.socketReadBytesTarget)
+      this.#tell({ type: 'read', reader: number, chunk: (await chunk) ?? nothing })
     } catch (error) {
       this.#tell({ type: 'readFailed', reader: number, error })
     }
@@ -242,7 +267,9 @@ export class ServedSocket implements LiveSocket {
 
   async #publish({ ref, request }: Extract<SessionOrder, { type: 'publish' }>): Promise<void> {
     try {
-      this.#tell({ type: 'published', ref, result: await this.#deps.broker.publish(request) })
+      const { broker } = this.#deps
+      const result = 'encoded' in request ? broker.publishEncoded(request) : broker.publish(request)
+      this.#tell({ type: 'published', ref, result: await result })
     } catch (error) {
       this.#tell({ type: 'publishFailed', ref, error })
     }
@@ -250,7 +277,7 @@ export class ServedSocket implements LiveSocket {
 }
 
 interface ServedReader {
-  reader?: Reader
+  reader?: BatchReader
   /** Aborted when it is closed. */
   readonly end: AbortController
   readonly leave: () => void

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { MeshError } from '#protocol/errors'
 import type { TopicName } from '#protocol/topic-name'
-import type { PublishResult, ReadChunk, ReadGap, StoredRecord } from '../broker.ts'
+import type { EncodedPublish, PublishRequest, PublishResult, ReadChunk, ReadGap, StoredRecord } from '../broker.ts'
 import { parseClientFrame } from './client-frame.ts'
 import { Session, type SessionInput, type SessionOrder } from './session.ts'
 
@@ -12,8 +12,14 @@ const limits = { frameBytes: 1_000, subscriptions: 3, topics: 4, credit: 100, pu
 const whole = { reachable: ['ash', 'elm', 'oak'], known: ['ash', 'elm', 'oak'] }
 const split = { reachable: ['oak'], known: ['ash', 'elm', 'oak'] }
 
-function session({ topics = [orders], recordsPerRead = 10 }: { topics?: TopicName[]; recordsPerRead?: number } = {}) {
-  const machine = new Session({ peer: 'oak', limits, recordsPerRead, topics: () => topics })
+interface SessionOptions {
+  readonly topics?: TopicName[]
+  readonly recordsPerRead?: number
+  readonly isBinary?: boolean
+}
+
+function session({ topics = [orders], recordsPerRead = 10, isBinary = false }: SessionOptions = {}) {
+  const machine = new Session({ peer: 'oak', limits, isBinary, recordsPerRead, topics: () => topics })
   /** Tells it one thing after the other; what it orders, in short. */
   const tell = (...inputs: SessionInput[]): string[] => inputs.flatMap((input) => machine.handle(input)).map(inShort)
   tell({ type: 'connected', mesh: whole, servers: [] })
@@ -45,6 +51,20 @@ function read(
   return { type: 'read', reader, chunk }
 }
 
+/** Batches of so many records each. */
+function readBatches(reader: number, ...counts: number[]): SessionInput {
+  const batches = counts.map((count, i) => ({
+    topic: orders,
+    feed: 'x',
+    bytes: new Uint8Array(),
+    from: 0,
+    skip: [],
+    count,
+    cursor: `b${i + 1}`,
+  }))
+  return { type: 'read', reader, chunk: { batches, cursor: `b${counts.length}`, upToDate: false } }
+}
+
 function inShort(order: SessionOrder): string {
   switch (order.type) {
     case 'send': {
@@ -55,6 +75,8 @@ function inShort(order: SessionOrder): string {
       return `error ${order.sub ?? order.ref ?? ''} ${(order.error as MeshError).code}`
     case 'sendRecords':
       return `records ${order.sub} ${order.records.length}`
+    case 'sendBatches':
+      return `batches ${order.sub} ${order.batches.map(({ count }) => count).join(' ')}`
     case 'open':
       return `open ${order.reader} ${order.topic} ${order.from.type}${'cursor' in order.from ? ` ${order.from.cursor}` : ''}`
     case 'read':
@@ -63,16 +85,19 @@ function inShort(order: SessionOrder): string {
     case 'closeReader':
       return `${order.type} ${order.reader}`
     case 'publish':
-      return `publish ${order.ref} ${order.request.records.length}`
+      return `publish ${order.ref} ${countOf(order.request)}`
     case 'close':
       return `close ${order.code} ${order.reason}`
   }
 }
 
+const countOf = (request: PublishRequest | EncodedPublish): number =>
+  'encoded' in request ? request.encoded.count : request.records.length
+
 // Beginning -------------------------------------------------------------------------------------------------------------
 
 test('a socket is welcomed with the limits and the other servers, and again after silence', () => {
-  const machine = new Session({ peer: 'oak', limits, recordsPerRead: 10, topics: () => [] })
+  const machine = new Session({ peer: 'oak', limits, isBinary: false, recordsPerRead: 10, topics: () => [] })
   const servers = ['http://elm:8400']
   const welcome = [{ type: 'send', frame: { type: 'welcome', peer: 'oak', limits, servers } }]
   expect(machine.handle({ type: 'connected', mesh: whole, servers })).toEqual(welcome)
@@ -304,7 +329,7 @@ test('subscriptions and topics of a socket are bounded', () => {
 // Publishing ------------------------------------------------------------------------------------------------------------
 
 const result: PublishResult = {
-  ids: ['x.0', 'x.1'],
+  runs: [{ feed: 'x', from: 0, count: 2 }],
   cursor: 'gv1.after',
   ack: { level: 'all', reached: false, copies: 1, peers: ['oak'], registryVersion: '1', home: ['oak', 'elm'] },
 }
@@ -323,6 +348,15 @@ test('a publish is answered with a status for each record, the cursor and how fa
   })
 })
 
+test('on a binary socket it is answered with where the records are, and no id of each is made', () => {
+  const { say, machine } = session({ isBinary: true })
+  expect(say(publish('p'))).toEqual(['publish p 1'])
+  const [order] = machine.handle({ type: 'published', ref: 'p', result })
+  const { runs, ack } = result
+  const frame = { type: 'published', ref: 'p', status: 202, runs, cursor: 'gv1.after', ack }
+  expect(order).toEqual({ type: 'send', frame })
+})
+
 test('a publish that fails, one too many and one whose name is in flight are refused by their names', () => {
   const { say, tell } = session()
   expect(say(publish('p'), publish('p'), publish('q'), publish('r'))).toEqual([
@@ -335,6 +369,16 @@ test('a publish that fails, one too many and one whose name is in flight are ref
     'error p STORAGE_FAILED',
   ])
   expect(say(publish('p'))).toEqual(['publish p 1'])
+})
+
+test('a batch beyond the credit is sent whole, and nothing is read before the rest was given', () => {
+  const { say, tell } = session({ isBinary: true })
+  say(subscribe({ credit: 5 }))
+  expect(tell(opened(1)).at(-1)).toBe('read 1 5')
+  expect(tell(readBatches(1, 2, 40))).toEqual(['batches a 2 40'])
+  expect(say({ type: 'credit', sub: 'a', n: 37 })).toEqual([])
+  expect(say({ type: 'credit', sub: 'a', n: 3 })).toEqual(['read 1 3'])
+  expect(tell(readBatches(1))).toEqual(['waitForMore 1'])
 })
 
 // The end ---------------------------------------------------------------------------------------------------------------

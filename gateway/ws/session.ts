@@ -1,8 +1,16 @@
 import { MeshError } from '#protocol/errors'
 import type { Machine } from '#protocol/machine'
 import type { TopicName } from '#protocol/topic-name'
-import { closeCodes, type PeerFrame, type SocketLimits } from '#protocol/wire/socket-frames'
-import type { PublishRequest, PublishResult, Reachability, ReadChunk, ReadFrom } from '../broker.ts'
+import { closeCodes, idsOfRuns, type PeerFrame, type SocketLimits } from '#protocol/wire/socket-frames'
+import type {
+  BatchChunk,
+  EncodedPublish,
+  PublishRequest,
+  PublishResult,
+  Reachability,
+  ReadChunk,
+  ReadFrom,
+} from '../broker.ts'
 import { type MeshNews, MeshWatch } from '../mesh-news.ts'
 import { invalid } from '../problem.ts'
 import type { BadFrame, ClientInput, PublishInput, SubscribeInput } from './client-frame.ts'
@@ -15,7 +23,8 @@ import { type ReaderNumber, Subscription } from './subscription.ts'
  *   subscribe ─► open each topic ─► subscribed ─► read ─► records ─► read … wait ─► advanced ─► read …
  *
  * 1. At most one read is under way. It asks for no more records than its subscription has credit, and its records are
- *    sent at once: a record that was read and cannot be sent does not exist.
+ *    sent at once: a record that was read and cannot be sent does not exist. A batch is not cut: what it has beyond the
+ *    credit is owed, and nothing is read before it was given.
  * 2. No read is ordered while the socket is behind. So a slow client costs positions, whatever it subscribed to.
  * 3. Subscriptions take turns, and so do the topics of one.
  * 4. An `error` with `sub` ends that subscription, whatever it was about.
@@ -29,7 +38,7 @@ export type SessionInput =
   | { readonly type: 'frame'; readonly frame: ClientInput }
   | { readonly type: 'opened'; readonly reader: ReaderNumber; readonly cursor: string }
   | { readonly type: 'openFailed'; readonly reader: ReaderNumber; readonly error: unknown }
-  | { readonly type: 'read'; readonly reader: ReaderNumber; readonly chunk: ReadChunk }
+  | { readonly type: 'read'; readonly reader: ReaderNumber; readonly chunk: ReadChunk | BatchChunk }
   | { readonly type: 'readFailed'; readonly reader: ReaderNumber; readonly error: unknown }
   /** There may be more to read. */
   | { readonly type: 'advanced'; readonly reader: ReaderNumber }
@@ -45,18 +54,21 @@ export type SessionOrder =
   | { readonly type: 'send'; readonly frame: PeerFrame }
   | { readonly type: 'sendProblem'; readonly ref?: string; readonly sub?: string; readonly error: unknown }
   | { readonly type: 'sendRecords'; readonly sub: string; readonly records: ReadChunk['records'] }
+  | { readonly type: 'sendBatches'; readonly sub: string; readonly batches: BatchChunk['batches'] }
   | { readonly type: 'open'; readonly reader: ReaderNumber; readonly topic: TopicName; readonly from: ReadFrom }
   | { readonly type: 'read'; readonly reader: ReaderNumber; readonly limit: number }
   /** To be answered by `advanced`. */
   | { readonly type: 'waitForMore'; readonly reader: ReaderNumber }
   | { readonly type: 'closeReader'; readonly reader: ReaderNumber }
-  | { readonly type: 'publish'; readonly ref: string; readonly request: PublishRequest }
+  | { readonly type: 'publish'; readonly ref: string; readonly request: PublishRequest | EncodedPublish }
   | { readonly type: 'close'; readonly code: number; readonly reason: string }
 
 export interface SessionConfig {
   /** Name of the peer. */
   readonly peer: string
   readonly limits: SocketLimits
+  /** Does it speak `grapevine.v1.bin`? Its reads bring batches then. */
+  readonly isBinary: boolean
   /** Records that one read brings at most. Higher: fewer, larger writes; longer turns. */
   readonly recordsPerRead: number
   /** The topics that are known here now. */
@@ -116,7 +128,7 @@ export class Session implements Machine<SessionInput, SessionOrder> {
         return this.#withReader(input.reader, ({ subscription }) => subscription.hasMore(input.reader))
       case 'published':
         this.#publishes.delete(input.ref)
-        this.#send({ type: 'published', ref: input.ref, ...publishedOf(input.result) })
+        this.#send(this.#publishedOf(input.ref, input.result))
         return this.#closeIfDone()
       case 'publishFailed':
         this.#publishes.delete(input.ref)
@@ -261,7 +273,7 @@ export class Session implements Machine<SessionInput, SessionOrder> {
     }
   }
 
-  #onRead(reader: ReaderNumber, chunk: ReadChunk): void {
+  #onRead(reader: ReaderNumber, chunk: ReadChunk | BatchChunk): void {
     this.#endRead(reader)
     this.#withReader(reader, (open) => this.#tell(open, reader, chunk))
   }
@@ -275,17 +287,18 @@ export class Session implements Machine<SessionInput, SessionOrder> {
     if (this.#reading === reader) this.#reading = undefined
   }
 
-  #tell({ subscription, topic }: OpenReader, reader: ReaderNumber, chunk: ReadChunk): void {
-    const { records, upToDate, isolated = false, cursor, gaps = [] } = chunk
+  #tell({ subscription, topic }: OpenReader, reader: ReaderNumber, chunk: ReadChunk | BatchChunk): void {
+    const { upToDate, isolated = false, cursor, gaps = [] } = chunk
     const { sub } = subscription
+    const count = countOf(chunk)
     for (const gap of gaps) {
-      const moved = records.length === 0 ? { cursor } : {}
+      const moved = count === 0 ? { cursor } : {}
       this.#send({ type: 'event', sub, event: 'gap', topic, gap, ...moved })
     }
-    if (records.length > 0) this.#order({ type: 'sendRecords', sub, records })
-    subscription.credit -= records.length
+    if (count > 0) this.#order(sendingOf(sub, chunk))
+    subscription.credit -= count
     if (upToDate) subscription.isUpToDate(reader, isolated)
-    if (upToDate || records.length === 0) this.#order({ type: 'waitForMore', reader })
+    if (upToDate || count === 0) this.#order({ type: 'waitForMore', reader })
     else subscription.hasMore(reader)
     this.#tellIfCaughtUp(subscription)
   }
@@ -304,11 +317,21 @@ export class Session implements Machine<SessionInput, SessionOrder> {
 
   // Publishing ----------------------------------------------------------------------------------------------------------
 
-  #onPublish({ ref, topic, records, producer, ack, waitMs }: PublishInput): void {
+  #onPublish(frame: PublishInput): void {
+    const { ref, topic, producer, ack, waitMs } = frame
     const refusal = this.#publishRefusal(ref)
     if (refusal !== undefined) return this.#order({ type: 'sendProblem', ref, error: refusal })
     this.#publishes.add(ref)
-    this.#order({ type: 'publish', ref, request: { topic, records, producer, ack, waitMs } })
+    const terms = { topic, producer, ack, waitMs }
+    const request = 'encoded' in frame ? { ...terms, encoded: frame.encoded } : { ...terms, records: frame.records }
+    this.#order({ type: 'publish', ref, request })
+  }
+
+  #publishedOf(ref: string, { runs, cursor, ack }: PublishResult): PeerFrame {
+    // 201: the level was reached. 202: durable here, but not on as many peers as asked within `wait` (P2).
+    const status = ack.reached ? 201 : 202
+    if (this.#config.isBinary) return { type: 'published', ref, status, runs, cursor, ack }
+    return { type: 'published', ref, results: idsOfRuns(runs).map((id) => ({ status, id })), cursor, ack }
   }
 
   #publishRefusal(ref: string): MeshError | undefined {
@@ -370,8 +393,10 @@ export class Session implements Machine<SessionInput, SessionOrder> {
 
 const isDeleted = (error: unknown): boolean => error instanceof MeshError && error.code === 'TOPIC_DELETED'
 
-function publishedOf({ ids, cursor, ack }: PublishResult) {
-  // 201: the level was reached. 202: durable here, but not on as many peers as asked within `wait` (P2).
-  const status = ack.reached ? 201 : 202
-  return { results: ids.map((id) => ({ status, id })), cursor, ack }
-}
+const countOf = (chunk: ReadChunk | BatchChunk): number =>
+  'batches' in chunk ? chunk.batches.reduce((sum, { count }) => sum + count, 0) : chunk.records.length
+
+const sendingOf = (sub: string, chunk: ReadChunk | BatchChunk): SessionOrder =>
+  'batches' in chunk
+    ? { type: 'sendBatches', sub, batches: chunk.batches }
+    : { type: 'sendRecords', sub, records: chunk.records }

@@ -11,6 +11,7 @@ export type ReaderNumber = number
  */
 export class Subscription {
   readonly sub: string
+  /** Below 0: so many came beyond it, with the batch that used it up. */
   credit: number
   readonly #patterns: readonly TopicPattern[]
   readonly #from: SubscribeFrom
@@ -101,7 +102,7 @@ export class Subscription {
 
   /** The topic to read on; it is at the end of the line when it is ready again. */
   takeNext(): ReaderNumber | undefined {
-    if (!this.isLive || this.credit === 0) return undefined
+    if (!this.isLive || this.credit <= 0) return undefined
     const [next] = this.#ready
     if (next !== undefined) this.#ready.delete(next)
     return next

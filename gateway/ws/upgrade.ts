@@ -3,12 +3,15 @@ import { Hono } from 'hono'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
+import { binarySocketProtocol } from '#protocol/wire/binary-frame'
 import { socketPath, socketProtocol } from '#protocol/wire/socket-frames'
 import type { Broker } from '../broker.ts'
 import { queryOf } from '../parameters.ts'
 import { invalid, isServing, notReady, type ReportError } from '../problem.ts'
 import { ServedSocket, type ServedSocketDeps } from './served-socket.ts'
 import type { Sockets } from './sockets.ts'
+
+const socketProtocols: readonly string[] = [binarySocketProtocol, socketProtocol]
 
 type Handshake = Pick<HttpBindings['incoming'], 'method' | 'url' | 'headers'>
 
@@ -38,8 +41,8 @@ function handshakeFault({ method, url = '/', headers }: Handshake): MeshError | 
   if (!/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) {
     return invalid('sec-websocket-key', 'must be 16 bytes in base64 (RFC 6455)')
   }
-  if (offered(headers).includes(socketProtocol)) return undefined
-  return invalid('sec-websocket-protocol', `must offer ${socketProtocol}`)
+  if (offered(headers).some((name) => socketProtocols.includes(name))) return undefined
+  return invalid('sec-websocket-protocol', `must offer ${socketProtocols.join(' or ')}`)
 }
 
 const isHost = (text: string): boolean =>
@@ -60,7 +63,8 @@ const socketServerOptions = {
   maxPayload: limits.socketFrameBytesMax,
   maxFragments: limits.socketFragmentsMax,
   closeTimeout: closeTimeoutMs,
-  handleProtocols: () => socketProtocol,
+  // Of those that are offered, the client's favorite (RFC 6455 §4.1).
+  handleProtocols: (offers: Set<string>) => [...offers].find((name) => socketProtocols.includes(name)) ?? false,
 }
 
 /**

@@ -1,6 +1,7 @@
 /**
  * What clients and peers say to each other over a WebSocket (DESIGN §11): one JSON object per text frame. Both sides
- * check what they get; these are the shapes that they agree on.
+ * check what they get; these are the shapes that they agree on. With `grapevine.v1.bin` records come and go in binary
+ * messages instead (`binary-frame.ts`), and a publish is answered with runs of ids; all the rest is the same.
  */
 export const socketProtocol = 'grapevine.v1.json'
 
@@ -63,6 +64,7 @@ export type PeerFrame<Rec = object, Gap = object> =
   | { readonly type: 'record'; readonly sub: string; readonly record: Rec; readonly cursor: string }
   | EventFrame<Gap>
   | PublishedFrame
+  | PublishedRunsFrame
   | { readonly type: 'error'; readonly ref?: string; readonly sub?: string; readonly problem: object }
   | ByeFrame
 
@@ -105,6 +107,29 @@ export interface PublishedFrame {
   readonly cursor: string
   readonly ack: object
 }
+
+/** The answer to a publish on a socket of `grapevine.v1.bin`. */
+export interface PublishedRunsFrame {
+  readonly type: 'published'
+  readonly ref: string
+  /** Of each record. */
+  readonly status: number
+  /** In the order of the records; the id of one is `<feed>.<offset>`. */
+  readonly runs: readonly RecordRun[]
+  readonly cursor: string
+  readonly ack: object
+}
+
+/** Records that follow each other in a feed, `<writer>.<epoch>`. */
+export interface RecordRun {
+  readonly feed: string
+  readonly from: number
+  readonly count: number
+}
+
+/** Ids of the records, in order. */
+export const idsOfRuns = (runs: readonly RecordRun[]): string[] =>
+  runs.flatMap(({ feed, from, count }) => Array.from({ length: count }, (_, i) => `${feed}.${from + i}`))
 
 export interface ByeFrame {
   readonly type: 'bye'

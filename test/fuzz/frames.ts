@@ -13,6 +13,7 @@ import { membershipProfiles } from '#protocol/membership/config'
 import { utf8 } from '#protocol/text'
 import { parseTopicName, type TopicName } from '#protocol/topic-name'
 import { decodeControl } from '#protocol/wire/control-frame'
+import { idsOfRuns } from '#protocol/wire/socket-frames'
 import { MemoryStore } from '#storage/memory-store'
 import { Dice } from '#test/sim/dice'
 import { mutated, randomBytes } from './bytes.ts'
@@ -221,13 +222,13 @@ class FrameFuzz {
   async #serve(): Promise<void> {
     await this.#guardAsync('a publish', async () => {
       const value = utf8(`at ${this.#index}`)
-      const { ids } = await this.#broker.publish({
+      const { runs } = await this.#broker.publish({
         topic: orders,
         records: [{ value, headers: {} }],
         ack: { type: 'local' },
         waitMs: 0,
       })
-      const [writer = '', epoch = '', offset] = (ids[0] ?? '').split('.')
+      const [writer = '', epoch = '', offset] = (idsOfRuns(runs)[0] ?? '').split('.')
       const record = await this.#broker.record(orders, { writer, epoch, offset: Number(offset) })
       assert(Buffer.from(record?.value ?? []).equals(value), 'what was published is read')
     })

@@ -6,6 +6,7 @@ import type { PeerDriver } from '#node/driver'
 import type { AckLevel } from '#protocol/ack-level'
 import type { Epoch, PeerId, TopicId } from '#protocol/ids'
 import type { TopicName } from '#protocol/topic-name'
+import { idsOfRuns } from '#protocol/wire/socket-frames'
 import type { Dice } from './dice.ts'
 import { placeOf, placeText } from './history.ts'
 import type { Answer, History, Numbered, Outcome, Publish } from './history.ts'
@@ -137,10 +138,10 @@ export class Publishers {
     return `r${++this.#count}`
   }
 
-  #answered(publish: Publish, { ids, cursor, ack }: PublishResult, at: SimPeer, topicId: TopicId): void {
+  #answered(publish: Publish, { runs, cursor, ack }: PublishResult, at: SimPeer, topicId: TopicId): void {
     const { trace, scheduler, onAnswer } = this.#deps
     this.#waiting.delete(publish)
-    const places = ids.map((id) => placeOf(topicId, id))
+    const places = idsOfRuns(runs).map((id) => placeOf(topicId, id))
     // A peer is named as it is identified.
     const [copies, home] = [ack.peers as readonly PeerId[], ack.home as readonly PeerId[]]
     const answer: Answer = { type: 'answered', atMs: scheduler.nowMs, reached: ack.reached, places, copies, home }

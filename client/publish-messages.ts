@@ -1,0 +1,70 @@
+import { MeshError } from '#protocol/errors'
+import { encodeRecordSets } from '#protocol/log/record'
+import { encodeBinaryHead } from '#protocol/wire/binary-frame'
+import type { PublishFrame } from '#protocol/wire/socket-frames'
+import type { ProducerNumber } from './producer-numbers.ts'
+import { outgoingJson, type OutgoingRecord, outgoingLogRecord } from './record.ts'
+
+/** What is said of a publish besides its records. */
+export type PublishTerms = Omit<PublishFrame, 'type' | 'ref' | 'records' | 'producer'>
+
+export interface MessageForm {
+  readonly isBinary: boolean
+  readonly bytesMax: number
+}
+
+/** The messages of one publish. Its records are put into JSON or bytes once, so that a retry is the same to the last byte. */
+export class PublishMessages {
+  readonly terms: PublishTerms
+  readonly #ref: string
+  readonly #records: readonly OutgoingRecord[]
+  #json: string | undefined
+  #bytes: readonly Uint8Array[] | undefined
+
+  constructor(ref: string, terms: PublishTerms, records: readonly OutgoingRecord[]) {
+    this.#ref = ref
+    this.terms = terms
+    this.#records = records
+  }
+
+  get count(): number {
+    return this.#records.length
+  }
+
+  /** With that number, unless it has a key. Throws MeshError BODY_TOO_LARGE, and in binary RECORD_TOO_LARGE, BAD_REQUEST. */
+  of(number: ProducerNumber, { isBinary, bytesMax }: MessageForm): string | Uint8Array<ArrayBuffer> {
+    const producer = this.terms.idempotencyKey === undefined && { producer: number }
+    const message = isBinary ? this.#inBinary(producer) : this.#inJson(producer)
+    if (!isLonger(message, bytesMax)) return message
+    const form = isBinary ? 'In binary' : 'As JSON'
+    throw new MeshError('BODY_TOO_LARGE', `${form} it is larger than the ${bytesMax} bytes of a frame.`)
+  }
+
+  #inJson(producer: { readonly producer: ProducerNumber } | false): string {
+    this.#json ??= JSON.stringify(this.#records.map(outgoingJson))
+    const head = JSON.stringify({ type: 'publish', ref: this.#ref, ...this.terms, ...producer })
+    return `${head.slice(0, -1)},"records":${this.#json}}`
+  }
+
+  #inBinary(producer: { readonly producer: ProducerNumber } | false): Uint8Array<ArrayBuffer> {
+    this.#bytes ??= encodeRecordSets(this.#records.map(outgoingLogRecord)).map(({ bytes }) => bytes)
+    const header = { ref: this.#ref, ...this.terms, count: this.count, ...producer }
+    return joined([encodeBinaryHead('publish', header), ...this.#bytes])
+  }
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}
+
+/** Of text its bytes in UTF-8 count, and are counted only where they might be too many. */
+function isLonger(message: string | Uint8Array, bytesMax: number): boolean {
+  if (typeof message !== 'string') return message.length > bytesMax
+  return 3 * message.length > bytesMax && new TextEncoder().encode(message).length > bytesMax
+}

@@ -1,0 +1,70 @@
+import { recordsOf } from '#protocol/log/batch'
+import { cursorWithin } from '#protocol/log/cursor'
+import { pureDigests } from '#protocol/log/pure-digests'
+import type { LogRecord, Producer, RecordFault } from '#protocol/log/record'
+import { writerHashOf } from '#protocol/log/version-vector'
+import { unknownMediaType } from '#protocol/media-type'
+import { hexOf } from '#protocol/text'
+import type { DeliveredBatch } from '#protocol/wire/binary-frame'
+import { keyFields, ReceivedRecord, type RecordJson } from './record.ts'
+
+/** The records of a batch that are for its subscription, or what is wrong with them: then its writer made it so. */
+export function recordsOfBatch(batch: DeliveredBatch): readonly ReceivedRecord[] | RecordFault {
+  const { header, from, skip } = batch
+  const records = recordsOf(batch.bytes, header)
+  if (typeof records === 'string') return records
+  const shared = new SharedParts(batch)
+  const received: ReceivedRecord[] = []
+  let skips = 0
+  for (let offset = from; offset < header.nextOffset; offset++) {
+    while (skips < skip.length && offset >= (skip[skips]?.to ?? 0)) skips++
+    if (offset >= (skip[skips]?.from ?? Infinity)) continue
+    const record = records[offset - header.baseOffset] as LogRecord
+    received.push(new ReceivedRecord(shared.jsonOf(record, offset), shared.cursorAfter(offset), record.value))
+  }
+  return received
+}
+
+/** What the records of a batch have in common. */
+class SharedParts {
+  readonly #batch: DeliveredBatch
+  readonly #time: string
+  #producer: { readonly id: Uint8Array; readonly text: string } | undefined
+
+  constructor(batch: DeliveredBatch) {
+    this.#batch = batch
+    this.#time = new Date(batch.header.hlc.ms).toISOString()
+  }
+
+  /** As the gateway writes it, without its value. */
+  jsonOf({ key, headers, producer }: LogRecord, offset: number): RecordJson {
+    const { topic, feed } = this.#batch
+    const { 'content-type': contentType = unknownMediaType, ...others } = headers
+    return {
+      id: `${feed}.${offset}`,
+      topic,
+      feed,
+      offset,
+      time: this.#time,
+      ...keyFields(key),
+      ...(Object.keys(others).length > 0 && { headers: others }),
+      contentType,
+      ...(producer && { producer: this.#tripleOf(producer) }),
+    }
+  }
+
+  /** Made when somebody asks. */
+  cursorAfter(offset: number): string | (() => string) {
+    const { cursor, header, writer, epoch } = this.#batch
+    const nextOffset = offset + 1
+    if (nextOffset === header.nextOffset) return cursor
+    const hashPrefix = header.previousHash.slice(0, 8)
+    const at = () => ({ writer: writerHashOf(writer, pureDigests), epoch, nextOffset, hashPrefix })
+    return () => cursorWithin(cursor, at(), pureDigests)
+  }
+
+  #tripleOf({ id, epoch, seq }: Producer): NonNullable<RecordJson['producer']> {
+    if (this.#producer?.id.every((byte, i) => byte === id[i]) !== true) this.#producer = { id, text: hexOf(id) }
+    return { id: this.#producer.text, epoch, seq }
+  }
+}
