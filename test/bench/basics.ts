@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { connect, type Mesh } from '#client/mesh'
 import type { ProcessPeer } from '../integration/process-peer.ts'
 import { type Figure, megabytes, millis, perSecond, quantile } from './figures.ts'
 import { benchMesh } from './mesh.ts'
@@ -13,7 +14,7 @@ import { cpuMsOf, loopbackBytes, memoryOf } from './process-figures.ts'
 const recordBytes = 128
 const value = 'v'.repeat(recordBytes)
 const perRequest = 1_000
-const requestsInFlight = 8
+const requestsInFlight = { few: 8, many: 64 }
 
 /** Idle, throughput, latency, HTTP: what a change of any part may move. */
 export async function basics(runMs: number, profiles?: string): Promise<readonly Figure[]> {
@@ -27,33 +28,86 @@ export async function basics(runMs: number, profiles?: string): Promise<readonly
   ]
 }
 
+/** What a peer takes, and another gives out, in JSON and in bytes. */
+export async function throughputs(runMs: number, profiles?: string): Promise<readonly Figure[]> {
+  await using mesh = await benchMesh(profiles)
+  const [oak, elm] = mesh.peers
+  return await throughput(oak, elm, runMs)
+}
+
 /** Batches from one client with `ack=all`: three fsynced copies of each; read at another peer meanwhile. */
 async function throughput(at: ProcessPeer, readAt: ProcessPeer, runMs: number): Promise<readonly Figure[]> {
-  await at.client.publish('bulk', 'first', { ack: 'all' })
+  await using asJson = await connect({ servers: [at.http], binary: false })
+  await using asBytes = await connect({ servers: [at.http] })
+  await using reader = await connect({ servers: [readAt.http] })
+  const inBytes = (topic: string): Reading => {
+    return async (wanted) => {
+      let count = 0
+      for await (const _ of reader.subscribe(topic, { from: 'earliest' })) if (++count === wanted()) break
+    }
+  }
+  const { few, many } = requestsInFlight
+  const peers = { at: at.pid, readAt: readAt.pid }
+  const json = { publisher: asJson, peers, runMs }
+  const bytes = { publisher: asBytes, peers, runMs }
+  return [
+    ...(await figures('JSON', few, { ...json, topic: 'bulk', read: (wanted) => deliver(readAt, wanted) })),
+    ...(await figures('binary', few, { ...bytes, topic: 'bytes', read: inBytes('bytes') })),
+    ...(await figures('binary', many, { ...bytes, topic: 'more-bytes', read: inBytes('more-bytes') })),
+  ]
+}
+
+/** Resolves once as many records were read as `wanted` says in the end. */
+type Reading = (wanted: () => number | undefined) => Promise<void>
+
+interface Run {
+  readonly publisher: Mesh
+  /** Their processes. */
+  readonly peers: { readonly at: number; readonly readAt: number }
+  readonly topic: string
+  readonly runMs: number
+  readonly read: Reading
+}
+
+async function figures(
+  form: string,
+  inFlight: number,
+  { publisher, peers, topic, runMs, read }: Run,
+): Promise<readonly Figure[]> {
+  await publisher.publish(topic, 'first', { ack: 'all' })
+  const cpuMs = { at: await cpuMsOf(peers.at), readAt: await cpuMsOf(peers.readAt) }
   const started = performance.now()
   let published = 0
   let isDone = false
-  const delivered = deliver(readAt, () => (isDone ? published + 1 : undefined))
+  const delivered = read(() => (isDone ? published + 1 : undefined))
   const records = Array.from({ length: perRequest }, () => ({ value }))
-  const publisher = async (): Promise<void> => {
+  const publishOn = async (): Promise<void> => {
     while (performance.now() - started < runMs) {
-      const { reached } = await at.client.publishMany('bulk', records, { ack: 'all' })
+      const { reached } = await publisher.publishMany(topic, records, { ack: 'all' })
       if (!reached) throw new Error('a publish did not reach all three')
       published += perRequest
     }
   }
-  await Promise.all(Array.from({ length: requestsInFlight }, publisher))
+  await Promise.all(Array.from({ length: inFlight }, publishOn))
   const publishedMs = performance.now() - started
   isDone = true
+  // Who reads record by record may have had the last one already.
+  await publisher.publish(topic, 'last')
+  published++
   await delivered
   const deliveredMs = performance.now() - started
-  const what = `${recordBytes} B records, ack=all, ${perRequest} per request, ${requestsInFlight} requests in flight`
+  const spent = async (peer: 'at' | 'readAt'): Promise<string> =>
+    `${millis((((await cpuMsOf(peers[peer])) - cpuMs[peer]) / published) * 1_000)} of its processor for 1,000 records`
   return [
-    { what: `${what}: published`, value: perSecond(published, publishedMs), against: 'three fsynced copies of each' },
+    {
+      what: `${recordBytes} B records, ack=all, ${perRequest} per request, ${inFlight} requests in flight, ${form}: published`,
+      value: perSecond(published, publishedMs),
+      against: `three fsynced copies of each; ${await spent('at')}`,
+    },
     {
       what: '… and read at another peer',
       value: perSecond(published, deliveredMs),
-      against: 'JSON, while they are published',
+      against: `${form}, while they are published; ${await spent('readAt')}`,
     },
   ]
 }

@@ -1,3 +1,5 @@
+import { encodeRecords } from '#protocol/log/record'
+import { encodeBinaryHead } from '#protocol/wire/binary-frame'
 import type { Dice } from '#test/sim/dice'
 import { concat, mutated, randomBytes } from './bytes.ts'
 
@@ -5,26 +7,58 @@ import { concat, mutated, randomBytes } from './bytes.ts'
 export const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 }
 
 export interface FuzzedFrame {
-  readonly kind: 'valid' | 'hostile' | 'damaged text' | 'damaged frame' | 'odd frame' | 'random'
+  readonly kind: 'valid' | 'hostile' | 'bytes' | 'hostile bytes' | 'damaged' | 'damaged frame' | 'odd frame' | 'random'
   readonly bytes: Uint8Array
 }
 
-/** A frame that a session outlives, whatever it says. */
-export function civilFrame(dice: Dice): FuzzedFrame {
+/** A frame that a session outlives, whatever it says; `isBinary`: in `grapevine.v1.bin`. */
+export function civilFrame(dice: Dice, isBinary: boolean): FuzzedFrame {
   const hostile = dice.chance(0.5)
-  return { kind: hostile ? 'hostile' : 'valid', bytes: frameOf(dice, json(said(dice, hostile))) }
+  if (!isBinary || dice.chance(0.4)) {
+    return { kind: hostile ? 'hostile' : 'valid', bytes: frameOf(dice, textOf(said(dice, hostile))) }
+  }
+  return { kind: hostile ? 'hostile bytes' : 'bytes', bytes: frameOf(dice, publishInBytes(dice, hostile)) }
 }
 
 /** One that it may well not outlive. */
-export function wildFrame(dice: Dice): FuzzedFrame {
+export function wildFrame(dice: Dice, isBinary: boolean): FuzzedFrame {
   const how = dice.next()
-  if (how < 0.4) return { kind: 'damaged text', bytes: frameOf(dice, mutated(json(said(dice, false)), dice)) }
-  if (how < 0.6) return { kind: 'damaged frame', bytes: mutated(frameOf(dice, json(said(dice, false))), dice) }
+  const message = isBinary && dice.chance(0.5) ? publishInBytes(dice, false) : textOf(said(dice, false))
+  if (how < 0.4) {
+    return { kind: 'damaged', bytes: frameOf(dice, { ...message, payload: mutated(message.payload, dice) }) }
+  }
+  if (how < 0.6) return { kind: 'damaged frame', bytes: mutated(frameOf(dice, message), dice) }
   if (how < 0.9) return { kind: 'odd frame', bytes: odd(dice) }
   return { kind: 'random', bytes: randomBytes(dice, 512) }
 }
 
-const json = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value))
+type Message = Pick<Frame, 'opcode' | 'payload'>
+
+const textOf = (value: unknown): Message => ({ opcode: opcodes.text, payload: Buffer.from(JSON.stringify(value)) })
+
+/** Records as bytes; hostile ones are damaged, or other than the header says. */
+function publishInBytes(dice: Dice, hostile: boolean): Message {
+  const or = <T>(good: T): T => (hostile && dice.chance(0.2) ? (dice.pick(nasty) as T) : good)
+  const isNumbered = dice.chance(0.5)
+  const producer = { id: new Uint8Array(16), epoch: 0, seq: 0 }
+  const records = Array.from({ length: dice.whole(1, 5) }, (_, i) => ({
+    value: randomBytes(dice, 50),
+    headers: i % 2 === 0 ? { 'content-type': 'text/plain' } : {},
+    ...(dice.chance(0.3) && { key: randomBytes(dice, 20) }),
+    ...(isNumbered && { producer }),
+  }))
+  const set = encodeRecords(records)
+  const head = encodeBinaryHead('publish', {
+    ref: or(`n${dice.whole(0, 9)}`),
+    topic: or(`fuzz-${dice.whole(0, 30)}`),
+    count: or(hostile && dice.chance(0.2) ? dice.whole(0, 9) : set.count),
+    ack: or('local'),
+    wait: or('0s'),
+    ...(isNumbered && { producer: or({ id: `p${dice.whole(0, 3)}`, seq: or(dice.whole(0, 5)) }) }),
+  })
+  const bytes = hostile && dice.chance(0.7) ? mutated(set.bytes, dice) : set.bytes
+  return { opcode: opcodes.binary, payload: concat(head, bytes) }
+}
 
 function said(dice: Dice, hostile: boolean): unknown {
   const any = (): unknown => dice.pick(nasty)
@@ -62,12 +96,12 @@ function said(dice: Dice, hostile: boolean): unknown {
   return hostile && dice.chance(0.1) ? { ...frame, [dice.pick(['__proto__', 'x', 'type'])]: any() } : frame
 }
 
-/** A text frame as RFC 6455 has it; now and then in fragments. */
-function frameOf(dice: Dice, payload: Uint8Array): Uint8Array {
-  if (dice.chance(0.9)) return encode(dice, { opcode: opcodes.text, payload })
+/** A message as RFC 6455 has it; now and then in fragments. */
+function frameOf(dice: Dice, { opcode, payload }: Message): Uint8Array {
+  if (dice.chance(0.9)) return encode(dice, { opcode, payload })
   const cut = dice.whole(0, payload.length)
   return concat(
-    encode(dice, { opcode: opcodes.text, payload: payload.subarray(0, cut), isLast: false }),
+    encode(dice, { opcode, payload: payload.subarray(0, cut), isLast: false }),
     ...(dice.chance(0.3) ? [encode(dice, { opcode: opcodes.ping, payload: randomBytes(dice, 100) })] : []),
     encode(dice, { opcode: opcodes.continuation, payload: payload.subarray(cut) }),
   )

@@ -1,7 +1,9 @@
 import { connect, type Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import { errorCatalogue } from '#protocol/errors'
-import { closeCodes } from '#protocol/wire/socket-frames'
+import { recordsOf } from '#protocol/log/batch'
+import { binarySocketProtocol, decodeBatchFrame } from '#protocol/wire/binary-frame'
+import { closeCodes, socketProtocol } from '#protocol/wire/socket-frames'
 import { Dice } from '#test/sim/dice'
 import { concat } from './bytes.ts'
 import type { FuzzReport } from './finding.ts'
@@ -55,15 +57,17 @@ class SocketFuzz {
     const { hostname, port } = new URL(this.#under.peer.http)
     const socket = connect({ host: hostname, port: Number(port) })
     const heard = new Heard(socket)
-    socket.write(handshake)
     const first = this.#next
-    const length = new Dice(this.#seed, `session at ${first}`).whole(1, framesPerSocket)
+    const session = new Dice(this.#seed, `session at ${first}`)
+    const length = session.whole(1, framesPerSocket)
+    const isBinary = session.chance(0.5)
+    socket.write(handshakeFor(isBinary ? binarySocketProtocol : socketProtocol))
     this.#next += Math.min(length, count - first)
     const last = this.#next - 1
     for (let index = first; index <= last; index++) {
       const dice = new Dice(this.#seed, `frame ${index}`)
       if (index === last) await heard.word()
-      const { kind, bytes } = index === last ? wildFrame(dice) : civilFrame(dice)
+      const { kind, bytes } = index === last ? wildFrame(dice, isBinary) : civilFrame(dice, isBinary)
       this.#under.tally.add(`sent ${kind}`)
       socket.write(bytes)
       if (index % 4 === 0) await turn()
@@ -71,21 +75,22 @@ class SocketFuzz {
     socket.end(encode(new Dice(this.#seed, 'farewell'), { opcode: opcodes.close, payload: Uint8Array.of(3, 232) }))
     if (!(await heard.end())) this.#under.found(last, 'a socket stays open though its client has gone')
     socket.destroy()
-    const lastWord = wildFrame(new Dice(this.#seed, `frame ${last}`)).bytes
+    const lastWord = wildFrame(new Dice(this.#seed, `frame ${last}`), isBinary).bytes
     for (const fault of heard.faults(this.#under)) this.#under.found(last, fault, lastWord)
   }
 }
 
-const handshake = [
-  'GET /v1/ws HTTP/1.1',
-  'host: oak',
-  'connection: upgrade',
-  'upgrade: websocket',
-  'sec-websocket-version: 13',
-  'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
-  'sec-websocket-protocol: grapevine.v1.json',
-  '\r\n',
-].join('\r\n')
+const handshakeFor = (protocol: string): string =>
+  [
+    'GET /v1/ws HTTP/1.1',
+    'host: oak',
+    'connection: upgrade',
+    'upgrade: websocket',
+    'sec-websocket-version: 13',
+    'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
+    `sec-websocket-protocol: ${protocol}`,
+    '\r\n',
+  ].join('\r\n')
 
 /** What a peer says on one socket. */
 class Heard {
@@ -116,6 +121,7 @@ class Heard {
   *faults(under: PeerUnderFire): Generator<string> {
     const bytes = Buffer.from(concat(...this.#pieces))
     const start = bytes.indexOf('\r\n\r\n') + 4
+    let fragment: Buffer | undefined
     if (bytes.length > 0 && !bytes.toString('latin1', 0, 12).startsWith('HTTP/1.1 101'))
       yield `no upgrade: ${bytes.toString('latin1', 0, 300)}`
     for (let at = start; start > 3 && at + 2 <= bytes.length;) {
@@ -128,8 +134,14 @@ class Heard {
       const payload = bytes.subarray(at + headBytes, at + headBytes + length)
       // What comes after our end of the socket is not whole.
       if (payload.length < length) return
-      yield* faultsOf(bytes.readUInt8(at) & 15, payload, under)
+      const first = bytes.readUInt8(at)
       at += headBytes + length
+      // Batches come in two fragments.
+      if (first === opcodes.binary) fragment = payload
+      else if (first === 0x80 && fragment !== undefined) {
+        yield* faultsOfBatch(concat(fragment, payload), under)
+        fragment = undefined
+      } else yield* faultsOf(first & 15, payload, under)
     }
   }
 }
@@ -141,6 +153,13 @@ function* faultsOf(opcode: number, payload: Buffer, under: PeerUnderFire): Gener
     if (!codesAllowed.has(code)) yield `closed with ${code} ${payload.toString('utf8', 2)}`
   } else if (opcode === 1) yield* faultsOfText(payload.toString(), under)
   else if (opcode !== 9 && opcode !== 10) yield `a frame of opcode ${opcode}`
+}
+
+function* faultsOfBatch(message: Uint8Array, under: PeerUnderFire): Generator<string> {
+  const batch = decodeBatchFrame(message)
+  under.tally.add('heard a batch')
+  if (!('bytes' in batch)) yield `no batch (${batch.fault} ${batch.where}): ${Buffer.from(message).toString('latin1')}`
+  else if (typeof recordsOf(batch.bytes, batch.header) === 'string') yield 'a batch whose records cannot be read'
 }
 
 function* faultsOfText(text: string, under: PeerUnderFire): Generator<string> {
