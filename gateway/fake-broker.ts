@@ -2,6 +2,7 @@ import { type AckLevel, ackLevelText } from '#protocol/ack-level'
 import { MeshError } from '#protocol/errors'
 import type { Hash, TopicId } from '#protocol/ids'
 import { encodeBatch } from '#protocol/log/batch'
+import type { OffsetRange } from '#protocol/log/feed'
 import { pureDigests } from '#protocol/log/pure-digests'
 import { decodeRecords, encodeRecords } from '#protocol/log/record'
 import { agrees, type AskedConfig, configJson, type TopicConfig, topicConfigDefaults } from '#protocol/topic-config'
@@ -67,6 +68,8 @@ export class FakeBroker implements Broker {
   readonly awaited: { readonly id: RecordId; readonly waitMs: number }[] = []
   /** What the next chunks say is missing, one after the other. */
   readonly gaps: (readonly ReadGap[])[] = []
+  /** What each batch is to be read without. */
+  skip: readonly OffsetRange[] = []
   /** At most so many records at once. */
   chunkMax = Number.POSITIVE_INFINITY
   /** Does it reach nobody who keeps its topics? */
@@ -410,7 +413,8 @@ class FakeReader implements BatchReader {
       },
       pureDigests,
     )
-    const batch = { topic: this.#topic, feed, bytes, from, skip: [], count: records.length, cursor: this.cursor }
+    const { skip } = this.#broker
+    const batch = { topic: this.#topic, feed, bytes, from, skip, count: records.length, cursor: this.cursor }
     return { ...end, batches: [batch] }
   }
 

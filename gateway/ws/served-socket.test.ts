@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import type { Hash } from '#protocol/ids'
+import { limits } from '#protocol/limits'
 import { encodeBatch, recordsOf } from '#protocol/log/batch'
 import { pureDigests } from '#protocol/log/pure-digests'
 import { encodeRecords } from '#protocol/log/record'
@@ -145,6 +146,9 @@ test('on a binary socket records go as they were encoded and come in batches', a
   client.send({ type: 'publish', ref: 'q', topic: 'orders', records: [{ value: 'plums' }] })
   expect(await client.until('published', 2)).toMatchObject({ ref: 'q', runs: [{ from: 2, count: 1 }] })
   expect(await client.until('batch', 2)).toMatchObject({ from: 2, texts: ['plums'] })
+  broker.skip = [{ from: 3, to: 4 }]
+  await publishTo(broker, 'nuts', 'kale')
+  expect(await client.until('batch', 3)).toMatchObject({ from: 3, skip: broker.skip, texts: ['nuts', 'kale'] })
 })
 
 test('on a binary socket records that are none are refused, and what is no message ends it', async () => {
@@ -230,10 +234,13 @@ test('a mesh that is cut and healed is told', async () => {
 /** Has always more to tell, and counts how much was asked of it. */
 class EndlessBroker extends FakeBroker {
   bytesRead = 0
+  /** The most that it was asked for at once. */
+  bytesTargetMax = 0
 
   override async open(): Promise<BatchReader> {
     const record = this.append(orders, { headers: {}, value: utf8('x'.repeat(16 * 1024)) })
     const next = async (limit: number, bytesTarget = Infinity): Promise<ReadChunk> => {
+      this.bytesTargetMax = Math.max(this.bytesTargetMax, bytesTarget)
       const count = Math.min(limit, Math.ceil(bytesTarget / record.value.length))
       this.bytesRead += count * record.value.length
       return {
@@ -252,6 +259,7 @@ class EndlessBroker extends FakeBroker {
         },
         pureDigests,
       )
+      this.bytesTargetMax = Math.max(this.bytesTargetMax, bytesTarget)
       const count = Math.min(limit, Math.ceil(bytesTarget / bytes.length))
       this.bytesRead += count * bytes.length
       const batch = { topic: orders, feed: record.feed, bytes, from: 0, skip: [], count: 1, cursor: 'after-1' }
@@ -282,6 +290,7 @@ test.each([
     }
     // What the kernel's buffers take of it, and a little of ours.
     expect(broker.bytesRead).toBeLessThan(32 * 1024 * 1024)
+    expect(broker.bytesTargetMax).toBe(limits.socketReadBytesTarget)
     client.socket.resume()
     const told = () => client.frames.filter(({ type }) => type === what).length
     while (broker.bytesRead === before) await client.until(what, told() + 1)

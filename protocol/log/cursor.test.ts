@@ -4,7 +4,15 @@ import { expect, test } from 'vitest'
 import type { Epoch, TopicId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import { hexOf } from '#protocol/text'
-import { type CursorEntry, CursorFrame, type CursorState, decodeCursor, encodeCursor, encodeEntry } from './cursor.ts'
+import {
+  type CursorEntry,
+  CursorFrame,
+  type CursorState,
+  cursorWithin,
+  decodeCursor,
+  encodeCursor,
+  encodeEntry,
+} from './cursor.ts'
 import { MovingCursor } from './moving-cursor.ts'
 import { pureDigests } from './pure-digests.ts'
 import { cursorVector } from './vectors.ts'
@@ -136,4 +144,18 @@ test('a moment keeps its text while the cursor moves on', () => {
     ...stateOf(3),
     entries: [...stateOf(3).entries, run(1, 1)],
   })
+})
+
+test('a cursor within a batch is made only from one that covers the batch', () => {
+  const { state, text } = cursorVector
+  const [listed] = state.entries
+  if (listed === undefined) throw new Error('the example has an entry')
+  const at = { ...listed, nextOffset: 9, hashPrefix: 'cafecafe' }
+  expect(decodeCursor(cursorWithin(text, at, pureDigests), state.topicId, pureDigests)).toEqual({
+    ...state,
+    entries: [at],
+  })
+  const invalid = expect.objectContaining({ code: 'CURSOR_INVALID' }) as Error
+  expect(() => cursorWithin(text, { ...at, epoch: '00000000000000ff' as Epoch }, pureDigests)).toThrow(invalid)
+  expect(() => cursorWithin('gv1.pears', at, pureDigests)).toThrow(invalid)
 })
