@@ -27,6 +27,7 @@ export function machinesOf(options: SimOptions, shared: Shared): readonly SimPee
       seeds: seedsOf(options, index),
       replication: { ...placement, ...retention },
       links: options.links ?? {},
+      olderRuns: options.older?.peers.includes(index) === true ? options.older.runs : 0,
       zone: zoneOf(placement, index),
       checkpointEvery: workload.producers.checkpointEvery,
       deletedGraceMs,

@@ -20,6 +20,7 @@ import type { Host } from './host.ts'
 import { Life } from './life.ts'
 import { addressOf } from './network.ts'
 import type { SimNetwork } from './network.ts'
+import { OlderVersion } from './older-version.ts'
 import type { Scheduler } from './scheduler.ts'
 import { type Backup, SimDisk } from './sim-disk.ts'
 import { SimStore } from './sim-store.ts'
@@ -70,6 +71,8 @@ export interface SimPeerDeps {
   readonly onDied: (peer: SimPeer) => void
   readonly seeds: readonly PeerId[]
   readonly links: Partial<LinkOptions>
+  /** In so many of its runs, the first ones, it is of the version before this one. */
+  readonly olderRuns: number
   readonly zone: string
   readonly replication: Partial<ReplicationConfig>
   readonly deletedGraceMs: number
@@ -171,7 +174,9 @@ export class SimPeer {
     const epoch = this.#drawEpoch()
     // It has not looked at its disk yet.
     this.#deps.onDiskChanged(this, false, 0)
-    trace.line(this.machine, 'boot', `epoch ${epoch.slice(0, 4)}, ${this.disk.feeds.size} feeds on disk`)
+    const isOlder = this.boots <= this.#deps.olderRuns
+    const of = isOlder ? ', of the version before' : ''
+    trace.line(this.machine, 'boot', `epoch ${epoch.slice(0, 4)}, ${this.disk.feeds.size} feeds on disk${of}`)
     const driver = await bootPeer({
       self: this.id,
       epoch,
@@ -212,13 +217,19 @@ export class SimPeer {
         throw new Error(`${this.id} does not understand a frame of ${peer}: ${what}`)
       },
       ...(sabotage.wrongRules && { wrongRules: sabotage.wrongRules }),
-      ...(sabotage.decorate && { decorate: sabotage.decorate }),
+      ...this.#decorated(isOlder),
     })
     run.driver = driver
     run.publisher = this.#publisherOf(driver, run)
     host.listen(driver)
     driver.start()
     this.#scrub(driver, run)
+  }
+
+  #decorated(isOlder: boolean): Pick<BootOptions, 'decorate'> {
+    const { decorate } = this.#deps.sabotage
+    if (!isOlder) return { ...(decorate && { decorate }) }
+    return { decorate: (peer) => new OlderVersion(decorate?.(peer) ?? peer) }
   }
 
   #identityNews(): Pick<BootOptions, 'onDouble' | 'onStatusChanged' | 'onPartition'> {

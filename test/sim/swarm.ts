@@ -3,6 +3,7 @@ import type { MembershipConfig } from '#protocol/membership/config'
 import type { Retention } from '#protocol/topic-config'
 import { Dice } from './dice.ts'
 import type { NetworkOptions } from './network.ts'
+import type { OlderOptions } from './older-version.ts'
 import type { StoreOptions } from './sim-store.ts'
 import type { ClockError } from './wall-clock.ts'
 
@@ -123,6 +124,8 @@ export interface SimOptions {
   readonly placement: PlacementOptions
   /** Left out: everybody is linked with everybody. */
   readonly links?: LinkOptions
+  /** Left out: everybody is of this version. */
+  readonly older?: OlderOptions
   /** Left out: nobody administers topics. */
   readonly administration?: AdministrationOptions
   /** Left out: everything is kept. */
@@ -193,6 +196,7 @@ export function optionsOfSeed(seed: number): SimOptions {
     store: { fsyncMsMin: 0.1, fsyncMsMax: dice.magnitude(1, 300) },
     placement: placementOf(seed),
     ...linksOf(seed),
+    ...olderOf(seed),
     ...administrationOf(seed),
     ...retentionOf(seed),
     ...operatorsOf(seed),
@@ -332,6 +336,18 @@ function linksOf(seed: number): Partial<Pick<SimOptions, 'links' | 'peers'>> {
   const links = { linksMax: dice.whole(1, 4), linkIdleMs: dice.magnitude(300, 5_000) }
   const all = [...names, 'fig'] as readonly string[] as readonly PeerId[]
   return { links, ...(dice.chance(0.5) && { peers: all }) }
+}
+
+/**
+ * In some worlds there are peers of the version before this one, for good or until they are started again. These dice have none
+ * in the worlds of the corpus, which stay what they were.
+ */
+function olderOf(seed: number): Pick<SimOptions, 'older'> {
+  const dice = new Dice(seed, 'older 240')
+  if (dice.chance(0.85)) return {}
+  const share = dice.pick([0.3, 0.6])
+  const peers = [...names, 'fig'].flatMap((_, index) => (dice.chance(share) ? [index] : []))
+  return { older: { peers: peers.length > 0 ? peers : [0], runs: dice.pick([1, 2, Number.POSITIVE_INFINITY]) } }
 }
 
 /** In half of all worlds topics are configured and deleted; what is left of those stays, or goes soon. */

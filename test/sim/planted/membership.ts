@@ -80,12 +80,29 @@ const neverRefute: Sabotage = {
   },
 }
 
+/** Whoever asks for all that is believed is taken to have a digest of it, and is told nothing. */
+const noStateForOlder: Sabotage = {
+  decorate: (peer) => {
+    around(peer.membership, (input, handle) => {
+      const effects = handle(input)
+      const isAsked = input.type === 'messageReceived' && input.message.type === 'pushPull' && input.message.reply
+      return isAsked
+        ? effects.filter((effect) => effect.type !== 'send' || effect.message.type !== 'pushPull')
+        : effects
+    })
+    return peer
+  },
+}
+
 /** Timeouts go by the clock on the wall. */
 const timeByTheWall: Sabotage = { clock: (clock) => ({ ...clock, nowMs: () => clock.wallMs() }) }
+
+const older = { peers: [1, 3, 5], runs: Number.POSITIVE_INFINITY }
 
 export const membershipBugs: PlantedBugs = {
   'forget-on-merge': { sabotage: forgetOnMerge, checker: 'membership', faults: {} },
   'merged-at-once': { sabotage: mergedAtOnce, checker: 'ack-honesty', faults: {} },
+  'no-state-for-older': { sabotage: noStateForOlder, checker: 'convergence', faults: {}, world: { older } },
   'never-refute': { sabotage: neverRefute, checker: 'membership', faults: longPartitions },
   'time-by-the-wall': {
     sabotage: timeByTheWall,
