@@ -292,12 +292,14 @@ export class Beliefs {
 
   #isCredible({ peer, incarnation, facts, status }: MemberUpdate): boolean {
     const leap = incarnation - (this.members.get(peer)?.incarnation ?? 0)
+    const factsLeap = (facts?.counter ?? 0) - (this.registry.get(peer)?.facts.counter ?? 0)
     const generation = status?.generation ?? 0
     const generationLeap = generation - (this.registry.statusOf(peer)?.generation ?? 0)
     return (
       isCounter(incarnation) &&
       leap <= incarnationLeapMax &&
       (facts === undefined || isCounter(facts.counter)) &&
+      factsLeap <= incarnationLeapMax &&
       isCounter(generation) &&
       generationLeap <= incarnationLeapMax
     )

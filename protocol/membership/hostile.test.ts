@@ -173,3 +173,14 @@ test('what others say of our facts under a higher counter is answered with ours 
   )
   expect(mesh.view(ash, oak)?.addresses).toEqual(['oak:7400'])
 })
+
+test.each([2 ** 32 + 2, Number.MAX_SAFE_INTEGER - 1])(
+  'facts under a counter of %d are refused: no answer could top the next',
+  (counter) => {
+    const facts = { ...factsOf('oak', counter), addresses: ['10.6.6.6:7400'] }
+    const updates = [{ ...rumor(oak, 'alive', 1, elm), facts }]
+    for (const peer of [oak, ash]) mesh.inject(elm, peer, { type: 'gossip', updates })
+    expect(rejected()).toBe(1)
+    expect(mesh.view(ash, oak)?.addresses).toEqual(['oak:7400'])
+  },
+)
