@@ -439,8 +439,7 @@ export class PeerDriver implements TransportListener, HeldFeeds {
     this.traffic.controlBytesReceived += frame.length
     const message = decodeControl(frame)
     if (message.type !== 'fault') return this.#input({ type: 'messageReceived', link, message })
-    // A newer version may send what we do not know: it is counted and skipped. Anything else is damage.
-    this.#badFrame(link, `${message.fault} ${message.where}`, message.fault !== 'unknownType')
+    this.#badFrame(link, `${message.fault} ${message.where}`)
   }
 
   dataFrame(link: LinkId, frame: Uint8Array): void {
@@ -448,7 +447,7 @@ export class PeerDriver implements TransportListener, HeldFeeds {
     this.traffic.dataBytesReceived += frame.length
     const { cluster, digests, hybridClock, clock } = this.#deps
     const range = readRange(frame, cluster, digests)
-    if (typeof range === 'string') return this.#badFrame(link, range, true)
+    if (typeof range === 'string') return this.#badFrame(link, range)
     // What this peer wrote in an earlier boot is its own time, however far ahead its wall clock was then.
     hybridClock.merge(range.hlc, range.feed.writer === this.peer.self ? Number.POSITIVE_INFINITY : clock.wallMs())
     const received = this.#number()
@@ -456,11 +455,12 @@ export class PeerDriver implements TransportListener, HeldFeeds {
     this.#input({ type: 'rangeReceived', link, received, ref: range.ref, feed: range.feed, batches: range.facts })
   }
 
-  #badFrame(link: LinkId, what: string, close: boolean): void {
+  /** A newer version may send what we do not know: it is counted and skipped. Anything else is damage. */
+  #badFrame(link: LinkId, what: string): void {
     const kind = what.split(' ', 1)[0] ?? what
     this.badFrames.set(kind, (this.badFrames.get(kind) ?? 0) + 1)
     this.#deps.onBadFrame?.(this.#peers.get(link), what)
-    if (close) this.#deps.transport.close(link, `it sent a frame that is not understood: ${what}`)
+    if (kind !== 'unknownType') this.#deps.transport.close(link, `it sent a frame that is not understood: ${what}`)
   }
 
   // Inputs in, effects out --------------------------------------------------------------------------------------------

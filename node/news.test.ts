@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import type { PeerId } from '#protocol/ids'
 import { membershipProfiles } from '#protocol/membership/config'
+import { utf8 } from '#protocol/text'
 import { MemoryStore } from '#storage/memory-store'
 import type { PeerDriver } from './driver.ts'
 import { MeshEvents } from './mesh-events.ts'
@@ -64,4 +65,34 @@ test('a split is told by what has changed in it; after a heal from its beginning
     'split: 2 of 3 can be reached; lost elm',
   ])
   expect(logged[1]).toEqual(['partition', { reachable: 1, known: 3, away: 2, lost: ['elm'], back: [] }])
+})
+
+test('frames of one member with one fault are told once a minute', () => {
+  const { news, logged, told } = teller()
+  const [elm, ash] = ['elm', 'ash'] as PeerId[]
+  for (let i = 0; i < 1_000; i++) for (const peer of [elm, ash]) news.onBadFrame?.(peer, `unknownType future${i}`)
+  news.onBadFrame?.(elm, 'notJson')
+  expect(told().map(({ peer, reason }) => [peer, reason])).toEqual([
+    [elm, 'unknownType future0'],
+    [ash, 'unknownType future0'],
+    [elm, 'notJson'],
+  ])
+  expect(logged).toHaveLength(3)
+})
+
+test('a frame of a type that a newer version has is counted and skipped on both streams; any other is damage', async () => {
+  const closed: string[] = []
+  const transport = {
+    dial() {},
+    sendControl() {},
+    sendData() {},
+    close: (_: number, reason: string) => closed.push(reason),
+  }
+  const { driver } = await boot(new MemoryStore(nodeDigests), undefined, { transport })
+  driver.linkUp(1, 'elm' as PeerId)
+  driver.controlFrame(1, utf8('{"type":"future"}'))
+  driver.dataFrame(1, Uint8Array.of(2, 0, 0))
+  expect([closed, driver.badFrames.get('unknownType')]).toEqual([[], 2])
+  driver.dataFrame(1, Uint8Array.of(1, 0, 0))
+  expect(closed).toEqual(['it sent a frame that is not understood: truncated header'])
 })

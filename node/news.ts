@@ -1,4 +1,5 @@
 import type { PeerId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
 import type { BootOptions } from './boot.ts'
 import type { NodeConfig } from './config.ts'
 import type { DamageNews, DeletionNews, PeerDriver } from './driver.ts'
@@ -20,6 +21,7 @@ import type { MeshEvents } from './mesh-events.ts'
 import type { PeerMetrics } from './metrics.ts'
 import { healView } from './partition-views.ts'
 import { realClock } from './real-clock.ts'
+import { Seldom } from './seldom.ts'
 
 export interface NewsDeps {
   readonly config: NodeConfig
@@ -48,6 +50,8 @@ type News = Pick<
 export function newsOf({ config, log, metrics, events, driver, onMembers }: NewsDeps): News {
   const nameOf = (peer: PeerId): string => driver().peer.membership.nameOf(peer)
   const tell = (told: Told): void => events.add(...told)
+  // A member of a newer version may send what is not known here with every beat of its timers.
+  const badFrames = new Seldom(limits.linksMax)
   let away: ReadonlySet<PeerId> = new Set()
   return {
     onMemberChanged: (change) => {
@@ -87,6 +91,8 @@ export function newsOf({ config, log, metrics, events, driver, onMembers }: News
       logDeletion(log, news)
     },
     onBadFrame: (peer, what) => {
+      const [fault = ''] = what.split(' ', 1)
+      if (!badFrames.isDue(`${peer} ${fault}`, performance.now())) return
       tell(badFrameTold(peer, what, nameOf))
       log.warn('frame not understood', { peer, what })
     },

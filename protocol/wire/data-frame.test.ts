@@ -46,6 +46,7 @@ test('a frame cut short anywhere before its first byte of batches is a fault', (
 test('a frame of another type, with a bad writer, or too large is a fault', () => {
   const frame = frameOf({ ref: 1, feed: ordersOfOak }, Uint8Array.of(1))
   expect(decodeDataFrame(frame.with(0, 2))).toEqual({ type: 'fault', fault: 'unknownType', where: '2' })
+  expect(decodeDataFrame(Uint8Array.of(2))).toMatchObject({ fault: 'unknownType' })
   expect(decodeDataFrame(frame.with(31, 0x2f))).toMatchObject({ fault: 'badField', where: '.writer' })
   expect(decodeDataFrame(frame.with(31, 0xff))).toMatchObject({ fault: 'badField', where: '.writer' })
   expect(decodeDataFrame(new Uint8Array(limits.dataFrameBytesMax + 1))).toMatchObject({ fault: 'tooLarge' })

@@ -49,9 +49,11 @@ export function encodeDataHeader({ ref, feed }: DataHeader): Uint8Array<ArrayBuf
 /** Never throws and copies nothing: `batches` lives as long as `frame`. */
 export function decodeDataFrame(frame: Uint8Array): DataFrame | WireFault {
   if (frame.length > limits.dataFrameBytesMax) return faultOf('tooLarge', `${frame.length} bytes`)
+  const [type = typeBatches] = frame
+  // Before its length: what a newer version sends under a type of its own may be short.
+  if (type !== typeBatches) return faultOf('unknownType', String(type))
   if (frame.length < fixedBytes) return faultOf('truncated', 'header')
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength)
-  if (view.getUint8(0) !== typeBatches) return faultOf('unknownType', String(view.getUint8(0)))
   const headerBytes = fixedBytes + view.getUint8(29)
   if (frame.length <= headerBytes) return faultOf('truncated', 'batches')
   const topicId = parseTopicId(hexOf(frame.subarray(5, 21)))

@@ -108,7 +108,13 @@ export const badPeers: readonly BadInput[] = [
     'control',
     Uint8Array.of(255, 255, 255, 255),
   ),
-  overLink('random bytes as a data frame', /a frame that is not understood: /, 'data', framed(randomBytes(512))),
+  overLink(
+    'random bytes as a data frame',
+    /a frame that is not understood: /,
+    'data',
+    // Any other type may be one of a newer version.
+    framed(Uint8Array.of(1, ...randomBytes(511))),
+  ),
   overLink(
     'a data frame cut in the middle of a batch',
     /a frame that is not understood: truncated/,
