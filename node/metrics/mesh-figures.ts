@@ -49,7 +49,7 @@ export function meshFigures(make: FigureMaker) {
   })
   const strangers = make.total({
     name: 'grapevine_node_strangers_total',
-    help: 'Connections to the peer port that were refused: another protocol, cluster or secret. Rising: see the log for who and why.',
+    help: 'Connections to the peer port that were refused: another protocol, cluster or secret, or more of them than are taken. Rising: see the log for who and why.',
   })
   const probes = probeFigures(make)
   const traffic = trafficFigures(make)

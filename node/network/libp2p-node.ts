@@ -1,14 +1,14 @@
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
-import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { MeshError } from '#protocol/errors'
 import { multiaddrsOf } from './addresses.ts'
 import { connectionsMaxFor, networkLimits } from './network-limits.ts'
 import { roomyTls } from './roomy-tls.ts'
 import { Strangers } from './strangers.ts'
+import { strictYamux } from './strict-yamux.ts'
 import type { NetworkTiming } from './network-limits.ts'
-import type { Ed25519PrivateKey, Libp2p, PeerId as Libp2pPeerId } from '@libp2p/interface'
+import type { Ed25519PrivateKey, Libp2p, MultiaddrConnection, PeerId as Libp2pPeerId } from '@libp2p/interface'
 import type { PeerId } from '#protocol/ids'
 
 export type MeshNode = Libp2p
@@ -28,7 +28,7 @@ export async function createMeshNode(config: MeshNodeConfig): Promise<MeshNode> 
   const { keepAliveMs, socketIdleMs } = { ...networkLimits, ...config.timing }
   const refuses = (peer: Libp2pPeerId): boolean => config.refuses(peer.toString() as PeerId)
   const { strangers = new Strangers(() => undefined) } = config
-  return createLibp2p({
+  const node = await createLibp2p({
     start: false,
     privateKey: config.privateKey,
     nodeInfo: { name: 'grapevine', userAgent: 'grapevine' },
@@ -43,10 +43,9 @@ export async function createMeshNode(config: MeshNodeConfig): Promise<MeshNode> 
     ],
     connectionEncrypters: [roomyTls(), noise()],
     streamMuxers: [
-      yamux({
+      strictYamux({
         enableKeepAlive: true,
         keepAliveInterval: keepAliveMs,
-        maxInboundStreams: networkLimits.streamsPerConnectionMax,
         maxOutboundStreams: networkLimits.streamsPerConnectionMax,
         maxEarlyStreams: networkLimits.streamsPerConnectionMax,
         streamOptions: {
@@ -92,6 +91,8 @@ export async function createMeshNode(config: MeshNodeConfig): Promise<MeshNode> 
       denyOutboundEncryptedConnection: refuses,
     },
   })
+  tellOfTurnedAway(node, strangers)
+  return node
 }
 
 async function listenAddressOf(listen: string): Promise<string> {
@@ -109,7 +110,21 @@ export function expectMembers(node: MeshNode, members: number): void {
 
 /** Its type does not tell of what it is made of. */
 type LimitedNode = MeshNode & { readonly components: { readonly connectionManager: ConnectionLimit } }
-type ConnectionLimit = { setMaxConnections(max: number): void }
+type ConnectionLimit = {
+  setMaxConnections(max: number): void
+  acceptIncomingConnection(connection: MultiaddrConnection): boolean
+}
+
+/** libp2p closes those that it has no room for without asking its gater. */
+function tellOfTurnedAway(node: MeshNode, strangers: Strangers): void {
+  const { connectionManager } = (node as LimitedNode).components
+  const accept = connectionManager.acceptIncomingConnection.bind(connectionManager)
+  connectionManager.acceptIncomingConnection = (connection) => {
+    const isAccepted = accept(connection)
+    if (!isAccepted) strangers.turnedAway(connection)
+    return isAccepted
+  }
+}
 
 /** Starts listening. Errors: PORT_IN_USE, CONFIG_INVALID. */
 export async function startListening(node: MeshNode, listen: string): Promise<void> {

@@ -266,6 +266,23 @@ describe('a peer that breaks the protocol', () => {
     await intruder.stop()
   })
 
+  test('by opening more streams than a peer may loses its link, with a word', async () => {
+    const [smaller, larger] = await keysInOrder()
+    const { oak, intruder, connection, open } = await intruderAt(larger, smaller)
+    await Promise.all([open('control'), open('data')])
+    await oak.listener.nth('linkUp')
+    const { muxer } = connection as unknown as {
+      muxer: { maxOutboundStreams: number; createStream(): Promise<unknown> }
+    }
+    muxer.maxOutboundStreams = Number.POSITIVE_INFINITY
+    for (let i = 0; i < 10_000; i++) await muxer.createStream().catch(() => undefined)
+    expect(await oak.listener.nth('linkDown')).toMatchObject({
+      cause: 'broken',
+      reason: 'it opened more than 8 streams at once',
+    })
+    await intruder.stop()
+  })
+
   test('by opening streams although its id is the larger one gets none', async () => {
     const [smaller, larger] = await keysInOrder()
     const { oak, intruder, open } = await intruderAt(smaller, larger)

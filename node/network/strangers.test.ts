@@ -68,6 +68,22 @@ test.each([
   await Promise.all([oak.listener.nth('linkUp', 2), ash.listener.nth('linkUp')])
 })
 
+test('more connections than are taken are closed and told of, while links live on', async () => {
+  const told = Promise.withResolvers<Readonly<Record<string, unknown>>>()
+  const oak = await peers.start({ log: (event, fields) => event === 'stranger refused' && told.resolve(fields) })
+  const elm = await peers.start()
+  elm.transport.dial({ type: 'seed', address: oak.address })
+  await oak.listener.nth('linkUp')
+  const [host = '', port] = oak.address.split(':')
+  const sockets = Array.from({ length: networkLimits.connectionsOfStrangers + 40 }, () => {
+    return connect({ host, port: Number(port) }).on('error', () => undefined)
+  })
+  expect(await told.promise).toMatchObject({ reason: 'there are as many connections as are taken' })
+  elm.say(elm.links()[0]?.link ?? -1, 'still here')
+  expect(await oak.listener.nth('control')).toMatchObject({ text: 'still here' })
+  for (const socket of sockets) socket.destroy()
+})
+
 test('reasons that quote what was sent do not fill the log', () => {
   const told: string[] = []
   const strangers = new Strangers((_, { reason }) => told.push(String(reason)))

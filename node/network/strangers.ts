@@ -72,6 +72,11 @@ export class Strangers {
     this.#tell(reason, { address: connection.remoteAddr.toString(), peer })
   }
 
+  /** Whoever it is: a member that dials too often is in no better place. */
+  turnedAway(connection: MultiaddrConnection): void {
+    this.#tell('there are as many connections as are taken', { address: connection.remoteAddr.toString() })
+  }
+
   #slow(ip: string): void {
     this.#slowed.delete(ip)
     this.#slowed.set(ip, performance.now() + networkLimits.strangerMemoryMs)
