@@ -162,6 +162,8 @@ export class PeerDriver implements TransportListener, HeldFeeds {
   readonly onTopic = new Listeners<[topic: TopicName]>()
   /** Told when what this peer believes of some member has changed. */
   readonly onMesh = new Listeners()
+  /** And that is still to be told. */
+  #meshChanged = false
   readonly #registry: LatestMeta
   readonly #ceiling: LatestMeta
   readonly #remains: LatestMeta
@@ -478,6 +480,14 @@ export class PeerDriver implements TransportListener, HeldFeeds {
     } finally {
       this.#handling = false
     }
+    this.#tellOfMesh()
+  }
+
+  /** Once for all changes that came of an input: a full state may bring a page of them. */
+  #tellOfMesh(): void {
+    if (!this.#meshChanged) return
+    this.#meshChanged = false
+    this.onMesh.tell()
   }
 
   #perform(effect: PeerEffect): void {
@@ -572,10 +582,10 @@ export class PeerDriver implements TransportListener, HeldFeeds {
   #tellNews(news: News): void {
     switch (news.type) {
       case 'memberChanged':
-        this.onMesh.tell()
+        this.#meshChanged = true
         return this.#deps.onMemberChanged?.(news)
       case 'statusChanged':
-        this.onMesh.tell()
+        this.#meshChanged = true
         return this.#deps.onStatusChanged?.(news)
       case 'doubleNoticed':
         return this.#deps.onDouble?.(news.addresses)

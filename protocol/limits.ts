@@ -122,6 +122,10 @@ export const limits = {
 
   /** Members of one mesh that this version is made for; a table beyond it is refused. */
   membersMax: 8_192,
+  /** Members that do not answer and are dialed at a time, beside those that should; one more waits for its longest back-off. */
+  dialsOfAbsentMax: 64,
+  /** Of a registry of more than these the longest back-off grows with it: all may be gone, and a dial costs a millisecond. */
+  absentPerBackoffMax: 256,
   memberAddressesMax: 8,
   memberNameBytesMax: 64,
   memberAddressBytesMax: 256,

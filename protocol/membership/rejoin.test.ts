@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import type { PeerId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
 import { membershipProfiles } from './config.ts'
 import { Rejoin } from './rejoin.ts'
-import { TestMesh } from './test-mesh.ts'
+import { peerOf, rumor, TestMesh } from './test-mesh.ts'
 
 // Goal: the mesh always re-merges, and nobody is dialed in a tight loop. Method: count dials over hours of virtual time.
 
@@ -26,6 +27,20 @@ describe('a member that is gone', () => {
     expect(gaps[0]).toBeLessThanOrEqual(dialBackoffMsMin + 1)
     expect(Math.max(...gaps)).toBeLessThanOrEqual(dialBackoffMsMax + 1)
     expect(new Set(gaps.slice(-20)).size).toBeGreaterThan(10)
+  })
+
+  test('one of hundreds, is dialed the more slowly the more there are', () => {
+    const mesh = new TestMesh()
+    const [oak, elm] = mesh.startAll('oak', 'elm') as [PeerId, PeerId]
+    mesh.run(5_000)
+    for (let i = 0; i < 512; i++)
+      mesh.inject(elm, oak, { type: 'gossip', updates: [rumor(peerOf(`p${i}`), 'dead', 1, elm)] })
+    mesh.run(30_000)
+    mesh.dials.length = 0
+    mesh.run(30_000)
+    const perSecond = mesh.dials.filter(({ from }) => from === oak).length / 30
+    expect(perSecond).toBeGreaterThan(limits.absentPerBackoffMax / (dialBackoffMsMax / 1_000) / 2)
+    expect(perSecond).toBeLessThan((2 * limits.absentPerBackoffMax) / (dialBackoffMsMax / 1_000))
   })
 
   test('is found again at an address it told long ago, by a peer that restarted meanwhile', () => {

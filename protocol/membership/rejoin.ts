@@ -1,5 +1,6 @@
 import type { PeerId } from '#protocol/ids'
 import type { Millis, Random } from '#protocol/machine'
+import { limits } from '#protocol/limits'
 import { shuffled } from '#protocol/random'
 import type { MembershipConfig } from './config.ts'
 import type { Links } from './links.ts'
@@ -53,6 +54,8 @@ export class Rejoin {
   readonly #dials = new Map<string, Dial>()
   /** All that are queued, in order, and maybe some that are not any more. */
   readonly #queued = new Set<PeerId>()
+  /** All dials under way, and maybe some that are not any more. */
+  readonly #underWay = new Set<Dial>()
   #lastLinkUpMs = Number.NEGATIVE_INFINITY
   /** Links in a row that did not stand for long and left us to our seeds, whoever was at their other end. */
   #seedFlaps = 0
@@ -127,17 +130,26 @@ export class Rejoin {
 
   /** Whoever is queued and there, as far as there is room: those that are needed first. To be called at the end of each turn. */
   dialQueued(turn: Turn): void {
-    const { config, isThere, isNeeded, mayRest } = this.#deps
+    const { config, isThere, isNeeded } = this.#deps
+    // Each turn asks this, and thousands may be queued: mostly there is no room.
     if (this.#queued.size === 0) return
-    for (const peer of this.#queued) if (this.#dials.get(peer)?.phase !== 'queued') this.#queued.delete(peer)
-    const due = [...this.#queued].filter(isThere)
     let room = config.dialsAtOnce - this.#dialing(isThere)
-    for (const peer of new Set([...due.filter(isNeeded), ...due])) {
-      if (room <= 0) return
-      const dial = this.#dialOf({ type: 'member', peer }, turn)
-      if (mayRest(peer)) rest(dial)
-      else if (this.#start(dial, turn)) room--
+    if (room <= 0) return
+    const others: PeerId[] = []
+    for (const peer of this.#queued) {
+      if (this.#dials.get(peer)?.phase !== 'queued') this.#queued.delete(peer)
+      else if (!isThere(peer)) continue
+      else if (!isNeeded(peer)) others.push(peer)
+      else if (this.#startOrRest(peer, turn) && --room <= 0) return
     }
+    for (const peer of others) if (this.#startOrRest(peer, turn) && --room <= 0) return
+  }
+
+  #startOrRest(peer: PeerId, turn: Turn): boolean {
+    const dial = this.#dialOf({ type: 'member', peer }, turn)
+    if (!this.#deps.mayRest(peer)) return this.#start(dial, turn)
+    rest(dial)
+    return false
   }
 
   isResting(peer: PeerId): boolean {
@@ -285,10 +297,12 @@ export class Rejoin {
     return dial
   }
 
-  /** Whoever is not there does not answer either way, and holds up nobody who is. */
+  /** Whoever is not there does not answer either way, and holds up nobody who is; where there are very many, not one another either. */
   #startInTurn(dial: Dial, peer: PeerId, turn: Turn): void {
     const { config, isThere } = this.#deps
-    if (!isThere(peer) || this.#dialing(isThere) < config.dialsAtOnce) this.#start(dial, turn)
+    const isAbsent = !isThere(peer)
+    if (isAbsent && this.dialing >= limits.dialsOfAbsentMax) this.#wait(dial, this.#jittered(this.#longestMs), turn)
+    else if (isAbsent || this.#dialing(isThere) < config.dialsAtOnce) this.#start(dial, turn)
     else this.#queue(dial, peer, turn)
   }
 
@@ -302,8 +316,10 @@ export class Rejoin {
 
   #dialing(isThere: (peer: PeerId) => boolean): number {
     let count = 0
-    for (const { phase, target } of this.#dials.values()) {
-      if (phase === 'dialing' && target.type === 'member' && isThere(target.peer)) count++
+    for (const dial of this.#underWay) {
+      const { phase, target } = dial
+      if (phase !== 'dialing' || this.#dials.get(keyOf(target)) !== dial) this.#underWay.delete(dial)
+      else if (target.type === 'member' && isThere(target.peer)) count++
     }
     return count
   }
@@ -316,6 +332,7 @@ export class Rejoin {
         : { ...dial.target, addresses: this.#deps.registry.get(dial.target.peer)?.addresses ?? [] }
     if (target.type === 'member' && target.addresses.length === 0) return false
     dial.phase = 'dialing'
+    this.#underWay.add(dial)
     dial.startedMs = turn.nowMs
     dial.attempts += 1
     turn.order({ type: 'dial', target })
@@ -339,8 +356,13 @@ export class Rejoin {
   }
 
   #backoffMsMax(attempts: number): Millis {
-    const { dialBackoffMsMin, dialBackoffMsMax } = this.#deps.config
-    return Math.min(dialBackoffMsMax, dialBackoffMsMin * 2 ** (attempts - 1))
+    return Math.min(this.#longestMs, this.#deps.config.dialBackoffMsMin * 2 ** (attempts - 1))
+  }
+
+  /** All who belong may be gone, and each is dialed for ever: so many take turns. */
+  get #longestMs(): Millis {
+    const { config, registry } = this.#deps
+    return config.dialBackoffMsMax * Math.max(1, registry.size / limits.absentPerBackoffMax)
   }
 
   /** Between half of `ms` and all of it. */
