@@ -29,6 +29,7 @@ export function recordsOfBatch(batch: DeliveredBatch): readonly ReceivedRecord[]
 class SharedParts {
   readonly #batch: DeliveredBatch
   readonly #time: string
+  #head: { readonly of: LogRecord['headers']; readonly fields: Pick<RecordJson, 'headers' | 'contentType'> } | undefined
   #producer: { readonly id: Uint8Array; readonly text: string } | undefined
 
   constructor(batch: DeliveredBatch) {
@@ -39,18 +40,20 @@ class SharedParts {
   /** As the gateway writes it, without its value. */
   jsonOf({ key, headers, producer }: LogRecord, offset: number): RecordJson {
     const { topic, feed } = this.#batch
-    const { 'content-type': contentType = unknownMediaType, ...others } = headers
-    return {
-      id: `${feed}.${offset}`,
-      topic,
-      feed,
-      offset,
-      time: this.#time,
-      ...keyFields(key),
-      ...(Object.keys(others).length > 0 && { headers: others }),
-      contentType,
-      ...(producer && { producer: this.#tripleOf(producer) }),
+    const id = `${feed}.${offset}`
+    const place = { id, topic, feed, offset, time: this.#time }
+    const about = this.#headFieldsOf(headers)
+    const json = key === undefined ? { ...place, ...about } : { ...place, ...keyFields(key), ...about }
+    return producer === undefined ? json : { ...json, producer: this.#tripleOf(producer) }
+  }
+
+  /** Made once for records that share their headers. */
+  #headFieldsOf(headers: LogRecord['headers']): Pick<RecordJson, 'headers' | 'contentType'> {
+    if (this.#head?.of !== headers) {
+      const { 'content-type': contentType = unknownMediaType, ...others } = headers
+      this.#head = { of: headers, fields: { ...(Object.keys(others).length > 0 && { headers: others }), contentType } }
     }
+    return this.#head.fields
   }
 
   /** Made when somebody asks. */

@@ -1,6 +1,6 @@
 import { MeshError } from '#protocol/errors'
 import type { LogRecord } from '#protocol/log/record'
-import { isContentType, valueFormOf } from '#protocol/media-type'
+import { isContentType, type ValueForm, valueFormOf } from '#protocol/media-type'
 import { bytesOfBase64url, textOf, utf8 } from '#protocol/text'
 
 /** A record as the gateway writes it in JSON (DESIGN §11). */
@@ -155,21 +155,18 @@ function valueJson(value: PublishValue, contentType: string | undefined): Record
 
 /** The record as it is in the log, with room for its producer. What a gateway would refuse is refused here: BAD_REQUEST. */
 export function outgoingLogRecord({ value, key, headers, contentType }: OutgoingRecord): LogRecord {
-  const type = contentType ?? contentTypeOf(value)
-  if (!isContentType(type)) throw refusal(`${type} is no media type such as text/plain.`)
-  const bytes = bytesOfValue(value, type)
+  const type = knownType(contentType ?? contentTypeOf(value))
   return {
     ...(key !== undefined && { key: wellFormed(key) }),
-    headers: headersOf(headers, type),
-    value: bytes,
+    headers: headers === undefined ? type.headers : headersOf(headers, type.name),
+    value: bytesOfValue(value, type),
     producer,
   }
 }
 
 const producer = { id: new Uint8Array(16), epoch: 0, seq: 0 }
 
-function headersOf(given: OutgoingRecord['headers'], contentType: string): Readonly<Record<string, string>> {
-  if (given === undefined) return headersOfType(contentType)
+function headersOf(given: Readonly<Record<string, string>>, contentType: string): Readonly<Record<string, string>> {
   const headers = new Map([['content-type', contentType]])
   for (const [name, text] of Object.entries(given)) {
     const lower = name.toLowerCase()
@@ -180,23 +177,31 @@ function headersOf(given: OutgoingRecord['headers'], contentType: string): Reado
   return Object.fromEntries(headers)
 }
 
-/** One object for those that follow each other: it is encoded once. */
-function headersOfType(contentType: string): Readonly<Record<string, string>> {
-  if (lastHeaders['content-type'] !== contentType) lastHeaders = { 'content-type': contentType }
-  return lastHeaders
+interface KnownType {
+  readonly name: string
+  readonly form: ValueForm
+  /** Of a record that has no others. It is encoded once for those that follow each other. */
+  readonly headers: Readonly<Record<string, string>>
 }
 
-let lastHeaders: Readonly<Record<string, string>> = {}
+let lastType: KnownType | undefined
 
-function bytesOfValue(value: PublishValue, contentType: string): Uint8Array {
+/** Looked at once for records that follow each other: most have the same. */
+function knownType(name: string): KnownType {
+  if (lastType?.name === name) return lastType
+  if (!isContentType(name)) throw refusal(`${name} is no media type such as text/plain.`)
+  lastType = { name, form: valueFormOf(name), headers: { 'content-type': name } }
+  return lastType
+}
+
+function bytesOfValue(value: PublishValue, { name, form }: KnownType): Uint8Array {
   if (value instanceof Uint8Array) return value
-  const form = valueFormOf(contentType)
   if (typeof value === 'string') {
-    if (isText(contentType) && form === 'bytes') throw refusal(`Text goes as UTF-8, not as ${contentType}.`)
+    if (isText(name) && form === 'bytes') throw refusal(`Text goes as UTF-8, not as ${name}.`)
     return wellFormed(value)
   }
   const json = JSON.stringify(value) as string | undefined
-  if (json === undefined || form !== 'json') throw refusal(`That is no value for ${contentType}.`)
+  if (json === undefined || form !== 'json') throw refusal(`That is no value for ${name}.`)
   return utf8(json)
 }
 

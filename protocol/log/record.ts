@@ -68,24 +68,26 @@ export function encodeRecords(records: readonly LogRecord[]): RecordSet {
 /** Like `encodeRecords` for any number of records: as many sets, in order, as it takes for each to fit into a batch. */
 export function encodeRecordSets(records: readonly LogRecord[]): readonly RecordSet[] {
   const sets: RecordSet[] = []
-  let encoded: Uint8Array[] = []
+  // Measured first, so that all of a set are written into one buffer.
+  let measured: MeasuredRecord[] = []
   let ranges: ProducerRange[] = []
   let bytes = 0
   const headers = new SharedHeaders()
   const cut = () => {
-    if (encoded.length > 0) sets.push({ bytes: concat(encoded, bytes), count: encoded.length, producerRanges: ranges })
-    encoded = []
+    if (measured.length > 0)
+      sets.push({ bytes: written(measured, bytes), count: measured.length, producerRanges: ranges })
+    measured = []
     ranges = []
     bytes = 0
   }
   for (const record of records) {
-    const recordBytes = encodeRecord(record, headers)
+    const next = measure(record, headers)
     // One more range than there is, in case that this record opens one.
-    const needed = bytes + recordBytes.length + (ranges.length + 1) * PRODUCER_RANGE_BYTES
-    if (needed > recordSetBytesMax || encoded.length === limits.batchRecordsMax) cut()
-    if (record.producer !== undefined) addToRanges(ranges, record.producer, encoded.length)
-    encoded.push(recordBytes)
-    bytes += recordBytes.length
+    const needed = bytes + next.length + (ranges.length + 1) * PRODUCER_RANGE_BYTES
+    if (needed > recordSetBytesMax || measured.length === limits.batchRecordsMax) cut()
+    if (record.producer !== undefined) addToRanges(ranges, record.producer, measured.length)
+    measured.push(next)
+    bytes += next.length
   }
   cut()
   return sets
@@ -169,7 +171,14 @@ const producerIdBytes = 16
 export const producerBytes = producerIdBytes + 4 + 8
 const timestampMsMax = 2 ** 48 - 1
 
-function encodeRecord(record: LogRecord, shared: SharedHeaders): Uint8Array {
+interface MeasuredRecord {
+  readonly record: LogRecord
+  readonly headers: EncodedHeaders
+  /** In bytes. */
+  readonly length: number
+}
+
+function measure(record: LogRecord, shared: SharedHeaders): MeasuredRecord {
   checkRecord(record)
   const { key, value, timestampMs, producer } = record
   const headers = shared.encode(record.headers)
@@ -181,15 +190,24 @@ function encodeRecord(record: LogRecord, shared: SharedHeaders): Uint8Array {
     headers.bytes.length +
     value.length
   if (length > limits.recordBytesMax) throw recordTooLarge(length)
-  const flags =
-    (key === undefined ? 0 : flagKey) |
-    (timestampMs === undefined ? 0 : flagTimestamp) |
-    (producer === undefined ? 0 : flagProducer)
-  const out = new ByteWriter(length).u32(length).u8(flags).u8(headers.count)
-  if (key !== undefined) out.u16(key.length).put(key)
-  if (timestampMs !== undefined) out.u48(timestampMs)
-  if (producer !== undefined) out.put(producer.id).u32(producer.epoch).u64(producer.seq)
-  return out.put(headers.bytes).put(value).finish()
+  return { record, headers, length }
+}
+
+function written(records: readonly MeasuredRecord[], bytes: number): Uint8Array {
+  const out = new ByteWriter(bytes)
+  for (const { record, headers, length } of records) {
+    const { key, value, timestampMs, producer } = record
+    const flags =
+      (key === undefined ? 0 : flagKey) |
+      (timestampMs === undefined ? 0 : flagTimestamp) |
+      (producer === undefined ? 0 : flagProducer)
+    out.u32(length).u8(flags).u8(headers.count)
+    if (key !== undefined) out.u16(key.length).put(key)
+    if (timestampMs !== undefined) out.u48(timestampMs)
+    if (producer !== undefined) out.put(producer.id).u32(producer.epoch).u64(producer.seq)
+    out.put(headers.bytes).put(value)
+  }
+  return out.finish()
 }
 
 function checkRecord({ key, timestampMs, producer }: LogRecord): void {
