@@ -130,6 +130,7 @@ export class Beliefs {
 
   /** What we know better than who accuses others of being gone, as far as a message has room for it: they have refuted that. */
   corrections(updates: readonly MemberUpdate[]): MemberUpdate[] {
+    if (this.#config.lastWordMs === 0) return []
     const isRefuted = ({ peer, state, incarnation }: MemberUpdate): boolean =>
       (state === 'suspect' || state === 'dead') && incarnation < (this.members.get(peer)?.incarnation ?? 0)
     const peers = new Set(updates.filter(isRefuted).map(({ peer }) => peer))

@@ -61,7 +61,8 @@ export interface MembershipConfig {
   /**
    * A suspicion that is over waits so long for a last word: some others are asked whether they know better, and what has
    * reached our sockets is read (after a blocked event loop timers go first, and one that was due at its end is not late). At
-   * least the 99th percentile of a round trip. Higher: deaths are known later. 0: as in SWIM.
+   * least the 99th percentile of a round trip. Higher: deaths are known later. 0: as in SWIM, nobody is asked and no
+   * ack corrects.
    */
   readonly lastWordMs: Millis
 }

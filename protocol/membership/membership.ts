@@ -499,11 +499,13 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     this.#giveUp(peer, `link silent for ${secondsText(silentMs)}`, turn)
   }
 
-  #onSuspicionExpired({ peer, incarnation }: SuspicionTimer, isLate: boolean, turn: Turn): void {
+  #onSuspicionExpired(timer: SuspicionTimer, isLate: boolean, turn: Turn): void {
+    const { peer, incarnation } = timer
     const suspect = this.#suspectOf(peer, incarnation)
     if (suspect === undefined) return
     const leftMs = suspect.deadAtMs - turn.nowMs
     if (leftMs > 0) return turn.setTimer({ type: 'suspicionExpired', peer, incarnation }, leftMs)
+    if (this.#options.config.lastWordMs === 0) return this.#onLastWordOver(timer, isLate, turn)
     if (this.#lastWords.get(peer) === incarnation) return
     this.#lastWords.set(peer, incarnation)
     // The rumor of its refutation may have missed us, of all.
