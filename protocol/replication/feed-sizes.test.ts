@@ -43,6 +43,47 @@ test('what does not go on from what was measured is left for later, and opening 
   expect(sizes).toMatchObject({ position: 3, bytes: 300 })
 })
 
+describe('what is written while what lies before it is not measured', () => {
+  const withGap = () => {
+    const sizes = sizesOf(3)
+    for (const offset of [6, 7, 8, 9]) sizes.append(batchAt(offset), 0)
+    return sizes
+  }
+
+  test('may be cut, and counts', () => {
+    expect(withGap()).toMatchObject({ position: 3, bytes: 700 })
+    expect(withGap().below(8)).toMatchObject(headAt(8))
+    expect(withGap().below(6)).toMatchObject(headAt(3))
+    expect(withGap().leaving(200, 0, end)).toMatchObject(headAt(8))
+    expect(withGap().leaving(500, 0, end)).toMatchObject(headAt(2))
+    expect(withGap().olderThan({ hlcMs: 9_000, atMs: -1 }, end)).toMatchObject(headAt(9))
+  })
+
+  test('is not measured again once the gap is', () => {
+    const sizes = withGap()
+    for (const offset of [3, 4, 5, 6]) sizes.add(batchAt(offset), 0)
+    expect(sizes).toMatchObject({ position: 10, bytes: 1_000 })
+  })
+
+  test('stays when the gap is let go of, and when damage fills it', () => {
+    const trimmed = withGap()
+    trimmed.letGo(8)
+    expect(trimmed).toMatchObject({ from: 8, position: 10, bytes: 200 })
+    const damaged = withGap()
+    damaged.skip({ from: 3, to: 6 }, headAt(10), 0)
+    expect(damaged).toMatchObject({ position: 10, bytes: 700 })
+  })
+
+  test('is measured anew where it follows another gap, or damage reaches into it', () => {
+    const again = withGap()
+    again.append(batchAt(12), 0)
+    expect(again).toMatchObject({ position: 3, bytes: 400 })
+    const damaged = withGap()
+    damaged.skip({ from: 3, to: 8 }, headAt(10), 0)
+    expect(damaged).toMatchObject({ position: 8, bytes: 300 })
+  })
+})
+
 test('what was let go of counts no more; a mark that reaches across counts as nothing', () => {
   const sizes = sizesOf(10)
   sizes.letGo(4)

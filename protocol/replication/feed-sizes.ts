@@ -23,14 +23,17 @@ const marksMax = 128
 
 /**
  * How large a feed is, and how old, from a position on: in marks, which stand closer the fewer batches there are. What lies
- * between two of them goes together, once all of it may.
+ * between two of them goes together, once all of it may. What is written is measured as it comes, also while what lies before
+ * it is not measured yet: so it does not matter how fast a feed grows, nor how slowly the disk is read for this.
  */
 export class FeedSizes {
   /** Where the first mark's batches begin. */
   from: number
-  /** Where the last one's end. */
+  /** Up to where it is measured without a gap. */
   position: number
   #marks: Mark[] = []
+  /** What was written beyond a gap. */
+  #beyond: FeedSizes | undefined
 
   constructor(from: number) {
     this.from = from
@@ -38,7 +41,19 @@ export class FeedSizes {
   }
 
   get bytes(): number {
-    return this.#marks.reduce((sum, { bytes }) => sum + bytes, 0)
+    return this.#all.reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+
+  get #all(): readonly Mark[] {
+    return this.#beyond === undefined ? this.#marks : [...this.#marks, ...this.#beyond.#marks]
+  }
+
+  /** The batch, which is new at the end of the feed. */
+  append(batch: MeasuredBatch, nowMs: Millis): void {
+    const isOpening = batch.nextOffset === batch.baseOffset
+    if (isOpening || batch.baseOffset <= this.position) return this.add(batch, nowMs)
+    if (this.#beyond?.position !== batch.baseOffset) this.#beyond = new FeedSizes(batch.baseOffset)
+    this.#beyond.add(batch, nowMs)
   }
 
   /** The batch, if it goes on from what was measured. */
@@ -47,14 +62,17 @@ export class FeedSizes {
     if (isOpening || baseOffset !== this.position) return
     this.position = nextOffset
     this.#marks.push({ nextOffset, hash, bytes: sizeBytes, hlcMs, atMs: nowMs })
+    this.#join()
     if (this.#marks.length > marksMax) this.#marks = thinned(this.#marks, this.bytes / (marksMax / 2))
   }
 
   /** Damage is not measured: it counts as nothing. Where the feed ends with it, it may be cut, too. */
   skip({ to }: OffsetRange, head: Head, nowMs: Millis): void {
     this.position = to
-    if (head.nextOffset !== to) return
-    this.#marks.push({ ...head, bytes: 0, hlcMs: Number.POSITIVE_INFINITY, atMs: nowMs })
+    if (head.nextOffset === to) {
+      this.#marks.push({ ...head, bytes: 0, hlcMs: Number.POSITIVE_INFINITY, atMs: nowMs })
+    }
+    this.#join()
   }
 
   /** What lies below is not kept any more. Of what was measured in one piece with it the size is not known. */
@@ -66,18 +84,29 @@ export class FeedSizes {
     if (this.#marks[0] !== undefined && before < keptFrom) this.#marks[0].bytes = 0
     this.from = keptFrom
     this.position = Math.max(this.position, keptFrom)
+    this.#beyond?.letGo(keptFrom)
+    this.#join()
+  }
+
+  /** Is there no gap any more? What damage reaches into is measured anew. */
+  #join(): void {
+    const beyond = this.#beyond
+    if (beyond === undefined || beyond.from > this.position) return
+    this.#beyond = undefined
+    if (beyond.from < this.position) return
+    this.#marks.push(...beyond.#marks)
+    this.position = beyond.position
   }
 
   /** The last mark, at `endMax` at most, before which everything is dated so early, or has been here since then. */
   olderThan({ hlcMs, atMs }: { readonly hlcMs: number; readonly atMs: Millis }, endMax: number): Head | undefined {
-    return this.#marks.findLast((mark) => (mark.hlcMs <= hlcMs || mark.atMs <= atMs) && mark.nextOffset <= endMax)
+    return this.#all.findLast((mark) => (mark.hlcMs <= hlcMs || mark.atMs <= atMs) && mark.nextOffset <= endMax)
   }
 
   /** The last mark after which at least so many bytes are left, `newer` with them, which follow in other feeds. */
   leaving(bytes: number, newer: number, endMax: number): Head | undefined {
     let left = newer
-    for (let i = this.#marks.length - 1; i >= 0; i--) {
-      const mark = this.#marks[i] as Mark
+    for (const mark of this.#all.toReversed()) {
       if (left >= bytes && mark.nextOffset <= endMax) return mark
       left += mark.bytes
     }
@@ -86,7 +115,7 @@ export class FeedSizes {
 
   /** The last mark at `endMax` at most. */
   below(endMax: number): Head | undefined {
-    return this.#marks.findLast(({ nextOffset }) => nextOffset <= endMax)
+    return this.#all.findLast(({ nextOffset }) => nextOffset <= endMax)
   }
 }
 

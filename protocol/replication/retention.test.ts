@@ -110,6 +110,23 @@ describe('by bytes and records', () => {
     expect(floorsOf(effects)).toEqual(['elm.1 2'])
   })
 
+  test.each<Retention>([{ records: 2 }, { bytes: 200 }])(
+    '%o of a feed that grows faster than the disk is read for it (simulator, seed 5626)',
+    (retention) => {
+      const peer = new Keeper([openedFeed(ofElm, 10)])
+      peer.keep(retention)
+      peer.link(elm, 1)
+      peer.receive(
+        elm,
+        ofElm,
+        [11, 12, 13, 14].map((end) => madeAt(end - 1)),
+      )
+      peer.tell({ type: 'rangesStored', runs: [{ feed: ofElm, head: headAt(14) }] })
+      // Nothing of it was read by then.
+      expect(floorsOf(peer.sweep(20_000))).toEqual(['elm.1 12'])
+    },
+  )
+
   test('nothing goes that is not on this disk', () => {
     const peer = new Keeper()
     peer.keep({ bytes: 200 })

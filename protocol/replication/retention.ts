@@ -62,7 +62,7 @@ export class RetentionRule {
     if (!this.#byTopic.has(topicId)) return
     const sizes = this.#sizes.get(key) ?? new FeedSizes(floor.nextOffset)
     this.#sizes.set(key, sizes)
-    for (const batch of batches) sizes.add(batch, nowMs)
+    for (const batch of batches) sizes.append(batch, nowMs)
   }
 
   /** The batches of a `measureFeed`. */

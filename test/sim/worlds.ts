@@ -83,4 +83,11 @@ export const corpus: readonly (World & { readonly lesson: string })[] = [
   { seed: 4665, kind: 'swarm', lesson: 'damage counts as nothing, and goes with what follows' },
   // A peer that had never run joined for 37 ms between two looks.
   { seed: 4800, kind: 'swarm', lesson: 'an end is noticed also of a run that no look has seen' },
+  // A feed grew faster than its disk is read to measure it; what was written was measured only where it went on from what was
+  // measured already, which it never did: retention came later and later.
+  {
+    seed: 5626,
+    kind: 'swarm',
+    lesson: 'what is written is measured as it comes, also behind what is not measured yet',
+  },
 ]
