@@ -90,10 +90,10 @@ async function figures(
   }
   await Promise.all(Array.from({ length: inFlight }, publishOn))
   const publishedMs = performance.now() - started
-  isDone = true
-  // Who reads record by record may have had the last one already.
-  await publisher.publish(topic, 'last')
+  // One more, for who reads record by record may have had all of these already; counted before it can be read.
   published++
+  isDone = true
+  await publisher.publish(topic, 'last')
   await delivered
   const deliveredMs = performance.now() - started
   const spent = async (peer: 'at' | 'readAt'): Promise<string> =>
