@@ -46,10 +46,12 @@ export class Operators {
 
   /** It has handed over, and is forgotten: now it may be switched off for good. */
   handedOver(peer: SimPeer): void {
-    const { scheduler, dice, options, losesDisks } = this.#deps
+    const { scheduler, dice, options, losesDisks, peers } = this.#deps
     if (!options.retires || losesDisks || !dice.chance(0.5)) return
     // Others have to hear of it.
     scheduler.after(dice.between(0, 3_000), () => {
+      // People give who is new an address that answers.
+      if (peers.some((other) => other.joinsOnlyBy(peer.id))) return
       if (peer.driver?.peer.membership.statusOf(peer.id)?.type === 'forgotten') peer.retire()
     })
   }

@@ -307,6 +307,13 @@ export class SimPeer {
     this.disk.loseTwin(this.#deps.scheduler.nowMs)
   }
 
+  /** It has never met the mesh, and knows nobody else to ask. */
+  joinsOnlyBy(peer: PeerId): boolean {
+    const others = this.#deps.seeds.filter((seed) => seed !== this.id)
+    const hasJoined = this.boots > 0 && this.driver?.peer.membership.registryView().merged !== false
+    return !hasJoined && others.length > 0 && others.every((seed) => seed === peer)
+  }
+
   /** Nobody starts it again. Its disk stays as it is. */
   retire(): void {
     this.#deps.trace.line(this.machine, 'retire', 'switched off for good')

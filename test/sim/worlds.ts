@@ -90,4 +90,6 @@ export const corpus: readonly (World & { readonly lesson: string })[] = [
     kind: 'swarm',
     lesson: 'what is written is measured as it comes, also behind what is not measured yet',
   },
+  // A new peer was told to join by one that had been switched off for good.
+  { seed: 5758, kind: 'swarm', lesson: 'who is to be joined by is not switched off' },
 ]
