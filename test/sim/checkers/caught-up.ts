@@ -1,5 +1,5 @@
 import type { PeerId } from '#protocol/ids'
-import { type FeedKey, feedKeyOf } from '#protocol/log/feed'
+import type { FeedKey } from '#protocol/log/feed'
 import type { Reading } from '../history.ts'
 import type { SimDisk } from '../sim-disk.ts'
 import type { Anomaly, Disks } from './anomaly.ts'
@@ -45,23 +45,6 @@ export class CaughtUpChecker {
   }
 }
 
-/**
- * Retention goes by what is known of each feed, and may have let go of some of one that goes on from this one before all of this one is
- * gone: it is no part of what `earliest` begins with any more. (Seed 5 as of 8aa60d8.)
- */
-function isLetGoBeyond(key: FeedKey, disks: Disks, steps = 64): boolean {
-  const after = [...disks.values()].flatMap(({ feeds }) =>
-    [...feeds].filter(([, { feed, opening }]) => {
-      const before = opening?.predecessor && feedKeyOf({ ...feed, epoch: opening.predecessor.epoch })
-      return before === key
-    }),
-  )
-  return after.some(([next, { state, opening }]) => {
-    const isTrimmed = state.floor.nextOffset > (opening?.predecessor?.nextOffset ?? 0)
-    return isTrimmed || (steps > 0 && isLetGoBeyond(next, disks, steps - 1))
-  })
-}
-
 const headsOf = ({ feeds }: SimDisk): ReadonlyMap<FeedKey, number> =>
   new Map([...feeds].map(([key, { state }]) => [key, state.head.nextOffset]))
 
@@ -84,7 +67,6 @@ function* missedOf(
     const position = Math.max(read.get(key) ?? opening.predecessor?.nextOffset ?? 0, ...floors)
     const name = `${opening.writer}.${opening.epoch}`
     const isTold = gaps.some(({ feed, from, to }) => feed === name && from <= position && position < to)
-    if (position < nextOffset && !isTold && !isLetGoBeyond(key, disks))
-      yield `${name} from ${position} to ${nextOffset}`
+    if (position < nextOffset && !isTold) yield `${name} from ${position} to ${nextOffset}`
   }
 }
