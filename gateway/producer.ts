@@ -26,7 +26,7 @@ export function producerOfTexts({ idempotencyKey, id, epoch, seq }: ProducerText
     type: 'producer',
     name,
     epoch: numberOf(digitsOf(epoch ?? '0'), epochMax, 'producer-epoch'),
-    seq: numberOf(digitsOf(seq), Number.MAX_SAFE_INTEGER, 'producer-seq'),
+    seq: numberOf(digitsOf(seq), seqMax, 'producer-seq'),
   }
 }
 
@@ -48,7 +48,7 @@ export function producerOfJson(value: unknown, at: string): ClientProducer {
     type: 'producer',
     name: nameOf(id, `${at}.id`),
     epoch: numberOf(epoch, epochMax, `${at}.epoch`),
-    seq: numberOf(seq, Number.MAX_SAFE_INTEGER, `${at}.seq`),
+    seq: numberOf(seq, seqMax, `${at}.seq`),
   }
 }
 
@@ -61,6 +61,8 @@ export function refuseTwo(producer: ClientProducer | undefined, records: readonl
 }
 
 const epochMax = 0xffffffff
+/** However many records follow the first, their numbers are below 2^53, as the log has to have them. */
+const seqMax = 2 ** 52
 
 const digitsOf = (text: string): number => (/^\d{1,16}$/.test(text) ? Number(text) : Number.NaN)
 

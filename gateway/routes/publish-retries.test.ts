@@ -70,6 +70,7 @@ test.each<readonly [headers: Record<string, string>, body: string, field: string
   [{ 'producer-id': 'shop', 'producer-seq': '-1' }, 'x', 'producer-seq'],
   [{ 'producer-id': 'shop', 'producer-seq': '1e3' }, 'x', 'producer-seq'],
   [{ 'producer-id': 'shop', 'producer-seq': '9007199254740992' }, 'x', 'producer-seq'],
+  [{ 'producer-id': 'shop', 'producer-seq': '4503599627370497' }, 'x', 'producer-seq'],
   [{ 'producer-id': 'shop', 'producer-seq': '1', 'producer-epoch': '4294967296' }, 'x', 'producer-epoch'],
   [json, '{"records":[{"value":1,"producer":"shop"}]}', 'records[0].producer'],
   [json, '{"records":[{"value":1,"producer":{"id":"shop"}}]}', 'records[0].producer.seq'],

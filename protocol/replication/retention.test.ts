@@ -127,6 +127,21 @@ describe('by bytes and records', () => {
     },
   )
 
+  test('what a feed goes on from is let go of with it, measured or not (simulator, seed 5)', () => {
+    const later = feedOf(elm, epochs.second)
+    const opening = { ...openingOf(elm, epochs.second), predecessor: { epoch: epochs.first, ...headAt(10) } }
+    const peer = new Keeper([openedFeed(ofElm, 10), openedFeed(later, 12, { opening })])
+    peer.keep({ records: 2 })
+    peer.link(elm, 1)
+    peer.receive(
+      elm,
+      later,
+      [13, 14, 15].map((end) => madeAt(end - 1)),
+    )
+    peer.tell({ type: 'rangesStored', runs: [{ feed: later, head: headAt(15) }] })
+    expect(floorsOf(peer.sweep(20_000))).toEqual(['elm.2 13', 'elm.1 10'])
+  })
+
   test('nothing goes that is not on this disk', () => {
     const peer = new Keeper()
     peer.keep({ bytes: 200 })

@@ -129,6 +129,21 @@ export class RetentionRule {
     if (highest === undefined || highest.nextOffset <= local.keptFrom) return
     this.counts.records += highest.nextOffset - local.keptFrom
     this.#deps.raise(local, { nextOffset: highest.nextOffset, hash: highest.hash })
+    this.#letGoBefore(local)
+  }
+
+  /** Whatever limit has let go of some of a feed lets go of what it goes on from, measured or not: `earliest` begins at one place. */
+  #letGoBefore(local: LocalFeed): void {
+    let at = local
+    for (let steps = this.#deps.local.size; steps > 0; steps--) {
+      const link = at.opening.predecessor
+      const key = predecessorKeyOf(at)
+      const before = key && this.#deps.local.get(key)
+      if (link === undefined || before === undefined || before.keptFrom >= link.nextOffset) return
+      this.counts.records += link.nextOffset - before.keptFrom
+      this.#deps.raise(before, { nextOffset: link.nextOffset, hash: link.hash })
+      at = before
+    }
   }
 
   /** Of feeds that go on from a feed in several branches, the larger one counts. */
