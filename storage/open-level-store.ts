@@ -71,7 +71,8 @@ class Opening {
     const { damage, isSuspect } = this.#starts
     if (damage !== undefined) return damage
     if (!isSuspect || (await tablesIn(this.#database)).length === 0) return undefined
-    if (!(await isReadable(this.#database))) return 'a process that reads it does not get to its end'
+    if (!(await isReadable(this.#database, this.#options.directory.cluster)))
+      return 'a process that reads it does not get to its end'
     await this.#starts.cleared()
     return undefined
   }

@@ -39,11 +39,11 @@ export async function salvage(database: string, isIncomplete: boolean): Promise<
   return result
 }
 
-/** Can everything in the database be read, by a process that survives it? It is looked at through links to its files. */
-export async function isReadable(database: string): Promise<boolean> {
+/** Can it be opened as a store and read whole, by a process that survives it? It is looked at through links to its files. */
+export async function isReadable(database: string, cluster: string): Promise<boolean> {
   const work = `${database}.salvage`
   await takeFiles(database, work)
-  const { isDone } = await runProcess(['examine', work], await silenceMsFor(work))
+  const { isDone } = await runProcess(['examine', work, cluster], await silenceMsFor(work))
   await rm(work, { recursive: true, force: true })
   return isDone
 }
