@@ -88,21 +88,32 @@ class RecordScan {
   #headersFault(from: number, end: number, count: number): BadRecord['fault'] | undefined {
     if (count > limits.recordHeadersMax) return 'badHeaders'
     let at = from
+    // Many names are not compared in pairs: a message full of ones that differ at their ends would hold up everybody.
+    const names = count > fewHeaders ? new Set<string>() : undefined
     for (let i = 0; i < count; i++) {
       if (at + 2 > end) return 'truncated'
       const nameBytes = this.#view.getUint16(at)
       const valueAt = at + 2 + nameBytes
       if (valueAt + 2 > end) return 'truncated'
       if (!this.#isName(at + 2, nameBytes)) return 'badHeaderName'
-      this.#names[i] = at + 2
-      for (let before = 0; before < i; before++) {
-        if (this.#isSame(this.#names[before] as number, at + 2, nameBytes)) return 'badHeaders'
-      }
+      const isTwice = names === undefined ? this.#isOneOf(i, at + 2, nameBytes) : !this.#isNew(names, at + 2, nameBytes)
+      if (isTwice) return 'badHeaders'
       at = valueAt + 2 + this.#view.getUint16(valueAt)
       if (at > end) return 'truncated'
       if (!this.#isText(valueAt + 2, at)) return 'badHeaders'
     }
     return at - from > limits.recordHeaderBytesMax ? 'badHeaders' : undefined
+  }
+
+  /** One of the first `count` names; if it is none it is the next one. */
+  #isOneOf(count: number, at: number, length: number): boolean {
+    for (let i = 0; i < count; i++) if (this.#isSame(this.#names[i] as number, at, length)) return true
+    this.#names[count] = at
+    return false
+  }
+
+  #isNew(names: Set<string>, at: number, length: number): boolean {
+    return names.size < names.add(textOf(this.#bytes.subarray(at, at + length)) ?? '').size
   }
 
   #isName(at: number, length: number): boolean {
@@ -173,6 +184,8 @@ class SetCutter {
 
 /** Length, flags and count of headers. */
 const fixedBytes = 6
+/** So many names are compared in pairs, which takes no memory. */
+const fewHeaders = 8
 const nameBytesMax = 128
 
 /** Names are those of HTTP (RFC 9110 §5.1) in lower case, so that a header is the same one however the record came. */
