@@ -1,4 +1,5 @@
 import { MeshError } from '#protocol/errors'
+import { joinedBytes } from '#protocol/joined-bytes'
 import { encodeRecordSets } from '#protocol/log/record'
 import { encodeBinaryHead } from '#protocol/wire/binary-frame'
 import type { PublishFrame } from '#protocol/wire/socket-frames'
@@ -49,18 +50,8 @@ export class PublishMessages {
   #inBinary(producer: { readonly producer: ProducerNumber } | false): Uint8Array<ArrayBuffer> {
     this.#bytes ??= encodeRecordSets(this.#records.map(outgoingLogRecord)).map(({ bytes }) => bytes)
     const header = { ref: this.#ref, ...this.terms, count: this.count, ...producer }
-    return joined([encodeBinaryHead('publish', header), ...this.#bytes])
+    return joinedBytes([encodeBinaryHead('publish', header), ...this.#bytes])
   }
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }
 
 /** Of text its bytes in UTF-8 count, and are counted only where they might be too many. */

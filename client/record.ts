@@ -1,6 +1,6 @@
 import { MeshError } from '#protocol/errors'
 import type { LogRecord } from '#protocol/log/record'
-import { isContentType, type ValueForm, valueFormOf } from '#protocol/media-type'
+import { isContentType, unknownMediaType, type ValueForm, valueFormOf } from '#protocol/media-type'
 import { bytesOfBase64url, textOf, utf8 } from '#protocol/text'
 
 /** A record as the gateway writes it in JSON (DESIGN §11). */
@@ -144,13 +144,11 @@ export function outgoingJson(record: OutgoingRecord): Record<string, unknown> {
   }
 }
 
-function valueJson(value: PublishValue, contentType: string | undefined): Record<string, unknown> {
-  if (value instanceof Uint8Array) {
-    return { valueBase64: base64Of(value), contentType: contentType ?? 'application/octet-stream' }
-  }
-  if (typeof value !== 'string') return { value, contentType: contentType ?? 'application/json' }
-  const type = contentType ?? 'text/plain; charset=utf-8'
-  return isText(type) ? { value, contentType: type } : { valueBase64: base64Of(utf8(value)), contentType: type }
+function valueJson(value: PublishValue, given: string | undefined): Record<string, unknown> {
+  const contentType = given ?? contentTypeOf(value)
+  if (value instanceof Uint8Array) return { valueBase64: base64Of(value), contentType }
+  if (typeof value !== 'string' || isText(contentType)) return { value, contentType }
+  return { valueBase64: base64Of(utf8(value)), contentType }
 }
 
 /** The record as it is in the log, with room for its producer. What a gateway would refuse is refused here: BAD_REQUEST. */
@@ -213,7 +211,7 @@ function wellFormed(text: string): Uint8Array {
 const refusal = (detail: string): MeshError => new MeshError('BAD_REQUEST', detail)
 
 function contentTypeOf(value: PublishValue): string {
-  if (value instanceof Uint8Array) return 'application/octet-stream'
+  if (value instanceof Uint8Array) return unknownMediaType
   return typeof value === 'string' ? 'text/plain; charset=utf-8' : 'application/json'
 }
 

@@ -21,7 +21,7 @@ import type { MeshEvents } from './mesh-events.ts'
 import type { PeerMetrics } from './metrics.ts'
 import { healView } from './partition-views.ts'
 import { realClock } from './real-clock.ts'
-import { Seldom } from './seldom.ts'
+import { Recent } from './recent.ts'
 
 export interface NewsDeps {
   readonly config: NodeConfig
@@ -47,11 +47,14 @@ type News = Pick<
 >
 
 /** What a peer tells while it runs: in its log, among the events of the mesh, and in figures. */
+/** Of each kind, and each peer. */
+const badFramesQuietMs = 60_000
+
 export function newsOf({ config, log, metrics, events, driver, onMembers }: NewsDeps): News {
   const nameOf = (peer: PeerId): string => driver().peer.membership.nameOf(peer)
   const tell = (told: Told): void => events.add(...told)
   // A member of a newer version may send what is not known here with every beat of its timers.
-  const badFrames = new Seldom(limits.linksMax)
+  const badFrames = new Recent({ forMs: badFramesQuietMs, keysMax: limits.linksMax })
   let away: ReadonlySet<PeerId> = new Set()
   return {
     onMemberChanged: (change) => {
@@ -92,7 +95,9 @@ export function newsOf({ config, log, metrics, events, driver, onMembers }: News
     },
     onBadFrame: (peer, what) => {
       const [fault = ''] = what.split(' ', 1)
-      if (!badFrames.isDue(`${peer} ${fault}`, performance.now())) return
+      const [kind, nowMs] = [`${peer} ${fault}`, performance.now()]
+      if (badFrames.has(kind, nowMs)) return
+      badFrames.add(kind, nowMs)
       tell(badFrameTold(peer, what, nameOf))
       log.warn('frame not understood', { peer, what })
     },

@@ -1,3 +1,4 @@
+import { joinedBytes } from '#protocol/joined-bytes'
 import { MeshError } from './errors.ts'
 
 const newline = 0x0a
@@ -53,20 +54,10 @@ export class LineSplitter {
 
   #take(): Uint8Array {
     const [first = new Uint8Array(0), ...more] = this.#pieces
-    const line = more.length === 0 ? first : joined(this.#pieces, this.#pieceBytes)
+    const line = more.length === 0 ? first : joinedBytes(this.#pieces)
     this.#pieces = []
     this.#pieceBytes = 0
     this.#lineCount++
     return line
   }
-}
-
-function joined(pieces: readonly Uint8Array[], size: number): Uint8Array {
-  const bytes = new Uint8Array(size)
-  let at = 0
-  for (const piece of pieces) {
-    bytes.set(piece, at)
-    at += piece.length
-  }
-  return bytes
 }

@@ -14,7 +14,7 @@ import { crc32 } from 'node:zlib'
  *   node salvage-process.ts repair <database>                           makes one that opens of the files that are left
  *   node salvage-process.ts copy <database> <copy> <parts to skip, JSON>
  */
-const [command, path = '', copyPath = '', skip = '[]'] = process.argv.slice(2)
+const [command, path = '', ...more] = process.argv.slice(2)
 
 const views = { keyEncoding: 'view', valueEncoding: 'view' } as const
 const digests = { crc32, sha256: (bytes: Uint8Array) => createHash('sha256').update(bytes).digest() }
@@ -22,9 +22,9 @@ type Database = ClassicLevel<Uint8Array, Uint8Array>
 
 const say = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
 
-async function examine(): Promise<void> {
+async function examine(cluster = ''): Promise<void> {
   // First, as the files are: whoever opens them changes them.
-  await openAsStore()
+  await openAsStore(cluster)
   const db: Database = new ClassicLevel(path, { ...views, createIfMissing: false })
   await db.open()
   let entries = 0
@@ -36,13 +36,13 @@ async function examine(): Promise<void> {
 }
 
 /** What reads in order may pass over what ends a store that looks for its feeds: it seeks, and begins to compact at once. */
-async function openAsStore(): Promise<void> {
+async function openAsStore(cluster: string): Promise<void> {
   const db: Database = new ClassicLevel(path, { ...views, createIfMissing: false })
   await db.open()
   const onFailure = (error: unknown): never => {
     throw error
   }
-  const store = await LevelStore.open({ db, digests, cluster: copyPath, onWarning: () => {}, onFailure })
+  const store = await LevelStore.open({ db, digests, cluster, onWarning: () => {}, onFailure })
   for (const { feed, head } of await store.feeds()) {
     for (let position = NOTHING; position < head.nextOffset;) {
       const { batches, damaged } = await store.read(feed, position, 1024 * 1024)
@@ -56,7 +56,7 @@ async function openAsStore(): Promise<void> {
   await store.close()
 }
 
-async function copy(): Promise<void> {
+async function copy(copyPath = '', skip = '[]'): Promise<void> {
   const source: Database = new ClassicLevel(path, { ...views, createIfMissing: false })
   const target: Database = new ClassicLevel(copyPath, views)
   await source.open()
@@ -75,7 +75,7 @@ async function copy(): Promise<void> {
   say({ batches: copying.batches, bytes: copying.bytes })
 }
 
-if (command === 'examine') await examine()
+if (command === 'examine') await examine(...more)
 else if (command === 'repair') await ClassicLevel.repair(path)
-else if (command === 'copy') await copy()
+else if (command === 'copy') await copy(...more)
 else process.exitCode = 2

@@ -86,7 +86,11 @@ export class Admission {
   /** The other side has taken its time: it did not even ask, or does not answer. */
   overdue(connection: Connection): void {
     const isInbound = connection.direction === 'inbound'
-    this.#refuse(connection, isInbound ? 'it did not ask to be admitted' : 'no answer in time', isInbound && 'slow')
+    this.#refuse(
+      connection,
+      isInbound ? 'it did not ask to be admitted' : 'no answer in time',
+      isInbound && { isSure: false },
+    )
   }
 
   /** Asks, and proves, over a connection, new or not; tells why that failed. Never rejects. */
@@ -165,17 +169,18 @@ export class Admission {
   #failed(connection: Connection, error: unknown): Refusal {
     const reason = error instanceof Refused ? error.message : refusalOf(error)
     const isStranger = connection.direction === 'inbound' && error instanceof Refused
-    this.#refuse(connection, reason, isStranger && (error.isSure ? 'sure' : 'slow'))
+    this.#refuse(connection, reason, isStranger && error)
     return reason
   }
 
   /** A stranger is named and counted; a member whose connection breaks is none. */
-  #refuse(connection: Connection, reason: Refusal, stranger: false | 'sure' | 'slow'): void {
+  #refuse(connection: Connection, reason: Refusal, stranger: false | Pick<Refused, 'isSure'>): void {
     const verdict = this.#verdictOf(connection)
     if (verdict.state !== 'open') return
     verdict.state = 'refused'
-    const isSure = stranger === 'sure'
-    if (stranger !== false) this.#deps.strangers.refused({ peer: peerOf(connection), connection, reason, isSure })
+    if (stranger !== false) {
+      this.#deps.strangers.refused({ peer: peerOf(connection), connection, reason, isSure: stranger.isSure })
+    }
     verdict.reach(reason)
     void closeConnection(connection)
   }

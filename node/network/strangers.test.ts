@@ -96,14 +96,16 @@ test('reasons that quote what was sent do not fill the log', () => {
   expect(strangers.count).toBe(2_000)
 })
 
+/** A connection that came from there. */
+function from(ip: string): Connection & MultiaddrConnection {
+  const remoteAddr = multiaddr(`/ip4/${ip}/tcp/1`)
+  return { remoteAddr, addEventListener: () => undefined } as unknown as Connection & MultiaddrConnection
+}
+
 test('who comes from an address that a stranger came from waits a second, for a minute after the last of them', async () => {
   vi.useFakeTimers()
   const { strangerDelayMs, strangerMemoryMs } = networkLimits
   const strangers = new Strangers(() => undefined)
-  const from = (ip: string) => {
-    const remoteAddr = multiaddr(`/ip4/${ip}/tcp/1`)
-    return { remoteAddr, addEventListener: () => undefined } as unknown as Connection & MultiaddrConnection
-  }
   const refuse = (ip: string, isSure: boolean): void =>
     strangers.refused({ peer: 'elm' as PeerId, connection: from(ip), reason: 'none of ours', isSure })
   const waitedMs = async (ip: string): Promise<number> => {
@@ -126,18 +128,15 @@ test('who comes from an address that a stranger came from waits a second, for a 
 test('of very many such addresses those are forgotten from which nobody has come for longest', async () => {
   vi.useFakeTimers()
   const strangers = new Strangers(() => undefined)
-  const from = (n: number) => {
-    const remoteAddr = multiaddr(`/ip4/10.0.${n >> 8}.${n & 255}/tcp/1`)
-    return { remoteAddr, addEventListener: () => undefined } as unknown as Connection & MultiaddrConnection
-  }
+  const nth = (n: number) => from(`10.0.${n >> 8}.${n & 255}`)
   const refuse = (n: number): void =>
-    strangers.refused({ peer: 'elm' as PeerId, connection: from(n), reason: 'none of ours', isSure: true })
+    strangers.refused({ peer: 'elm' as PeerId, connection: nth(n), reason: 'none of ours', isSure: true })
   for (let n = 0; n < networkLimits.strangerAddressesMax; n++) refuse(n)
   refuse(0)
   refuse(networkLimits.strangerAddressesMax)
-  await strangers.arrived(from(1))
+  await strangers.arrived(nth(1))
   let isThere = false
-  void strangers.arrived(from(0)).then(() => (isThere = true))
+  void strangers.arrived(nth(0)).then(() => (isThere = true))
   await vi.advanceTimersByTimeAsync(1)
   expect(isThere).toBe(false)
 })

@@ -1,9 +1,9 @@
 import { dialReasonOf } from './dial-reason.ts'
 import { networkLimits } from './network-limits.ts'
+import { Recent } from '../recent.ts'
 import type { NetworkLog } from './links.ts'
 import type { Connection, MultiaddrConnection, StreamCloseEvent } from '@libp2p/interface'
 import type { PeerId } from '#protocol/ids'
-import type { Millis } from '#protocol/machine'
 
 /** Of each reason: a port that is scanned, or a peer with an old secret, comes again and again. */
 const quietMs = 60_000
@@ -43,8 +43,8 @@ export class Strangers {
   readonly #onRefused: (news: StrangerNews) => void
   readonly #unidentified = new WeakSet<MultiaddrConnection>()
   readonly #told = new Map<string, Told>()
-  /** Addresses and when they are forgotten, the first to be so first. */
-  readonly #slowed = new Map<string, Millis>()
+  /** Addresses that strangers came from. */
+  readonly #slowed = new Recent({ forMs: networkLimits.strangerMemoryMs, keysMax: networkLimits.strangerAddressesMax })
   /** Connections, since the start. */
   count = 0
 
@@ -57,7 +57,7 @@ export class Strangers {
   async arrived(connection: MultiaddrConnection): Promise<void> {
     this.#unidentified.add(connection)
     connection.addEventListener('close', (event) => this.#closed(connection, event))
-    if (performance.now() < (this.#slowed.get(ipOf(connection)) ?? 0)) {
+    if (this.#slowed.has(ipOf(connection), performance.now())) {
       await new Promise((resolve) => setTimeout(resolve, networkLimits.strangerDelayMs).unref())
     }
   }
@@ -68,20 +68,13 @@ export class Strangers {
 
   /** `isSure`: it has shown that it is none of ours. Who was only too slow may be one. */
   refused({ peer, connection, reason, isSure }: Refused): void {
-    if (isSure) this.#slow(ipOf(connection))
+    if (isSure) this.#slowed.add(ipOf(connection), performance.now())
     this.#tell(reason, { address: connection.remoteAddr.toString(), peer })
   }
 
   /** Whoever it is: a member that dials too often is in no better place. */
   turnedAway(connection: MultiaddrConnection): void {
     this.#tell('there are as many connections as are taken', { address: connection.remoteAddr.toString() })
-  }
-
-  #slow(ip: string): void {
-    this.#slowed.delete(ip)
-    this.#slowed.set(ip, performance.now() + networkLimits.strangerMemoryMs)
-    const [first] = this.#slowed.keys()
-    if (this.#slowed.size > networkLimits.strangerAddressesMax && first !== undefined) this.#slowed.delete(first)
   }
 
   #closed(connection: MultiaddrConnection, { error }: StreamCloseEvent): void {

@@ -356,7 +356,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     this.#sampleSentAtMs = turn.nowMs
     const missed = differing.filter((peer) => !this.#beliefs.dissemination.has(peer))
     const peers = sampled(this.#options.random, missed, limits.membersWhileNewsMax)
-    const members = peers.flatMap((peer) => this.#beliefs.updateOf(peer, { facts: true }) ?? [])
+    const members = this.#withFacts(peers)
     // More than that is known here, so that whoever reads it does not take it for all.
     if (members.length > 0)
       turn.send(from, { type: 'pushPull', members, standing: this.#standing, reply: false, more: true })
@@ -576,8 +576,7 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     const { peer, incarnation, by, reason, status } = member
     if (status.type === 'suspect') {
       turn.setTimer({ type: 'suspicionExpired', peer, incarnation }, Math.max(0, status.deadAtMs - turn.nowMs))
-    }
-    if (status.type !== 'suspect') this.#lastWords.delete(peer)
+    } else this.#lastWords.delete(peer)
     if (from === status.type) return
     if (status.type !== 'alive') this.#atRest.delete(peer)
     // The suspect is told first (Lifeguard 3.3).
@@ -708,12 +707,16 @@ export class Membership implements Machine<MembershipInput, MembershipEffect> {
     const link = this.#links.get(to)
     if (link?.stateLeft === undefined) return
     const told = link.stateLeft.slice(0, limits.membersPerMessageMax)
-    const members = told.flatMap((peer) => this.#beliefs.updateOf(peer, { facts: true }) ?? [])
+    const members = this.#withFacts(told)
     const left = link.stateLeft.slice(limits.membersPerMessageMax)
     const more = left.length > 0
     link.stateLeft = more ? left : undefined
     const reply = this.#standing !== 'merged'
     turn.send(to, { type: 'pushPull', members, standing: this.#standing, reply, more })
+  }
+
+  #withFacts(peers: readonly PeerId[]): readonly MemberUpdate[] {
+    return peers.flatMap((peer) => this.#beliefs.updateOf(peer, { facts: true }) ?? [])
   }
 
   /** Who is accused hears it from whoever hears from it, so that it can refute even if every rumor missed it. */

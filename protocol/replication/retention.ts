@@ -127,9 +127,13 @@ export class RetentionRule {
     ]
     const highest = floors.reduce((a, b) => ((b?.nextOffset ?? 0) > (a?.nextOffset ?? 0) ? b : a))
     if (highest === undefined || highest.nextOffset <= local.keptFrom) return
-    this.counts.records += highest.nextOffset - local.keptFrom
-    this.#deps.raise(local, { nextOffset: highest.nextOffset, hash: highest.hash })
+    this.#letGo(local, highest)
     this.#letGoBefore(local)
+  }
+
+  #letGo(local: LocalFeed, { nextOffset, hash }: Head): void {
+    this.counts.records += nextOffset - local.keptFrom
+    this.#deps.raise(local, { nextOffset, hash })
   }
 
   /** Whatever limit has let go of some of a feed lets go of what it goes on from, measured or not: `earliest` begins at one place. */
@@ -140,8 +144,7 @@ export class RetentionRule {
       const key = predecessorKeyOf(at)
       const before = key && this.#deps.local.get(key)
       if (link === undefined || before === undefined || before.keptFrom >= link.nextOffset) return
-      this.counts.records += link.nextOffset - before.keptFrom
-      this.#deps.raise(before, { nextOffset: link.nextOffset, hash: link.hash })
+      this.#letGo(before, link)
       at = before
     }
   }
