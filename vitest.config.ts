@@ -13,7 +13,7 @@ const short = 'test/integration/**/*.short.test.ts'
 export default defineConfig({
   test: {
     projects: [
-      suite('unit', ['{protocol,storage,node,gateway,client,cli,test/{ledger,chaos,bench}}/**/*.test.ts'], light),
+      suite('unit', ['{protocol,storage,node,gateway,client,lab,cli,test/{chaos,bench}}/**/*.test.ts'], light),
       suite('tidy', ['test/tidy/**/*.test.ts', 'test/*.test.ts'], light),
       suite('sim', ['test/sim/**/*.test.ts'], slow),
       suite('integration-short', [short], processes),
@@ -21,7 +21,7 @@ export default defineConfig({
       suite('netns', ['test/netns/**/*.test.ts'], processes),
       suite('docker', ['test/docker/**/*.test.ts'], processes),
       suite('browser', ['test/browser/**/*.test.ts'], processes),
-      suite('heavy', [`{protocol,storage,node,gateway,client,cli,test}/${heavy}`], {
+      suite('heavy', [`{protocol,storage,node,gateway,client,lab,cli,test}/${heavy}`], {
         ...processes,
         testTimeout: 900_000,
         exclude: [],

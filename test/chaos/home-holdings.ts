@@ -1,6 +1,6 @@
 import { MeshError } from '#protocol/errors'
 import type { ProcessPeer } from '../integration/process-peer.ts'
-import type { Holding } from '../ledger/checkers/equality.ts'
+import type { Holding } from '#lab/ledger/checkers/equality'
 
 /** What each of these peers says that it holds itself of each topic that it has at home. */
 export async function homeHoldings(

@@ -1,11 +1,11 @@
 import { eventually } from '../integration/process-peer.ts'
-import { checkDamaged, checkSame } from '../ledger/checkers/contents.ts'
-import { Findings } from '../ledger/findings.ts'
-import type { History } from '../ledger/history.ts'
-import { IndexedReading } from '../ledger/indexed-reading.ts'
-import { readAt } from '../ledger/ledger.ts'
-import type { ReadingLog } from '../ledger/reading-log.ts'
-import { judge, type Verdict } from '../ledger/verdict.ts'
+import { checkDamaged, checkSame } from '#lab/ledger/checkers/contents'
+import { Findings } from '#lab/ledger/findings'
+import type { History } from '#lab/ledger/history'
+import { IndexedReading } from '#lab/ledger/indexed-reading'
+import { readAt } from '#lab/ledger/ledger'
+import type { ReadingLog } from '#lab/ledger/reading-log'
+import { judge, type Verdict } from '#lab/ledger/verdict'
 import type { Machines } from './machines.ts'
 
 /** How long what a read finds damaged may take to come back from others; a peer may start again meanwhile. */

@@ -1,5 +1,5 @@
 import { pause } from '#client/backoff'
-import type { Ledger, LedgerPeer } from '../ledger/ledger.ts'
+import type { Ledger, LedgerPeer } from '#lab/ledger/ledger'
 import type { Dice } from '../sim/dice.ts'
 import type { Machines } from './machines.ts'
 

@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pause } from '#client/backoff'
-import type { Ledger } from '../ledger/ledger.ts'
+import type { Ledger } from '#lab/ledger/ledger'
 import { eventually, type PeerOptions, ProcessPeer, sees } from '../integration/process-peer.ts'
 import { Namespaces } from '../netns/namespaces.ts'
 

@@ -1,5 +1,5 @@
 import { pause } from '#client/backoff'
-import { ReadingLog } from '../ledger/reading-log.ts'
+import { ReadingLog } from '#lab/ledger/reading-log'
 import type { Dice } from '../sim/dice.ts'
 import type { Machines } from './machines.ts'
 

@@ -1,6 +1,6 @@
-import { Findings } from '../ledger/findings.ts'
-import { isOk, type Publish } from '../ledger/history.ts'
-import type { FaultName, Verdict } from '../ledger/verdict.ts'
+import { Findings } from '#lab/ledger/findings'
+import { isOk, type Publish } from '#lab/ledger/history'
+import type { FaultName, Verdict } from '#lab/ledger/verdict'
 
 /** What a run was, and everything that can be held against it. */
 export interface Report {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { seconds } from '../bench/figures.ts'
 import { homeHoldings } from '../chaos/home-holdings.ts'
-import { checkEqual } from '../ledger/checkers/equality.ts'
+import { checkEqual } from '#lab/ledger/checkers/equality'
 import { eventually } from '../integration/process-peer.ts'
 import { Mesh } from '../netns/mesh.ts'
 import { accusationsSince, type Bound, say } from './beliefs.ts'

@@ -35,7 +35,8 @@ export const layers: Readonly<Record<string, Layer>> = {
   storage: layer(['protocol', 'protocol/log'], ['classic-level', 'abstract-level', 'node:*']),
   gateway: layer(publicProtocol, ['hono', '@hono/*', 'ws', 'zod']),
   client: layer(publicProtocol),
-  cli: layer(['client', 'protocol'], ['commander', 'node:*']),
+  lab: layer(['client', 'protocol'], ['node:*']),
+  cli: layer(['client', 'protocol', 'lab'], ['commander', 'node:*']),
   node: layer(
     [...allOfProtocol, 'storage', 'gateway'],
     ['libp2p', '@libp2p/*', '@multiformats/multiaddr', 'pino', 'prom-client', 'zod', 'node:*'],
