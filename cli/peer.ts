@@ -52,11 +52,14 @@ type FieldSchema = (typeof nodeConfigSchema.shape)[keyof typeof nodeConfigSchema
 
 const switches: ReadonlySet<string> = new Set(['lab', 'insecure'])
 
+/** May be repeated. */
+const lists: ReadonlySet<string> = new Set(['join', 'allowOrigin'])
+
 /** Values stay text: the schema reads them, from flags as from the environment. */
 function optionOf(field: string, schema: FieldSchema): Option {
   const flag = switches.has(field) ? flagNameOf(field) : `${flagNameOf(field)} <value>`
   const option = new Option(flag, `${schema.description ?? ''}${defaultText(schema)}`)
-  return field === 'join' ? option.argParser(collected) : option
+  return lists.has(field) ? option.argParser(collected) : option
 }
 
 function defaultText(schema: FieldSchema): string {

@@ -1,12 +1,14 @@
 import { Hono } from 'hono'
 import { METHODS } from 'hono/router'
 import { MeshError } from '#protocol/errors'
+import { guard } from './auth/guard.ts'
 import { Bodies } from './body.ts'
 import type { Broker } from './broker.ts'
 import type { GatewayConfig } from './config.ts'
 import type { RouteDeps } from './deps.ts'
 import { LiveReads } from './live-reads.ts'
 import type { GatewayMetrics } from './metrics.ts'
+import { Origins } from './origins.ts'
 import { isServing, Problems, type ReportError } from './problem.ts'
 import { eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -33,6 +35,7 @@ export interface GatewayDeps {
   readonly bodies?: Bodies
   /** Without it there are no WebSockets. */
   readonly sockets?: Sockets
+  readonly origins?: Origins
 }
 
 /** The HTTP API of one peer (DESIGN §11), as a function from requests to responses. */
@@ -45,16 +48,19 @@ export function createGateway({ broker, config, reportError = console.error, met
   )
   const draining = (): boolean => liveReads.draining || !isServing(broker.ready())
   const bodies = deps.bodies ?? new Bodies(config.arrivingBytesMax)
-  const shared: RouteDeps = { broker, config, bodies, liveReads, problems, draining }
+  const origins = deps.origins ?? new Origins(config)
+  const shared: RouteDeps = { broker, config, bodies, liveReads, problems, origins, draining }
 
   const app = new Hono()
+  app.use(everywhere, guard())
   const areas = [publishRoutes, readRoutes, recordRoutes, topicRoutes, meshRoutes, eventRoutes, labRoutes, healthRoutes]
   for (const routesOf of areas) {
     app.route('/', routesOf(shared))
   }
   if (deps.sockets !== undefined) app.route('/', socketRoutes({ ...shared, sockets: deps.sockets }, reportError))
   if (metrics !== undefined) app.route('/', metricsRoutes(metrics))
-  app.get('/', indexOf(broker.self, app.routes))
+  const routes = app.routes.filter(({ path }) => path !== everywhere)
+  app.get('/', indexOf(broker.self, routes))
   app.onError((error) => problems.response(error))
   app.notFound((c) => {
     const allow = methodsOf(app, c.req.path)
@@ -66,9 +72,13 @@ export function createGateway({ broker, config, reportError = console.error, met
   return app
 }
 
+/** The path of what comes before all routes. */
+const everywhere = '/*'
+
 function methodsOf(app: Hono, path: string): string[] {
   const methods = METHODS.map((method) => method.toUpperCase()).filter(
-    (method) => app.router.match(method, path)[0].length > 0,
+    // What stands before all routes answers nothing by itself.
+    (method) => app.router.match(method, path)[0].some(([[, route]]) => route.path !== everywhere),
   )
   return methods.includes('GET') ? ['HEAD', ...methods] : methods
 }

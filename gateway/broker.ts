@@ -152,6 +152,8 @@ export interface EncodedPublish extends PublishTerms {
 
 interface PublishTerms {
   readonly topic: TopicName
+  /** Whose producers these are; `anonymous` unless said. */
+  readonly principal?: string | undefined
   /** Of all records, which have none of their own then. */
   readonly producer?: ClientProducer | undefined
   readonly ack: AckLevel

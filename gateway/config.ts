@@ -5,6 +5,10 @@ export interface GatewayConfig {
   readonly host: string
   /** 0 picks a free port. */
   readonly port: number
+  /** Origins of web pages that may use this gateway, beside its own: see `origins.ts`. */
+  readonly allowOrigins: readonly string[]
+  /** Names of hosts under which browsers know it, beside addresses and `localhost`. */
+  readonly ownHosts: readonly string[]
   /** Live reads (SSE and waiting long-polls) at a time; one more is refused as OVERLOADED. Higher: more sockets and memory. */
   readonly readersMax: number
   /** An idle SSE stream says something this often, so that proxies keep it and dead clients are noticed. */
@@ -34,6 +38,8 @@ export interface GatewayConfig {
 export const gatewayDefaults: GatewayConfig = {
   host: '127.0.0.1',
   port: 8400,
+  allowOrigins: [],
+  ownHosts: [],
   readersMax: limits.readersMax,
   heartbeatMs: 15_000,
   streamRecordsPerRead: 256,

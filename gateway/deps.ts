@@ -2,6 +2,7 @@ import type { Bodies } from './body.ts'
 import type { Broker } from './broker.ts'
 import type { GatewayConfig } from './config.ts'
 import type { LiveReads } from './live-reads.ts'
+import type { Origins } from './origins.ts'
 import type { Problems } from './problem.ts'
 
 /** What the routes share. */
@@ -11,6 +12,8 @@ export interface RouteDeps {
   readonly bodies: Bodies
   readonly liveReads: LiveReads
   readonly problems: Problems
+  /** Whose pages may come. Others were refused before. */
+  readonly origins: Origins
   /** True once this peer accepts no more work: its gateway or its broker drains. */
   readonly draining: () => boolean
 }

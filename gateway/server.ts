@@ -17,6 +17,7 @@ import { answerClientError, answerFault, answerSocket, type ClientError, headFau
 import type { GatewayConfig } from './config.ts'
 import { LiveReads } from './live-reads.ts'
 import type { GatewayLoad, GatewayMetrics } from './metrics.ts'
+import { Origins } from './origins.ts'
 import { Problems, type ReportError } from './problem.ts'
 import { Sockets } from './ws/sockets.ts'
 import { createSocketServer, upgradeFault } from './ws/upgrade.ts'
@@ -51,7 +52,17 @@ export async function startGateway({
   const liveReads = new LiveReads(config.readersMax)
   const bodies = new Bodies(config.arrivingBytesMax)
   const sockets = new Sockets(config)
-  const app = createGateway({ broker, config, reportError, liveReads, bodies, sockets, ...(metrics && { metrics }) })
+  const origins = new Origins(config)
+  const app = createGateway({
+    broker,
+    config,
+    reportError,
+    liveReads,
+    bodies,
+    sockets,
+    origins,
+    ...(metrics && { metrics }),
+  })
   const problems = new Problems(
     () => broker.self.name,
     reportError,
@@ -66,10 +77,10 @@ export async function startGateway({
     app,
     config,
     onRefused: ({ message }, socket) => answerSocket(problems, malformed(message), socket as Socket),
-    mayUpgrade: (request) => upgradeFault(request, { broker, sockets }) === undefined,
+    mayUpgrade: (request) => upgradeFault(request, { broker, sockets, origins }) === undefined,
     answer(incoming, outgoing) {
       if (metrics !== undefined) outgoing.once('close', () => tellAnswered(metrics, incoming, outgoing))
-      const fault = headFault(incoming)
+      const fault = headFault(incoming) ?? origins.fault(incoming.headers)
       if (fault === undefined) void answer(incoming, outgoing)
       else answerFault(problems, fault, outgoing)
     },

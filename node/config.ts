@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
+import { parseOrigin } from '#gateway/origins'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import { membershipProfiles } from '#protocol/membership/config'
@@ -41,6 +42,11 @@ const seeds = list.refine(
   'must be host or host:port, such as oak.example:7400, separated by commas',
 )
 
+/** As browsers write them. */
+const origins = list
+  .transform((items) => items.map((item) => parseOrigin(item) ?? ''))
+  .refine((items) => !items.includes(''), 'must be origins such as https://shop.example, or *, separated by commas')
+
 /** A name people can type: no dots or commas, since ids and lists use them. */
 const name = z
   .string()
@@ -71,6 +77,11 @@ export const nodeConfigSchema = z.object({
     .url({ protocol: /^https?$/ })
     .optional()
     .describe('URL under which clients reach this peer, if not --http'),
+  allowOrigin: origins
+    .default([])
+    .describe(
+      'origins of web pages that may use this peer, comma-separated, beside its own: https://shop.example, or *',
+    ),
   zone: z.string().max(64).default('').describe('place of this peer, such as a site or an availability zone'),
   profile: z
     .enum(['lan', 'wan', 'local'])

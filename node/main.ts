@@ -186,8 +186,15 @@ function startHttp(parts: {
   const address = parseAddress(config.http)
   if (address === undefined) throw new MeshError('CONFIG_INVALID', `--http ${config.http} is not host:port`)
   const reportError = (error: unknown): void => log.error('gateway made a mistake', { error: String(error) })
-  return startGateway({ broker, config: { ...gatewayDefaults, ...address }, metrics, reportError })
+  const browsers = { allowOrigins: config.allowOrigin, ownHosts: ownHostsOf(config) }
+  return startGateway({ broker, config: { ...gatewayDefaults, ...address, ...browsers }, metrics, reportError })
 }
+
+/** Names under which browsers may know the gateway. */
+const ownHostsOf = ({ http, advertiseHttp }: NodeConfig): readonly string[] => [
+  parseAddress(http)?.host ?? '',
+  ...(advertiseHttp === undefined ? [] : [new URL(advertiseHttp).hostname]),
+]
 
 /** What others are told. A peer on all interfaces of a large machine may have more addresses than a member may name. */
 function addressesOf(config: NodeConfig, network: Network): readonly string[] {

@@ -14,8 +14,8 @@ export const countOf = (request: AnyPublish): number =>
 /** The records of a publish as they go into batches. Throws BAD_REQUEST, RECORD_TOO_LARGE. */
 export function recordSetsOf(request: AnyPublish, digests: Digests): readonly RecordSet[] {
   if (!('encoded' in request)) return encodeRecordSets(scopedRecords(request, digests))
-  const { topic, producer, encoded } = request
-  const scoped = producer && scopedProducer(topic, producer, digests)
+  const { producer, encoded } = request
+  const scoped = producer && scopedProducer(request, producer, digests)
   const sets = takeRecords(encoded.bytes, { count: encoded.count, producer: scoped })
   if ('fault' in sets) throw refusalOf(sets)
   return sets

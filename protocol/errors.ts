@@ -59,6 +59,16 @@ export const errorCatalogue = {
   ),
   ROUTE_NOT_FOUND: kind(404, 'No such resource', 'GET / lists what there is; gateway/README.md explains it.'),
   METHOD_NOT_ALLOWED: kind(405, 'That method does not exist for this resource', 'See the Allow header.'),
+  FORBIDDEN: kind(
+    403,
+    'The token does not grant that',
+    'Use a token whose grants cover it: see the detail, and "grapevine token".',
+  ),
+  ORIGIN_REFUSED: kind(
+    403,
+    'Web pages of that origin may not use this peer',
+    'Start the peer with --allow-origin and that origin, or with --advertise-http if the page is its own.',
+  ),
   AUTH_DISABLED: kind(400, 'This peer takes no tokens', 'Go on without; this version knows no tokens.'),
   UPGRADE_REQUIRED: kind(
     426,

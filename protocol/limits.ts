@@ -198,6 +198,9 @@ export const limits = {
   binaryHeaderBytesMax: 2 * MiB,
   /** `sub` and `ref` of a client, in characters. */
   socketNameLengthMax: 64,
+
+  /** Patterns of one list of a token: each is compared at each request. */
+  grantPatternsMax: 64,
 } as const
 
 assert(limits.recordBytesMax < limits.batchBytesMax, 'the largest record fits into a batch')

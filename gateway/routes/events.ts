@@ -1,4 +1,5 @@
 import { type Context, Hono } from 'hono'
+import { authorizeMesh } from '../auth/principal.ts'
 import type { RouteDeps } from '../deps.ts'
 import { EventReader, type EventsFrom } from '../event-reader.ts'
 import { eventStream } from '../event-stream.ts'
@@ -14,6 +15,7 @@ const pageEvents = { normal: 100, max: 1_000 }
 export function eventRoutes(deps: RouteDeps): Hono {
   const routes = new Hono()
   routes.get('/v1/mesh/events', (c) => {
+    authorizeMesh(c, 'subscribe')
     const wantsStream = /(^|[,\s])text\/event-stream/i.test(c.req.header('accept') ?? '')
     // HEAD runs GET and drops the body: a stream would stay open with nobody to end it.
     return wantsStream && c.req.method !== 'HEAD' ? answerStream(c, deps) : answerPage(c, deps)

@@ -1,5 +1,6 @@
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { MeshError } from '#protocol/errors'
+import { authorizeMesh } from '../auth/principal.ts'
 import type { Lab } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { queryOf } from '../parameters.ts'
@@ -9,27 +10,28 @@ import { json } from './json-answer.ts'
 /** Cuts this peer off from others, for those who want to see what a split does. */
 export function labRoutes({ broker, bodies }: RouteDeps): Hono {
   const routes = new Hono()
-  const lab = (): Lab => {
+  const lab = (c: Context): Lab => {
+    authorizeMesh(c, 'manage')
     if (broker.lab === undefined) throw new MeshError('LAB_DISABLED')
     return broker.lab
   }
 
   routes.get('/v1/lab/partition', (c) => {
     queryOf(c, [])
-    return json({ dropped: lab().dropped() })
+    return json({ dropped: lab(c).dropped() })
   })
 
   routes.put('/v1/lab/partition', async (c) => {
     queryOf(c, [])
-    const ours = lab()
+    const ours = lab(c)
     const { drop } = await bodyOf(c, bodies, labPartitionBody)
     return json({ dropped: ours.drop(drop) })
   })
 
   routes.delete('/v1/lab/partition', (c) => {
     queryOf(c, [])
-    lab().heal()
-    return json({ dropped: lab().dropped() })
+    lab(c).heal()
+    return json({ dropped: lab(c).dropped() })
   })
 
   return routes

@@ -1,6 +1,7 @@
 import { type Context, Hono } from 'hono'
 import { MeshError } from '#protocol/errors'
 import type { MemberView } from '#protocol/views'
+import { authorizeMesh } from '../auth/principal.ts'
 import type { MemberDecision } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { flagOf, queryOf, quoted } from '../parameters.ts'
@@ -10,6 +11,7 @@ export function meshRoutes({ broker }: RouteDeps): Hono {
   const routes = new Hono().basePath('/v1/mesh')
   const show = (path: string, view: () => object): void => {
     routes.get(path, (c) => {
+      authorizeMesh(c, 'subscribe')
       queryOf(c, [])
       return json(view())
     })
@@ -23,12 +25,14 @@ export function meshRoutes({ broker }: RouteDeps): Hono {
   show('/replication', () => broker.meshReplication())
 
   routes.get('/members/:member', (c) => {
+    authorizeMesh(c, 'subscribe')
     queryOf(c, [])
     return json(memberOf(broker.members(), c.req.param('member')))
   })
 
   const decides = (name: MemberDecision['type'], decisionOf: (c: Context) => MemberDecision): void => {
     routes.post(`/members/:member/${name}`, async (c) => {
+      authorizeMesh(c, 'manage')
       const decision = decisionOf(c)
       const member = theOnlyOne([...broker.members(), ...broker.forgotten()], c.req.param('member'))
       return json(await broker.decide(member.id, decision))

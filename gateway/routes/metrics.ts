@@ -1,4 +1,5 @@
 import { Hono } from 'hono'
+import { authorizeMesh } from '../auth/principal.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import { queryOf } from '../parameters.ts'
 
@@ -6,6 +7,7 @@ import { queryOf } from '../parameters.ts'
 export function metricsRoutes(metrics: GatewayMetrics): Hono {
   const routes = new Hono()
   routes.get('/metrics', async (c) => {
+    authorizeMesh(c, 'subscribe')
     queryOf(c, [])
     return c.body(await metrics.text(), 200, { 'content-type': metrics.contentType })
   })

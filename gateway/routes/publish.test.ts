@@ -33,6 +33,7 @@ test('a raw body is one record with its content type, key and headers', async ()
   expect({ ...request, records: [...(request?.records ?? [])].map((r) => ({ ...r, value: textOf(r.value) })) }).toEqual(
     {
       topic: 'orders',
+      principal: 'anonymous',
       ack: { type: 'local' },
       waitMs: 5_000,
       records: [{ ...record, value: '3,crates' }],

@@ -3,6 +3,7 @@ import { Hono, type Context } from 'hono'
 import { limits } from '#protocol/limits'
 import { textOf, utf8 } from '#protocol/text'
 import { idsOfRuns } from '#protocol/wire/socket-frames'
+import { authorize, principalOf } from '../auth/principal.ts'
 import type { BodyLimit } from '../body.ts'
 import type { ClientProducer, PublishResult } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
@@ -21,18 +22,20 @@ export function publishRoutes(deps: RouteDeps): Hono {
 
   routes.post('/v1/topics/:topic/records', async (c) => {
     const topic = topicOf(c)
+    authorize(c, 'publish', topic)
     const query = queryOf(c, ['ack', 'wait'])
     const ack = ackLevelOf(query.ack ?? 'local')
     const waitMs = waitMsOf(query.wait, limits.waitMsDefault)
     const { head, producer } = headOf(c)
+    const principal = principalOf(c).name
     if (isNdjson(mediaTypeOf(head.headers['content-type'] ?? ''))) {
       refuseRecordHead(head)
-      return publishLines(c, deps, { topic, ack, waitMs, producer })
+      return publishLines(c, deps, { topic, principal, ack, waitMs, producer })
     }
     const body = publishBodyOf(await bodies.read(c, limitOf(head)), head)
     const records = body.type === 'one' ? [body.record] : body.records
     refuseTwo(producer, records)
-    const result = await broker.publish({ topic, records, ack, waitMs, producer })
+    const result = await broker.publish({ topic, principal, records, ack, waitMs, producer })
     return body.type === 'one' ? answerOne(result) : answerBatch(result)
   })
 

@@ -2,11 +2,12 @@ import { Hono, type Context } from 'hono'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import type { TopicName } from '#protocol/topic-name'
+import { topicToRead } from '../auth/topic-to-read.ts'
 import type { ReadChunk, Reader, ReadFrom, ReadGap } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { otherGateways } from '../farewell.ts'
 import { ndjsonMediaType, ndjsonRecords } from '../ndjson.ts'
-import { countOf, flagOf, queryOf, readableTopicOf, waitMsOf } from '../parameters.ts'
+import { countOf, flagOf, queryOf, waitMsOf } from '../parameters.ts'
 import { recordJson } from '../record-json.ts'
 import { recordStream, type StreamFormat } from '../record-stream.ts'
 import { serverSentEvents } from '../sse.ts'
@@ -31,7 +32,7 @@ const wantsNdjson = /(^|[,\s])application\/(x-)?ndjson/i
 
 /** EventSource sends `Last-Event-ID` when it comes back; it knows better than the URL it was made with. */
 async function answerEvents(c: Context, deps: RouteDeps): Promise<Response> {
-  const topic = readableTopicOf(c)
+  const topic = topicToRead(c)
   const query = queryOf(c, ['from', 'lastEventId', 'strict'])
   const strict = flagOf('strict', query.strict)
   const lastEventId = c.req.header('last-event-id') || query.lastEventId
@@ -42,7 +43,7 @@ async function answerEvents(c: Context, deps: RouteDeps): Promise<Response> {
 
 /** What is held here and the end; with `follow` all that comes after it, too. */
 async function answerNdjson(c: Context, deps: RouteDeps): Promise<Response> {
-  const topic = readableTopicOf(c)
+  const topic = topicToRead(c)
   const query = queryOf(c, ['from', 'follow', 'strict'])
   const strict = flagOf('strict', query.strict)
   const follow = flagOf('follow', query.follow)
@@ -76,7 +77,7 @@ async function openReader(
 }
 
 async function answerPage(c: Context, deps: RouteDeps): Promise<Response> {
-  const topic = readableTopicOf(c)
+  const topic = topicToRead(c)
   const query = queryOf(c, ['from', 'limit', 'wait', 'strict'])
   const strict = flagOf('strict', query.strict)
   const limit = countOf('limit', query.limit, { normal: 100, max: limits.pageRecordsMax })

@@ -1,10 +1,11 @@
 import { Hono, type Context } from 'hono'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
+import { topicToRead } from '../auth/topic-to-read.ts'
 import type { Broker, StoredRecord } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { isContentType, unknownMediaType } from '#protocol/media-type'
-import { ackLevelOf, queryOf, recordIdOf, readableTopicOf, waitMsOf } from '../parameters.ts'
+import { ackLevelOf, queryOf, recordIdOf, waitMsOf } from '../parameters.ts'
 import { invalid } from '../problem.ts'
 import { recordJson } from '../record-json.ts'
 import { json } from './json-answer.ts'
@@ -14,7 +15,7 @@ export function recordRoutes({ broker }: RouteDeps): Hono {
 
   routes.get('/v1/topics/:topic/records/:id', async (c) => {
     queryOf(c, [])
-    const record = (await broker.record(readableTopicOf(c), recordIdOf(c))) ?? notHeld(c)
+    const record = (await broker.record(topicToRead(c), recordIdOf(c))) ?? notHeld(c)
     if (wantsBytes(c)) return answerBytes(record)
     return c.body(recordJson(record), 200, { 'content-type': 'application/json', vary: 'accept' })
   })
@@ -23,7 +24,7 @@ export function recordRoutes({ broker }: RouteDeps): Hono {
     const { level, wait } = queryOf(c, ['level', 'wait'])
     if (level !== undefined) return answerCopies(c, broker, level, wait)
     if (wait !== undefined) throw invalid('wait', 'is for a level to be reached: say which, as in level=majority')
-    return json((await broker.replication(readableTopicOf(c), recordIdOf(c))) ?? notHeld(c))
+    return json((await broker.replication(topicToRead(c), recordIdOf(c))) ?? notHeld(c))
   })
 
   return routes
@@ -33,7 +34,7 @@ export function recordRoutes({ broker }: RouteDeps): Hono {
 async function answerCopies(c: Context, broker: Broker, level: string, wait: string | undefined): Promise<Response> {
   const id = recordIdOf(c)
   const waitMs = waitMsOf(wait, limits.waitMsDefault)
-  const ack = (await broker.awaitCopies(readableTopicOf(c), id, ackLevelOf(level), waitMs)) ?? notHeld(c)
+  const ack = (await broker.awaitCopies(topicToRead(c), id, ackLevelOf(level), waitMs)) ?? notHeld(c)
   return json({ id: c.req.param('id'), ack }, ack.reached ? 200 : 202)
 }
 

@@ -1,6 +1,7 @@
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 import { MeshError } from '#protocol/errors'
 import { deletedName, parseTopicPattern, type TopicName, type TopicPattern } from '#protocol/topic-name'
+import { authorize, authorizeAny, maySee, principalOf } from '../auth/principal.ts'
 import type { RouteDeps } from '../deps.ts'
 import { ifMatchOf, queryOf, quoted, readableTopicOf, topicOf } from '../parameters.ts'
 import { bodyOf, topicBody, topicPatchBody } from '../schemas.ts'
@@ -12,18 +13,21 @@ export function topicRoutes({ broker, bodies }: RouteDeps): Hono {
   routes.get('/v1/topics', (c) => {
     const { match } = queryOf(c, ['match'])
     const pattern = match === undefined ? undefined : patternOf(match)
-    return json({ topics: broker.topics(pattern), deleted: broker.deletedTopics(pattern) })
+    const principal = principalOf(c)
+    const isSeen = ({ topic }: { readonly topic: string }): boolean => maySee(principal, topic as TopicName)
+    const [topics, deleted] = [broker.topics(pattern), broker.deletedTopics(pattern)]
+    return json({ topics: topics.filter(isSeen), deleted: deleted.filter(isSeen) })
   })
 
   routes.put('/v1/topics/:topic', async (c) => {
-    const topic = topicOf(c)
+    const topic = topicToManage(c)
     queryOf(c, [])
     const { created } = await broker.putTopic(topic, await bodyOf(c, bodies, topicBody))
     return answer(topic, created ? 201 : 200)
   })
 
   routes.patch('/v1/topics/:topic', async (c) => {
-    const topic = topicOf(c)
+    const topic = topicToManage(c)
     queryOf(c, [])
     const version = ifMatchOf(c)
     await broker.patchTopic(topic, await bodyOf(c, bodies, topicPatchBody), version)
@@ -31,7 +35,7 @@ export function topicRoutes({ broker, bodies }: RouteDeps): Hono {
   })
 
   routes.delete('/v1/topics/:topic', async (c) => {
-    const topic = topicOf(c)
+    const topic = topicToManage(c)
     queryOf(c, [])
     const { generation } = await broker.deleteTopic(topic)
     return json({ topic, generation, remains: deletedName(topic, generation) })
@@ -39,11 +43,11 @@ export function topicRoutes({ broker, bodies }: RouteDeps): Hono {
 
   routes.get('/v1/topics/:topic', (c) => {
     queryOf(c, [])
-    return answer(readableTopicOf(c))
+    return answer(topicToSee(c))
   })
 
   routes.get('/v1/topics/:topic/status', async (c) => {
-    const topic = readableTopicOf(c)
+    const topic = topicToSee(c)
     queryOf(c, [])
     return json((await broker.topicStatus(topic)) ?? notFound(topic))
   })
@@ -54,6 +58,18 @@ export function topicRoutes({ broker, bodies }: RouteDeps): Hono {
   }
 
   return routes
+}
+
+function topicToManage(c: Context): TopicName {
+  const topic = topicOf(c)
+  authorize(c, 'manage', topic)
+  return topic
+}
+
+function topicToSee(c: Context): TopicName {
+  const topic = readableTopicOf(c)
+  authorizeAny(c, topic)
+  return topic
 }
 
 function patternOf(match: string): TopicPattern {

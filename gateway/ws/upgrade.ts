@@ -6,6 +6,7 @@ import { limits } from '#protocol/limits'
 import { binarySocketProtocol } from '#protocol/wire/binary-frame'
 import { socketPath, socketProtocol } from '#protocol/wire/socket-frames'
 import type { Broker } from '../broker.ts'
+import type { Origins } from '../origins.ts'
 import { queryOf } from '../parameters.ts'
 import { invalid, isServing, notReady, type ReportError } from '../problem.ts'
 import { ServedSocket, type ServedSocketDeps } from './served-socket.ts'
@@ -19,14 +20,17 @@ type Handshake = Pick<HttpBindings['incoming'], 'method' | 'url' | 'headers'>
  * Why a request does not become a WebSocket, or undefined. Asked before the upgrade, so that a refusal is an answer of
  * HTTP with its problem: once upgraded, a connection can only be given a status.
  */
-export function upgradeFault(handshake: Handshake, { broker, sockets }: UpgradeDeps): MeshError | undefined {
+export function upgradeFault(handshake: Handshake, { broker, sockets, origins }: UpgradeDeps): MeshError | undefined {
   const readiness = broker.ready()
-  return isServing(readiness) ? (handshakeFault(handshake) ?? sockets.refusal) : notReady(readiness.reason)
+  return isServing(readiness)
+    ? (handshakeFault(handshake) ?? origins.fault(handshake.headers) ?? sockets.refusal)
+    : notReady(readiness.reason)
 }
 
 export interface UpgradeDeps {
   readonly broker: Broker
   readonly sockets: Sockets
+  readonly origins: Origins
 }
 
 function handshakeFault({ method, url = '/', headers }: Handshake): MeshError | undefined {

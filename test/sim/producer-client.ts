@@ -1,6 +1,6 @@
 import { parseAckLevel } from '#protocol/ack-level'
 import { nodeDigests } from '#node/node-digests'
-import { principal } from '#node/scoped-producers'
+import { anonymousPrincipal } from '#node/scoped-producers'
 import { producerIdOf } from '#protocol/log/producer-id'
 import { hexOf } from '#protocol/text'
 import type { ProducerId } from '#protocol/log/producer-index'
@@ -37,7 +37,7 @@ export class ProducerClient {
     this.#deps = deps
     this.#topic = deps.dice.pick(deps.options.topics)
     this.#name = `p${number}`
-    const scope = { principal, topic: this.#topic, type: 'producer' as const, name: this.#name }
+    const scope = { principal: anonymousPrincipal, topic: this.#topic, type: 'producer' as const, name: this.#name }
     this.#producer = hexOf(producerIdOf(nodeDigests, scope)) as ProducerId
     this.#at = deps.dice.pick(deps.peers)
   }

@@ -1,0 +1,45 @@
+import type { Context } from 'hono'
+import { assert } from '#protocol/assert'
+import { MeshError } from '#protocol/errors'
+import { type Action, meshName } from '#protocol/grants'
+import type { TopicName, TopicPattern } from '#protocol/topic-name'
+
+/** Who asks, as far as this gateway knows. */
+export interface Principal {
+  /** Whose producers and idempotency keys these are: nobody takes numbers of another principal. */
+  readonly name: string
+  may(action: Action, topic: TopicName): boolean
+  /** May it do that to some topic that the pattern matches? */
+  mayInPart(action: Action, pattern: TopicPattern): boolean
+}
+
+/** Everybody, where no tokens are asked for. */
+export const anonymous: Principal = { name: 'anonymous', may: () => true, mayInPart: () => true }
+
+/** Set by the middleware that comes before all routes. */
+export function principalOf(c: Context): Principal {
+  const principal = c.get('principal') as Principal | undefined
+  assert(principal !== undefined, 'whoever asks was looked at first')
+  return principal
+}
+
+/** Throws FORBIDDEN unless who asks may do that. To be asked before anything is looked up: it says nothing of what there is. */
+export function authorize(c: Context, action: Action, topic: TopicName): void {
+  if (!principalOf(c).may(action, topic)) throw forbidden(action, topic)
+}
+
+/** Throws FORBIDDEN unless who asks may do something to the topic. */
+export function authorizeAny(c: Context, topic: TopicName): void {
+  if (!maySee(principalOf(c), topic)) throw forbidden('subscribe', topic)
+}
+
+export const maySee = (principal: Principal, topic: TopicName): boolean =>
+  principal.may('subscribe', topic) || principal.may('publish', topic) || principal.may('manage', topic)
+
+/** `subscribe` to look at the mesh, `manage` to decide on it. */
+export const authorizeMesh = (c: Context, action: 'subscribe' | 'manage'): void => authorize(c, action, meshName)
+
+export function forbidden(action: Action, topic: string): MeshError {
+  const facts = { action, topic }
+  return new MeshError('FORBIDDEN', `It grants no ${action} of ${topic}.`, { facts })
+}
