@@ -385,6 +385,16 @@ export class Mesh implements AsyncDisposable {
   }
 }
 
+/** One direction of a link, as the peer at its end suffers it (lab mode). */
+export interface LabLink {
+  /** Name or peer id of who sends. */
+  readonly from: string
+  /** How likely one sending of a frame is lost, in [0, 1]; at 1 nothing is heard of that peer. */
+  readonly loss?: number
+  /** One way. */
+  readonly delayMs?: number
+}
+
 /** The answering peer alone is cut: to cut the mesh in two, tell every peer of one side, or better of both. */
 class Lab {
   readonly #json: (request: Omit<Request, 'signal'> & CallOptions) => Promise<unknown>
@@ -395,19 +405,31 @@ class Lab {
 
   /** From now on the peer is deaf and mute to these members (names or peer ids). Throws LAB_DISABLED, MEMBER_NOT_FOUND. */
   async drop(members: readonly string[], options: CallOptions = {}): Promise<void> {
-    const body = JSON.stringify({ drop: members })
-    await this.#json({
-      method: 'PUT',
-      path: '/v1/lab/partition',
-      headers: jsonHeaders,
-      body,
-      repeatable: true,
-      ...signalOf(options),
-    })
+    await this.#put('partition', { drop: members }, options)
   }
 
+  /**
+   * From now on what these peers send arrives like that, and what others send at once. One direction: the other one is told to
+   * the peer at its other end. Throws LAB_DISABLED, MEMBER_NOT_FOUND.
+   */
+  async setLinks(links: readonly LabLink[], options: CallOptions = {}): Promise<void> {
+    await this.#put('links', { links }, options)
+  }
+
+  /** How what other peers send arrives, as far as it was told so. */
+  async links(options: CallOptions = {}): Promise<readonly Required<LabLink>[]> {
+    const request = { method: 'GET', path: '/v1/lab/links', repeatable: true, ...signalOf(options) } as const
+    return ((await this.#json(request)) as { links: Required<LabLink>[] }).links
+  }
+
+  /** Everything gets through again at once. */
   async heal(options: CallOptions = {}): Promise<void> {
     await this.#json({ method: 'DELETE', path: '/v1/lab/partition', repeatable: true, ...signalOf(options) })
+  }
+
+  async #put(what: 'partition' | 'links', order: object, options: CallOptions): Promise<void> {
+    const body = { headers: jsonHeaders, body: JSON.stringify(order) }
+    await this.#json({ method: 'PUT', path: `/v1/lab/${what}`, ...body, repeatable: true, ...signalOf(options) })
   }
 }
 

@@ -7,12 +7,14 @@ import type { TopicId } from '#protocol/ids'
 import type { TopicName } from '#protocol/topic-name'
 import { createGateway } from './app.ts'
 import { gatewayDefaults } from './config.ts'
+import type { LabLink } from './broker.ts'
 import { FakeBroker } from './fake-broker.ts'
 import { LiveReads } from './live-reads.ts'
 
 function gateway({ lab = false } = {}) {
   const broker = new FakeBroker()
   const dropped: string[] = []
+  let links: readonly LabLink[] = []
   if (lab) {
     broker.lab = {
       drop: (names) => {
@@ -21,8 +23,13 @@ function gateway({ lab = false } = {}) {
         dropped.push(...names)
         return dropped
       },
-      heal: () => void dropped.splice(0),
+      setLinks: (asked) => (links = asked),
+      heal: () => {
+        dropped.splice(0)
+        links = []
+      },
       dropped: () => dropped,
+      links: () => links,
     }
   }
   const liveReads = new LiveReads(8)
@@ -219,6 +226,23 @@ test('the lab cuts, tells and heals', async () => {
   expect(await ask('DELETE /v1/lab/partition')).toMatchObject({ status: 200, body: { dropped: [] } })
 })
 
+test('the lab makes links slow and lossy, until it heals', async () => {
+  const { ask } = gateway({ lab: true })
+  const links = [{ from: 'elm', loss: 0.3, delayMs: 200 }, { from: 'ash', delayMs: 1 }, { from: 'fir' }]
+  const told = [
+    { from: 'elm', loss: 0.3, delayMs: 200 },
+    { from: 'ash', loss: 0, delayMs: 1 },
+    { from: 'fir', loss: 0, delayMs: 0 },
+  ]
+  expect(await ask('PUT /v1/lab/links', JSON.stringify({ links }))).toMatchObject({
+    status: 200,
+    body: { links: told },
+  })
+  expect(await ask('GET /v1/lab/links')).toMatchObject({ body: { links: told } })
+  expect(await ask('DELETE /v1/lab/partition')).toMatchObject({ status: 200 })
+  expect(await ask('GET /v1/lab/links')).toMatchObject({ body: { links: [] } })
+})
+
 test('without --lab there is no lab', async () => {
   const { ask } = gateway()
   for (const method of ['GET', 'PUT', 'DELETE']) {
@@ -291,6 +315,10 @@ test.each([
   ['BAD_REQUEST', 'drop', 'PUT /v1/lab/partition', '{}'],
   ['BAD_REQUEST', 'drop', 'PUT /v1/lab/partition', '{"drop":[]}'],
   ['BAD_REQUEST', 'drop.0', 'PUT /v1/lab/partition', '{"drop":[7]}'],
+  ['BAD_REQUEST', 'links', 'PUT /v1/lab/links', '{}'],
+  ['BAD_REQUEST', 'links.0.from', 'PUT /v1/lab/links', '{"links":[{"loss":1}]}'],
+  ['BAD_REQUEST', 'links.0.loss', 'PUT /v1/lab/links', '{"links":[{"from":"elm","loss":1.1}]}'],
+  ['BAD_REQUEST', 'links.0.delayMs', 'PUT /v1/lab/links', '{"links":[{"from":"elm","delayMs":60001}]}'],
   ['BAD_REQUEST', 'cut', 'PUT /v1/lab/partition', '{"drop":["elm"],"cut":1}'],
   ['ROUTE_NOT_FOUND', '/v2/topics', 'GET /v2/topics'],
   ['ROUTE_NOT_FOUND', '/v1/topics/', 'GET /v1/topics/'],

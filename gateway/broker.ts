@@ -300,9 +300,27 @@ export interface MeshEventLog {
 }
 
 export interface Lab {
-  /** Discards all traffic with these members, both ways, and refuses dials: silence, as a real cut. MEMBER_NOT_FOUND for an unknown name. */
+  /**
+   * Discards all traffic with these peers, both ways, and refuses dials: silence, as a real cut. Names of members, or peer ids,
+   * also of who is no member yet. MEMBER_NOT_FOUND for an unknown name.
+   */
   drop(namesOrIds: readonly string[]): readonly string[]
-  /** Lets everything through again and resets the streams that lost frames. */
+  /**
+   * From now on what these peers send comes that way, and what others send at once. Names of members, or peer ids, also of who
+   * is no member yet. At loss 1 nothing of it is heard, and no dial gets through either way. MEMBER_NOT_FOUND for an unknown name.
+   */
+  setLinks(links: readonly LabLink[]): readonly LabLink[]
+  /** Lets everything through again at once, and resets the streams that lost frames. */
   heal(): void
   dropped(): readonly string[]
+  links(): readonly LabLink[]
+}
+
+/** One direction of a link, as the peer at its end suffers it. */
+export interface LabLink {
+  readonly from: string
+  /** How likely one sending of a frame is lost, in [0, 1]. */
+  readonly loss: number
+  /** One way. */
+  readonly delayMs: number
 }

@@ -49,6 +49,18 @@ export const labPartitionBody = z.strictObject({
   drop: z.array(z.string().min(1).max(128)).min(1).max(limits.membersMax),
 })
 
+export const labLinksBody = z.strictObject({
+  links: z
+    .array(
+      z.strictObject({
+        from: z.string().min(1).max(128),
+        loss: z.number().min(0).max(1).default(0),
+        delayMs: z.int().min(0).max(limits.labDelayMsMax).default(0),
+      }),
+    )
+    .max(limits.membersMax),
+})
+
 const adminLimit: BodyLimit = { bytesMax: 1024 * 1024, tooLarge: 'BODY_TOO_LARGE' }
 
 /** The body checked against its schema, whatever its Content-Type; none at all is `{}`. Throws BAD_JSON, BAD_REQUEST. */

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import type { Lab } from '#gateway/broker'
+import type { Lab, LabLink } from '#gateway/broker'
 import { gatewayDefaults } from '#gateway/config'
 import { type GatewayServer, startGateway } from '#gateway/server'
 import { MeshError } from '#protocol/errors'
-import type { Epoch, PeerId } from '#protocol/ids'
+import { type Epoch, parsePeerId, type PeerId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import { membershipProfiles } from '#protocol/membership/config'
 import type { Random } from '#protocol/machine'
@@ -205,25 +205,41 @@ function labOf(driver: PeerDriver, { lab }: Network): Lab | undefined {
   if (lab === undefined) return undefined
   const { membership } = driver.peer
   const named = (peers: Iterable<PeerId>): readonly string[] => [...peers].map((peer) => membership.nameOf(peer))
+  const linksNow = (): readonly LabLink[] =>
+    [...lab.ways].map(([peer, way]) => ({ from: membership.nameOf(peer), ...way }))
   return {
     drop(namesOrIds) {
       const peers = namesOrIds.map((text) => memberNamed(driver, text))
       lab.drop(peers)
       return named(peers)
     },
-    heal: () => lab.drop([]),
+    setLinks(links) {
+      lab.setWays(new Map(links.map(({ from, ...way }) => [memberNamed(driver, from), way])))
+      return linksNow()
+    },
+    heal() {
+      lab.drop([])
+      lab.setWays(new Map())
+    },
     dropped: () => named(lab.dropped),
+    links: linksNow,
   }
 }
 
 function memberNamed(driver: PeerDriver, text: string): PeerId {
   const { membership } = driver.peer
   const found = membership.registryView().peers.find((peer) => peer === text || membership.nameOf(peer) === text)
+  // A cut may come before the member that it keeps away.
+  const stranger = peerIdOfLibp2p.test(text) ? parsePeerId(text) : undefined
+  if (found === undefined && stranger !== undefined) return stranger
   if (found === undefined) throw new MeshError('MEMBER_NOT_FOUND', `No member is called ${text}`)
   if (found === driver.peer.self)
     throw new MeshError('BAD_REQUEST', `${text} is this peer: it cannot be cut off from itself`)
   return found
 }
+
+/** Of an Ed25519 key, in base58. */
+const peerIdOfLibp2p = /^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/
 
 function selfView(
   config: NodeConfig,

@@ -61,6 +61,9 @@ export const limits = {
    * byte while catching up (a quarter of the 256 KiB frames' goes into their fsyncs), longer waits for what comes behind.
    */
   dataFrameBytesTarget: 960 * KiB,
+  /** Frames that lab mode holds back on one link, with what each costs; beyond it the link is closed, as a full buffer would. */
+  labDelayedBytesMax: 4 * MiB,
+  labDelayMsMax: 60_000,
   /** A control frame is one JSON message. Large digests are split into several. */
   controlFrameBytesMax: 256 * KiB,
   /** Control bytes that wait for a slow link; beyond it the link is closed and starts again from digests. */
@@ -211,6 +214,7 @@ assert(
   limits.dataFrameBytesTarget + limits.dataFrameBytesMax <= limits.linkCreditBytes,
   'a frame is sent while one before it is being stored',
 )
+assert(limits.linkCreditBytes < limits.labDelayedBytesMax, 'what a neighbor may have in flight can be on its way')
 assert(limits.readersMax <= limits.followedTopicsMax, 'each live read may be of another topic')
 assert(limits.batchBytesMax <= limits.commitBytesMax, 'the largest batch fits into a group commit')
 assert(limits.recordBytesMax * 1.5 <= limits.lineBytesMax, 'the largest record fits into a line, in base64')

@@ -77,6 +77,7 @@ export class FakeGateway implements AsyncDisposable {
   self: Partial<SelfNowView> = {}
   status: ((topic: string) => Partial<TopicStatus> | undefined) | undefined
   dropped: readonly string[] = []
+  labLinks: readonly { readonly from: string; readonly loss?: number; readonly delayMs?: number }[] = []
   /** Copies that a publish reaches whatever it asks for. */
   copies = 1
   /** Takes over a frame if it returns true. */
@@ -217,6 +218,11 @@ export class FakeGateway implements AsyncDisposable {
 
   #meshAnswer(area: string, name: string, method: string, body: string): object | undefined {
     if (area === 'lab') {
+      if (name === 'links') {
+        if (method === 'PUT') this.labLinks = (JSON.parse(body) as { links: FakeGateway['labLinks'] }).links
+        return { links: this.labLinks }
+      }
+      if (method === 'DELETE') this.labLinks = []
       this.dropped = method === 'PUT' ? (JSON.parse(body) as { drop: string[] }).drop : []
       return { dropped: this.dropped }
     }

@@ -10,8 +10,12 @@ async function mesh(...names: string[]) {
   const members = gateways.map(({ name, peerId, url }) => ({ id: peerId, name, http: url, state: 'alive' as const }))
   for (const gateway of gateways) gateway.members = members
   const dispose = async () => void (await Promise.all(gateways.map((gateway) => gateway[Symbol.asyncDispose]())))
+  const links = () =>
+    gateways.map(({ labLinks }) =>
+      labLinks.map(({ from, loss, delayMs }) => `${from.replace('12D3KooW', '')} ${loss} ${delayMs}`).join(),
+    )
   const dropped = () => gateways.map(({ dropped: ids }) => ids.map((id) => id.replace('12D3KooW', '')).join())
-  return { gateways, dropped, url: gateways[0]?.url ?? '', [Symbol.asyncDispose]: dispose }
+  return { gateways, dropped, links, url: gateways[0]?.url ?? '', [Symbol.asyncDispose]: dispose }
 }
 
 async function lab(url: string, ...args: string[]) {
@@ -69,4 +73,28 @@ test('exit code 3 if some peers did not take the order, 1 if none did', async ()
     if (next !== undefined) next.intercept = refuse
     expect((await lab(two.url, 'split', 'oak / elm')).code).toBe(code)
   }
+})
+
+test('a link is made slow and lossy both ways or one way, beside those that are already, and as before', async () => {
+  await using three = await mesh('oak', 'elm', 'ash')
+  await lab(three.url, 'link', 'oak', 'elm', '--loss', '0.3', '--delay', '200ms')
+  expect(three.links()).toEqual(['elm 0.3 200', 'oak 0.3 200', ''])
+  await lab(three.url, 'link', 'ash', 'elm', '--one-way', '--loss', '1')
+  expect(three.links()).toEqual(['elm 0.3 200', 'oak 0.3 200,ash 1 0', ''])
+  expect((await lab(three.url, 'link', 'elm', 'oak')).code).toBe(exitCodes.ok)
+  expect(three.links()).toEqual(['', 'ash 1 0', ''])
+  await lab(three.url, 'link', 'elm', 'ash', '--delay', '1s')
+  await lab(three.url, 'heal')
+  expect(three.links()).toEqual(['', '', ''])
+})
+
+test.each([
+  [['oak', 'oak', '--loss', '0.1'], 'oak and oak are one peer'],
+  [['oak', 'elm', '--loss', '30'], 'It must be a number from 0 to 1'],
+  [['oak', 'elm', '--delay', '200'], 'It must be a duration'],
+])('lab link %j is no order', async (args, complaint) => {
+  await using two = await mesh('oak', 'elm')
+  const { code, stderr } = await lab(two.url, 'link', ...args)
+  expect([code, two.links()]).toEqual([exitCodes.usage, ['', '']])
+  expect(stderr).toContain(complaint)
 })

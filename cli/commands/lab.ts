@@ -1,10 +1,10 @@
 import { Command } from 'commander'
 import { MeshError } from '#protocol/errors'
-import { withClientOptions, formatOf, type ClientOptions, type Context } from '../context.ts'
+import { withClientOptions, type ClientOptions, type Context } from '../context.ts'
 import { everyMember, type MemberGateway } from '../every-member.ts'
-import { exitCodes } from '../exit-codes.ts'
-import { writeRows } from '../output.ts'
+import { memberNamed, report, told } from '../lab-orders.ts'
 import { warn } from '../terminal.ts'
+import { labLinkCommand } from './lab-link.ts'
 
 const splitHelp = `
 Every peer is told to be deaf and mute to the peers of the other sides: silence,
@@ -18,6 +18,7 @@ Examples:
 export function labCommand(context: Context): Command {
   const lab = new Command('lab').description('cut the mesh and heal it, to see what happens')
   lab.addCommand(splitCommand(context))
+  lab.addCommand(labLinkCommand(context))
   lab.addCommand(healCommand(context))
   return lab
 }
@@ -71,47 +72,7 @@ export function sidesOf(text: string, members: readonly MemberGateway[]): Member
   return sides.map((side) => side.map((name) => memberNamed(name, members)))
 }
 
-function memberNamed(name: string, members: readonly MemberGateway[]): MemberGateway {
-  const found = members.find(({ member }) => member.name === name || member.id === name)
-  if (found !== undefined) return found
-  const known = members.map(({ member }) => member.name).join(', ')
-  throw new MeshError('MEMBER_NOT_FOUND', `${name} is not a member; there are: ${known}`)
-}
-
 function warnOfBridges(context: Context, members: readonly MemberGateway[], sides: readonly MemberGateway[][]): void {
   const bridges = members.filter((peer) => !sides.flat().includes(peer)).map(({ member }) => member.name)
   if (bridges.length > 0) warn(context.terminal, `${bridges.join(', ')} on no side: records still pass through there`)
-}
-
-interface Told {
-  readonly peer: string
-  readonly result: string
-  readonly ok: boolean
-}
-
-async function told(
-  { member, mesh, error }: MemberGateway,
-  done: string,
-  order: (mesh: NonNullable<MemberGateway['mesh']>) => Promise<void>,
-): Promise<Told> {
-  if (mesh === undefined) return { peer: member.name, result: error?.message ?? '', ok: false }
-  try {
-    await order(mesh)
-    return { peer: member.name, result: done, ok: true }
-  } catch (failure) {
-    if (!(failure instanceof MeshError)) throw failure
-    return { peer: member.name, result: `${failure.code}: ${failure.message}`, ok: false }
-  } finally {
-    mesh.close()
-  }
-}
-
-async function report(context: Context, options: ClientOptions, results: readonly Told[]): Promise<void> {
-  await writeRows(context.terminal, formatOf(context, options), results, [
-    { title: 'peer', of: (row) => row.peer, style: () => 'bold' },
-    { title: 'result', of: (row) => row.result, style: (row) => (row.ok ? 'green' : 'red') },
-  ])
-  if (results.every(({ ok }) => ok)) return
-  context.exitCode = results.some(({ ok }) => ok) ? exitCodes.degraded : exitCodes.failed
-  warn(context.terminal, 'not all peers took the order')
 }

@@ -4,10 +4,10 @@ import { authorizeMesh } from '../auth/principal.ts'
 import type { Lab } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { queryOf } from '../parameters.ts'
-import { bodyOf, labPartitionBody } from '../schemas.ts'
+import { bodyOf, labLinksBody, labPartitionBody } from '../schemas.ts'
 import { json } from './json-answer.ts'
 
-/** Cuts this peer off from others, for those who want to see what a split does. */
+/** Cuts this peer off from others, or makes links slow and lossy, for those who want to see what that does. */
 export function labRoutes({ broker, bodies }: RouteDeps): Hono {
   const routes = new Hono()
   const lab = (c: Context): Lab => {
@@ -32,6 +32,18 @@ export function labRoutes({ broker, bodies }: RouteDeps): Hono {
     queryOf(c, [])
     lab(c).heal()
     return json({ dropped: lab(c).dropped() })
+  })
+
+  routes.get('/v1/lab/links', (c) => {
+    queryOf(c, [])
+    return json({ links: lab().links() })
+  })
+
+  routes.put('/v1/lab/links', async (c) => {
+    queryOf(c, [])
+    const ours = lab()
+    const { links } = await bodyOf(c, bodies, labLinksBody)
+    return json({ links: ours.setLinks(links) })
   })
 
   return routes

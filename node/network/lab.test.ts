@@ -46,3 +46,25 @@ test('a dropped peer is neither dialed nor let in', async () => {
   ])
   expect([...oak.listener.all('linkUp'), ...elm.listener.all('linkUp')]).toEqual([])
 })
+
+test('one way: oak is deaf to elm, which hears it; neither gets a dial through until the heal', async () => {
+  const { oak, elm, oakLink, elmLink } = await linkedInLab()
+  oak.lab?.setWays(new Map([[elm.peerId, { loss: 1, delayMs: 0 }]]))
+  elm.say(elmLink, 'lost on arrival')
+  oak.say(oakLink, 'can you hear me?')
+  expect(await elm.listener.nth('control')).toMatchObject({ text: 'can you hear me?' })
+  elm.transport.dial({ type: 'seed', address: oak.address })
+  await elm.listener.nth('dialFailed')
+  expect(oak.listener.all('control')).toEqual([])
+  oak.lab?.setWays(new Map())
+  await Promise.all([oak.listener.nth('linkDown'), elm.listener.nth('linkDown')])
+})
+
+test('what comes late comes whole and in order', async () => {
+  const { oak, elm, elmLink } = await linkedInLab()
+  oak.lab?.setWays(new Map([[elm.peerId, { loss: 0.5, delayMs: 1 }]]))
+  const words = ['one', 'two', 'three', 'four']
+  for (const word of words) elm.say(elmLink, word)
+  await oak.listener.nth('control', words.length)
+  expect(oak.listener.all('control').map(({ text }) => text)).toEqual(words)
+})

@@ -6,6 +6,7 @@ import { Links } from './links.ts'
 import { networkLimits } from './network-limits.ts'
 import { type StrangerNews, Strangers } from './strangers.ts'
 import { peerIdOf } from '../identity.ts'
+import { realClock } from '../real-clock.ts'
 import type { NetworkTiming } from './network-limits.ts'
 import type { NetworkLog } from './links.ts'
 import type { Transport, TransportListener } from '../driver-ports.ts'
@@ -35,15 +36,15 @@ export interface Network {
   readonly strangers: () => number
   /** The registry has so many members, this peer included: connections are counted against that. */
   expectMembers(members: number): void
-  readonly lab?: Pick<LabFilter, 'drop' | 'dropped'>
+  readonly lab?: Pick<LabFilter, 'drop' | 'dropped' | 'setWays' | 'ways'>
   /** Passes on what was sent (at most a second per link), then closes everything. The listener hears nothing more. */
   stop(): Promise<void>
 }
 
 /** Starts listening. The listener is never called from within a call of the transport. Errors: PORT_IN_USE, CONFIG_INVALID. */
 export async function createTransport(config: NetworkConfig, listener: TransportListener): Promise<Network> {
-  const lab = config.lab ? new LabFilter(listener) : undefined
-  const refuses = (peer: PeerId): boolean => lab?.dropped.has(peer) ?? false
+  const lab = config.lab ? new LabFilter(listener, { clock: realClock, random: { next: Math.random } }) : undefined
+  const refuses = (peer: PeerId): boolean => lab?.refuses(peer) ?? false
   const strangers = new Strangers(config.log, config.onStranger)
   const node = await createMeshNode({ ...config, refuses, strangers })
   const self = peerIdOf(config.privateKey)
