@@ -36,12 +36,12 @@ export function labRoutes({ broker, bodies }: RouteDeps): Hono {
 
   routes.get('/v1/lab/links', (c) => {
     queryOf(c, [])
-    return json({ links: lab().links() })
+    return json({ links: lab(c).links() })
   })
 
   routes.put('/v1/lab/links', async (c) => {
     queryOf(c, [])
-    const ours = lab()
+    const ours = lab(c)
     const { links } = await bodyOf(c, bodies, labLinksBody)
     return json({ links: ours.setLinks(links) })
   })
