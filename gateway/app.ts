@@ -19,6 +19,7 @@ import { metricsRoutes } from './routes/metrics.ts'
 import { publishRoutes } from './routes/publish.ts'
 import { readRoutes } from './routes/read.ts'
 import { recordRoutes } from './routes/record.ts'
+import { streamRoutes } from './routes/stream.ts'
 import { topicRoutes } from './routes/topics.ts'
 import type { Sockets } from './ws/sockets.ts'
 import { socketRoutes } from './ws/upgrade.ts'
@@ -53,7 +54,17 @@ export function createGateway({ broker, config, reportError = console.error, met
 
   const app = new Hono()
   app.use(everywhere, guard())
-  const areas = [publishRoutes, readRoutes, recordRoutes, topicRoutes, meshRoutes, eventRoutes, labRoutes, healthRoutes]
+  const areas = [
+    publishRoutes,
+    readRoutes,
+    recordRoutes,
+    streamRoutes,
+    topicRoutes,
+    meshRoutes,
+    eventRoutes,
+    labRoutes,
+    healthRoutes,
+  ]
   for (const routesOf of areas) {
     app.route('/', routesOf(shared))
   }

@@ -27,6 +27,8 @@ export type { ReplicaStatus, ReplicationStatus, SelfView, TopicStatus, TopicSumm
 /** The port through which the gateway sees its peer (DESIGN §2): the gateway declares it, `node/` implements it. */
 export interface Broker {
   readonly self: SelfView
+  /** Resolves once it knows what is on its disk. */
+  started(): Promise<void>
   /** What its clock shows, and how its disk is. */
   condition(): Pick<SelfNowView, 'now' | 'disk'>
   /** Does it take publishes? A partitioned peer does. */

@@ -99,6 +99,8 @@ export class FakeBroker implements Broker {
     this.#wake()
   }
 
+  async started(): Promise<void> {}
+
   async putTopic(topic: TopicName, asked: AskedConfig): Promise<{ created: boolean }> {
     this.#failIfAsked()
     const config = this.#configs.get(topic)

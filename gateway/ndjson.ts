@@ -22,6 +22,8 @@ export const ndjsonRecords: StreamFormat = {
     else if (lines.length > 0) lines.push(eventJson('cursor', { cursor }))
     return lines.map((line) => `${line}\n`).join('')
   },
+  begun: (cursor) => `${eventJson('cursor', { cursor })}\n`,
+  deleted: (topic, cursor) => `${eventJson('deleted', { topic })}\n${eventJson('cursor', { cursor })}\n`,
   mesh: ({ event, ...data }) => `${eventJson(event, data)}\n`,
   idle: (cursor) => `${eventJson('cursor', { cursor })}\n`,
   bye: (farewell) => `${eventJson('bye', farewell)}\n`,

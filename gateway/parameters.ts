@@ -51,15 +51,23 @@ function parseRecordId(text: string): RecordId | undefined {
 }
 
 /**
- * The query parameters, each at most once. A misspelled one is refused rather than ignored: `?akc=all` must not become
+ * The query parameters, each at most once but for those that are said to `repeat`. A misspelled one is refused rather than ignored: `?akc=all` must not become
  * a publish with less than was asked for (P2).
  */
-export function queryOf<Name extends string>(c: Context, names: readonly Name[]): Partial<Record<Name, string>> {
+export function queryOf<Name extends string>(
+  c: Context,
+  names: readonly Name[],
+  repeat: readonly string[] = [],
+): Partial<Record<Name, string>> {
   const found: Partial<Record<string, string>> = {}
   if (!c.req.raw.url.includes('?')) return found as Partial<Record<Name, string>>
   for (const [name, values] of Object.entries(c.req.queries())) {
+    if (repeat.includes(name)) continue
     if (!(names as readonly string[]).includes(name)) {
-      throw stray(name, `is not a parameter here; there ${names.length > 0 ? `are: ${names.join(', ')}` : 'is none'}`)
+      throw stray(
+        name,
+        `is not a parameter here; there ${names.length + repeat.length > 0 ? `are: ${[...repeat, ...names].join(', ')}` : 'is none'}`,
+      )
     }
     if (values.length > 1) throw invalid(name, 'was given more than once')
     found[name] = values[0] ?? ''

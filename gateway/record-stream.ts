@@ -10,6 +10,10 @@ export interface StreamFormat {
   /** The first that is said, if anything. */
   opened(retryMs: number): string
   told(news: StreamNews): string
+  /** A stream of several topics: where it stands before anything was told. */
+  begun(cursor: string): string
+  /** Of several topics one was deleted; another may be made under its name. */
+  deleted(topic: string, cursor: string): string
   mesh(news: MeshNews): string
   /** Said when nothing else was for a while. */
   idle(cursor: string): string
@@ -20,7 +24,7 @@ export interface StreamFormat {
 /** What one read of the log brought. */
 export interface StreamNews {
   /** Come before the records. */
-  readonly gaps: readonly ReadGap[]
+  readonly gaps: readonly (ReadGap & { readonly topic?: string })[]
   readonly records: ReadChunk['records']
   /** After all of them. */
   readonly cursor: string

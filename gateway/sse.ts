@@ -16,6 +16,9 @@ export const serverSentEvents: StreamFormat = {
     const end = caughtUp ? eventText({ event: 'caught-up', id: cursor, data: { cursor, ...isolated } }) : ''
     return missing + records.map(recordEvent).join('') + end
   },
+  // Without data it is no event, and its id counts all the same.
+  begun: (cursor) => `id: ${cursor}\n\n`,
+  deleted: (topic, cursor) => eventText({ event: 'deleted', id: cursor, data: { topic } }),
   mesh: ({ event, ...data }) => eventText({ event, data }),
   idle: () => ':\n\n',
   bye: (farewell) => eventText({ event: 'bye', data: farewell, retry: farewell.retryMs }),

@@ -119,6 +119,10 @@ export class PeerBroker implements Broker {
     return this.#self
   }
 
+  async started(): Promise<void> {
+    await this.#booted.promise
+  }
+
   condition(): Pick<SelfNowView, 'now' | 'disk'> {
     const disk = this.#driver?.disk
     return { now: new Date(this.#deps.clock.wallMs()).toISOString(), ...(disk && { disk }) }

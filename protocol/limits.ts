@@ -187,6 +187,8 @@ export const limits = {
   subscriptionPatternsMax: 64,
   /** Topics of all subscriptions of a socket: each has a reader. */
   socketTopicsMax: 1_024,
+  /** Topics of one stream over HTTP: with each of its events goes a cursor for each of them. */
+  streamTopicsMax: 128,
   /** Records that a subscription may still be sent: a number here, memory at the client. */
   subscriptionCreditMax: 1_000_000,
   /** Publishes of one socket that have no answer yet; their bytes are bounded with those of all others. */

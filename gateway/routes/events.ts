@@ -6,6 +6,7 @@ import { eventStream } from '../event-stream.ts'
 import { otherGateways } from '../farewell.ts'
 import { countOf, queryOf, waitMsOf } from '../parameters.ts'
 import { invalid } from '../problem.ts'
+import { wantsEvents } from './accept.ts'
 import { json } from './json-answer.ts'
 import { streamAnswer } from './stream-answer.ts'
 
@@ -16,9 +17,8 @@ export function eventRoutes(deps: RouteDeps): Hono {
   const routes = new Hono()
   routes.get('/v1/mesh/events', (c) => {
     authorizeMesh(c, 'subscribe')
-    const wantsStream = /(^|[,\s])text\/event-stream/i.test(c.req.header('accept') ?? '')
     // HEAD runs GET and drops the body: a stream would stay open with nobody to end it.
-    return wantsStream && c.req.method !== 'HEAD' ? answerStream(c, deps) : answerPage(c, deps)
+    return wantsEvents(c) && c.req.method !== 'HEAD' ? answerStream(c, deps) : answerPage(c, deps)
   })
   return routes
 }

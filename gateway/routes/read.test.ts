@@ -9,6 +9,7 @@ import { createGateway } from '../app.ts'
 import { gatewayDefaults, type GatewayConfig } from '../config.ts'
 import { FakeBroker } from '../fake-broker.ts'
 import { LiveReads } from '../live-reads.ts'
+import { eventsOf, type SseEvent, take } from '../told-events.ts'
 
 const orders = 'orders' as TopicName
 const text = { 'content-type': 'text/plain' }
@@ -219,37 +220,6 @@ test('a feed that goes on during a long-poll is not told to wait', async () => {
 })
 
 // Server-sent events ------------------------------------------------------------------------------------------------------
-
-interface SseEvent {
-  readonly event?: string
-  readonly id?: string
-  readonly retry?: string
-  readonly data?: unknown
-}
-
-/** The events of a stream, and its comments as `undefined`. */
-async function* eventsOf(answer: Response): AsyncGenerator<SseEvent | undefined> {
-  let rest = ''
-  for await (const piece of (answer.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream())) {
-    const blocks = (rest + piece).split('\n\n')
-    rest = blocks.pop() ?? ''
-    yield* blocks.map(eventOf)
-  }
-}
-
-function eventOf(block: string): SseEvent | undefined {
-  if (block.startsWith(':')) return undefined
-  const fields = Object.fromEntries(
-    block.split('\n').map((line) => [line.slice(0, line.indexOf(': ')), line.slice(line.indexOf(': ') + 2)]),
-  )
-  return 'data' in fields ? { ...fields, data: JSON.parse(fields['data'] as string) as unknown } : fields
-}
-
-async function take(events: AsyncGenerator<SseEvent | undefined>, count: number): Promise<(SseEvent | undefined)[]> {
-  const taken = []
-  while (taken.length < count) taken.push((await events.next()).value as SseEvent | undefined)
-  return taken
-}
 
 const sse = { accept: 'text/event-stream' }
 

@@ -12,23 +12,20 @@ import { recordJson } from '../record-json.ts'
 import { recordStream, type StreamFormat } from '../record-stream.ts'
 import { serverSentEvents } from '../sse.ts'
 import { StrictReader } from '../strict-reader.ts'
+import { wantsEvents, wantsNdjson } from './accept.ts'
 import { jsonAnswer } from './json-answer.ts'
 import { streamAnswer } from './stream-answer.ts'
 
 export function readRoutes(deps: RouteDeps): Hono {
   const routes = new Hono()
   routes.get('/v1/topics/:topic/records', (c) => {
-    const accept = c.req.header('accept') ?? ''
     // HEAD runs GET and drops the body: a stream would stay open with nobody to end it.
     if (c.req.method === 'HEAD') return answerPage(c, deps)
-    if (wantsEvents.test(accept)) return answerEvents(c, deps)
-    return wantsNdjson.test(accept) ? answerNdjson(c, deps) : answerPage(c, deps)
+    if (wantsEvents(c)) return answerEvents(c, deps)
+    return wantsNdjson(c) ? answerNdjson(c, deps) : answerPage(c, deps)
   })
   return routes
 }
-
-const wantsEvents = /(^|[,\s])text\/event-stream/i
-const wantsNdjson = /(^|[,\s])application\/(x-)?ndjson/i
 
 /** EventSource sends `Last-Event-ID` when it comes back; it knows better than the URL it was made with. */
 async function answerEvents(c: Context, deps: RouteDeps): Promise<Response> {

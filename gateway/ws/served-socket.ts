@@ -9,8 +9,8 @@ import { otherGateways, returnMs } from '../farewell.ts'
 import { recordJson } from '../record-json.ts'
 import { binaryFrame, type ClientInput, parseBinaryFrame, parseClientFrame } from './client-frame.ts'
 import { Session, type SessionInput, type SessionOrder } from './session.ts'
+import { nextBatches, nextRecords, SessionReaders } from './session-readers.ts'
 import type { LiveSocket, Sockets } from './sockets.ts'
-import type { ReaderNumber } from './subscription.ts'
 
 export interface ServedSocketDeps extends RouteDeps {
   readonly sockets: Sockets
@@ -39,7 +39,7 @@ export class ServedSocket implements LiveSocket {
   readonly #connection: HttpBindings['incoming']['socket']
   readonly #isBinary: boolean
   readonly #session: Session
-  readonly #readers = new Map<ReaderNumber, ServedReader>()
+  readonly #readers: SessionReaders<BatchReader>
   readonly #inputs: SessionInput[] = []
   readonly #ends: (() => void)[] = []
   #handling = false
@@ -61,6 +61,14 @@ export class ServedSocket implements LiveSocket {
       isBinary: this.#isBinary,
       recordsPerRead: config.streamRecordsPerRead,
       topics: () => broker.readableTopics(),
+    })
+    this.#readers = new SessionReaders({
+      ...deps,
+      open: (...asked) => broker.open(...asked),
+      kind: 'webSocket',
+      next: this.#isBinary ? nextBatches : nextRecords,
+      tell: (input) => this.#tell(input),
+      drain: () => this.drain(),
     })
   }
 
@@ -95,7 +103,7 @@ export class ServedSocket implements LiveSocket {
     this.#ended = true
     this.#forgetBytes()
     for (const end of this.#ends.splice(0)) end()
-    for (const reader of this.#readers.keys()) this.#closeReader(reader)
+    this.#readers.closeAll()
   }
 
   drain(): void {
@@ -136,13 +144,13 @@ export class ServedSocket implements LiveSocket {
       case 'sendBatches':
         return this.#sendBatches(order.sub, order.batches)
       case 'open':
-        return void this.#open(order)
+        return void this.#readers.open(order)
       case 'read':
-        return void this.#read(order.reader, order.limit)
+        return void this.#readers.read(order)
       case 'waitForMore':
-        return void this.#waitForMore(order.reader)
+        return void this.#readers.waitForMore(order)
       case 'closeReader':
-        return this.#closeReader(order.reader)
+        return this.#readers.close(order)
       case 'publish':
         return void this.#publish(order)
       case 'close':
@@ -220,50 +228,7 @@ export class ServedSocket implements LiveSocket {
     this.#arrivingBytes = 0
   }
 
-  // Reading and publishing ----------------------------------------------------------------------------------------------
-
-  async #open({ reader, topic, from }: Extract<SessionOrder, { type: 'open' }>): Promise<void> {
-    try {
-      const served: ServedReader = {
-        leave: this.#deps.liveReads.begin(() => {}, 'webSocket'),
-        end: new AbortController(),
-      }
-      this.#readers.set(reader, served)
-      served.reader = await this.#deps.broker.open(topic, from)
-      this.#tell({ type: 'opened', reader, cursor: served.reader.cursor })
-    } catch (error) {
-      this.#tell({ type: 'openFailed', reader, error })
-    }
-  }
-
-  /** Answered in any case: the session has one read under way. */
-  async #read(number: ReaderNumber, limit: number): Promise<void> {
-    try {
-      const reader = this.#readers.get(number)?.reader
-      const chunk = this.#isBinary
-        ? reader?.nextBatches(limit, limits.socketReadBytesTarget)
-        : reader?.next(limit, limits.socketReadBytesTarget)
-      this.#tell({ type: 'read', reader: number, chunk: (await chunk) ?? nothing })
-    } catch (error) {
-      this.#tell({ type: 'readFailed', reader: number, error })
-    }
-  }
-
-  async #waitForMore(number: ReaderNumber): Promise<void> {
-    const served = this.#readers.get(number)
-    await served?.reader?.more(served.end.signal)
-    // A broker that drains has nothing more to say, and would wake us for ever.
-    if (this.#deps.draining()) return this.drain()
-    this.#tell({ type: 'advanced', reader: number })
-  }
-
-  #closeReader(number: ReaderNumber): void {
-    const served = this.#readers.get(number)
-    if (served === undefined) return
-    this.#readers.delete(number)
-    served.end.abort()
-    served.leave()
-  }
+  // Publishing ----------------------------------------------------------------------------------------------------------
 
   async #publish({ ref, request }: Extract<SessionOrder, { type: 'publish' }>): Promise<void> {
     try {
@@ -275,12 +240,3 @@ export class ServedSocket implements LiveSocket {
     }
   }
 }
-
-interface ServedReader {
-  reader?: BatchReader
-  /** Aborted when it is closed. */
-  readonly end: AbortController
-  readonly leave: () => void
-}
-
-const nothing: ReadChunk = { records: [], cursor: '', upToDate: false }

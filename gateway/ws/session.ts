@@ -192,7 +192,10 @@ export class Session implements Machine<SessionInput, SessionOrder> {
     if (this.#subscriptions.get(subscription.sub) !== subscription) return
     const { topics } = this.#config.limits
     if (this.#readers.size >= topics) {
-      return this.#fail(subscription.sub, invalid('topics', `match too many: a socket reads at most ${topics} topics`))
+      return this.#fail(
+        subscription.sub,
+        invalid('topics', `match too many: at most ${topics} topics are read together`),
+      )
     }
     const reader = ++this.#lastReader
     this.#readers.set(reader, { subscription, topic })
