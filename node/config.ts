@@ -12,7 +12,8 @@ const address = z
   .string()
   .refine((text) => parseAddress(text) !== undefined, 'must be host:port, such as 127.0.0.1:7400')
 
-const wildcards: readonly string[] = ['0.0.0.0', '::']
+/** All interfaces. */
+export const wildcards: readonly string[] = ['0.0.0.0', '::']
 
 /** What others can dial. */
 const dialable = address.refine((text) => {

@@ -4,7 +4,6 @@ import { gatewayDefaults } from '#gateway/config'
 import { type GatewayServer, startGateway } from '#gateway/server'
 import { MeshError } from '#protocol/errors'
 import { type Epoch, parsePeerId, type PeerId } from '#protocol/ids'
-import { limits } from '#protocol/limits'
 import { membershipProfiles } from '#protocol/membership/config'
 import type { Random } from '#protocol/machine'
 import type { SelfView } from '#protocol/views'
@@ -13,6 +12,7 @@ import type { FeedStore } from '#storage/feed-store'
 import { openLevelStore } from '#storage/open-level-store'
 import type { StoreWarning } from '#storage/store-warning'
 import { openMemoryStore } from '#storage/locked-memory-store'
+import { advertisedAddresses, advertisedHttp } from './advertised.ts'
 import { bootPeer } from './boot.ts'
 import { PeerBroker } from './broker.ts'
 import { type NodeConfig, parseAddress } from './config.ts'
@@ -73,14 +73,15 @@ export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPe
     const told = { log: log.info, onStranger }
     const network = await createTransport({ privateKey, cluster, secrets, listen, lab, ...told }, listener)
     stops.push(() => network.stop())
-    const http = config.advertiseHttp ?? gateway.url
+    const bound = { peers: network.addresses, clients: gateway }
+    const http = advertisedHttp(config, bound)
     const expectMembers = (): void => network.expectMembers(driver.peer.membership.registryView().peers.length)
     const news = newsOf({ config, log, metrics, events, driver: () => driver, onMembers: expectMembers })
     const driver: PeerDriver = await bootPeer({
       self: peerId,
       epoch,
       cluster,
-      facts: { name: config.name, addresses: addressesOf(config, network), http, zone: config.zone },
+      facts: { name: config.name, addresses: advertisedAddresses(config, bound), http, zone: config.zone },
       seeds: config.join,
       membership: { ...membershipProfiles[config.profile], linksMax: config.linksMax },
       replication: { replaceAfterMs: config.replaceAfter, handoffGraceMs: config.handoffGrace },
@@ -195,11 +196,6 @@ const ownHostsOf = ({ http, advertiseHttp }: NodeConfig): readonly string[] => [
   parseAddress(http)?.host ?? '',
   ...(advertiseHttp === undefined ? [] : [new URL(advertiseHttp).hostname]),
 ]
-
-/** What others are told. A peer on all interfaces of a large machine may have more addresses than a member may name. */
-function addressesOf(config: NodeConfig, network: Network): readonly string[] {
-  return config.advertise === undefined ? network.addresses.slice(0, limits.memberAddressesMax) : [config.advertise]
-}
 
 function labOf(driver: PeerDriver, { lab }: Network): Lab | undefined {
   if (lab === undefined) return undefined
