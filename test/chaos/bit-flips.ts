@@ -7,7 +7,7 @@ import { Findings } from '#lab/ledger/findings'
 import { Ledger } from '#lab/ledger/ledger'
 import { Dice } from '../sim/dice.ts'
 import { flipBits } from './flip-bits.ts'
-import { homeHoldings } from './home-holdings.ts'
+import { homeHoldings } from '#lab/ledger/home-holdings'
 import { judgeAll, type Judgement } from './judgement.ts'
 import { Machines } from './machines.ts'
 

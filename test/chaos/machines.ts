@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { pause } from '#client/backoff'
 import type { Ledger } from '#lab/ledger/ledger'
 import { eventually, type PeerOptions, ProcessPeer, sees } from '../integration/process-peer.ts'
-import { Namespaces } from '../netns/namespaces.ts'
+import { Namespaces } from '#lab/netns/namespaces'
 
 /** A place for a peer: a network namespace and a disk. After a wipe another peer lives there, `oak2` on the machine `oak`. */
 export interface Machine {

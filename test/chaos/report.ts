@@ -1,6 +1,5 @@
-import { Findings } from '#lab/ledger/findings'
-import { isOk, type Publish } from '#lab/ledger/history'
-import type { FaultName, Verdict } from '#lab/ledger/verdict'
+import type { Findings } from '#lab/ledger/findings'
+import type { PublishFigures, ReadingFigures } from '#lab/ledger/sums'
 
 /** What a run was, and everything that can be held against it. */
 export interface Report {
@@ -11,80 +10,15 @@ export interface Report {
   readonly tookMs: number
   /** How often each kind of fault was done. */
   readonly suffered: Readonly<Record<string, number>>
-  readonly publishes: {
-    readonly ackedRecords: number
-    readonly reached: number
-    /** 202: durable where it was accepted, too few copies in time. */
-    readonly unreached: number
-    readonly refused: number
-    /** Neither accepted nor refused, as far as the client knows. */
-    readonly unanswered: number
-  }
+  readonly publishes: PublishFigures
   /** From the end of the faults of each round until all home members held the same bytes. */
   readonly convergedAfterMs: readonly number[]
   /** By name, over all readings: how often, and some of them in words. All are zero in a run without fault. */
   readonly faults: Readonly<Record<string, Findings>>
-  readonly figures: {
-    readonly readings: number
-    readonly recordsRead: number
-    readonly lostParts: Verdict['lostParts']
-    readonly notOwedAndGone: number
-    readonly recovered: number
-    readonly explainedDuplicates: number
-    readonly skippedCopies: number
-    readonly toldLost: number
-  }
+  readonly figures: ReadingFigures
 }
 
 export const isWithoutFault = ({ faults }: Report): boolean => Object.values(faults).every(({ count }) => count === 0)
-
-/** One reading is one verdict; a record that all peers lost counts once for each of them. */
-export function sumOf(verdicts: readonly Verdict[]): Pick<Report, 'faults' | 'figures'> {
-  const faults: Record<FaultName, Findings> = {
-    lost: new Findings(),
-    unexplainedDuplicates: new Findings(),
-    orderViolations: new Findings(),
-    wrongBytes: new Findings(),
-    wrongPlaces: new Findings(),
-    unexpected: new Findings(),
-    untoldGaps: new Findings(),
-    repeats: new Findings(),
-    stillLate: new Findings(),
-  }
-  for (const verdict of verdicts) {
-    for (const name of Object.keys(faults) as FaultName[]) faults[name].take(verdict.faults[name])
-  }
-  const total = (of: (verdict: Verdict) => number): number => verdicts.reduce((sum, verdict) => sum + of(verdict), 0)
-  return {
-    faults,
-    figures: {
-      readings: verdicts.length,
-      recordsRead: total(({ records }) => records),
-      lostParts: {
-        prefix: total(({ lostParts }) => lostParts.prefix),
-        middle: total(({ lostParts }) => lostParts.middle),
-        postfix: total(({ lostParts }) => lostParts.postfix),
-      },
-      notOwedAndGone: total(({ notOwed }) => notOwed),
-      recovered: total(({ recovered }) => recovered),
-      explainedDuplicates: total(({ explainedDuplicates }) => explainedDuplicates),
-      skippedCopies: total(({ skipped }) => skipped),
-      toldLost: total(({ toldLost }) => toldLost.count),
-    },
-  }
-}
-
-export function publishFigures(publishes: readonly Publish[]): Report['publishes'] {
-  const acked = publishes.filter(isOk)
-  const count = (type: string): number => publishes.filter(({ outcome }) => outcome.type === type).length
-  return {
-    ackedRecords: acked.reduce((sum, { count: records }) => sum + records, 0),
-    reached: acked.filter(({ outcome }) => outcome.reached).length,
-    unreached: acked.filter(({ outcome }) => !outcome.reached).length,
-    refused: count('fail'),
-    unanswered: count('info'),
-  }
-}
 
 export function textOf(report: Report): string {
   const { commit, seed, peers, topics, tookMs, publishes, convergedAfterMs, figures, suffered } = report

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { isApart } from '../netns/namespaces.ts'
-import { lacksForSandbox, spawnApart } from '../netns/sandbox.ts'
+import { isApart } from '#lab/netns/namespaces'
+import { lacksForSandbox, spawnApart } from '#lab/netns/sandbox'
 
 const directoryVariable = 'GRAPEVINE_CHAOS_DIRECTORY'
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { seconds } from '../bench/figures.ts'
-import { homeHoldings } from '../chaos/home-holdings.ts'
+import { homeHoldings } from '#lab/ledger/home-holdings'
 import { checkEqual } from '#lab/ledger/checkers/equality'
 import { eventually } from '../integration/process-peer.ts'
 import { Mesh } from '../netns/mesh.ts'

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { lacksForSandbox, spawnApart } from './sandbox.ts'
+import { lacksForSandbox, spawnApart } from '#lab/netns/sandbox'
 
 /** Runs the suite in a sandbox: `npm run test:netns [-- arguments of vitest]`. */
 const vitest = ['vitest', 'run', '--project', 'netns', ...process.argv.slice(2)]

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventually, type ProcessPeer, sees, startMesh } from '../integration/process-peer.ts'
-import { Namespaces } from './namespaces.ts'
+import { Namespaces } from '#lab/netns/namespaces'
 
 /** One peer per namespace, each a process started by the command that people use. */
 export class Mesh implements AsyncDisposable {

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { eventually, type ProcessPeer } from '../integration/process-peer.ts'
 import { follow, isConverged, readAll, verify } from '../integration/topic-contents.ts'
 import { Mesh } from './mesh.ts'
-import { isApart } from './namespaces.ts'
+import { isApart } from '#lab/netns/namespaces'
 
 const convergeMsMax = 30_000
 const readMsMax = 100_000

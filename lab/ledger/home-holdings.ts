@@ -1,10 +1,13 @@
 import { MeshError } from '#protocol/errors'
-import type { ProcessPeer } from '../integration/process-peer.ts'
-import type { Holding } from '#lab/ledger/checkers/equality'
+import type { Holding } from './checkers/equality.ts'
+import type { LedgerPeer } from './ledger.ts'
+
+/** A peer that can be told from others by what they say of it. */
+export type HoldingPeer = LedgerPeer & { readonly peerId: string }
 
 /** What each of these peers says that it holds itself of each topic that it has at home. */
 export async function homeHoldings(
-  peers: readonly ProcessPeer[],
+  peers: readonly HoldingPeer[],
   topics: readonly string[],
 ): Promise<readonly Holding[]> {
   const each = topics.map((topic) => Promise.all(peers.map((peer) => holdingOf(peer, topic))))
@@ -12,7 +15,7 @@ export async function homeHoldings(
 }
 
 /** Nothing unless it has the topic at home. */
-async function holdingOf(peer: ProcessPeer, topic: string): Promise<readonly Holding[]> {
+async function holdingOf(peer: HoldingPeer, topic: string): Promise<readonly Holding[]> {
   try {
     const { replicas } = await peer.client.status(topic)
     const own = replicas.find(({ peer: id }) => id === peer.peerId)
