@@ -51,7 +51,7 @@ export function withClientOptions(command: Command, output: Option = outputOptio
 }
 
 export const connectTo = (context: Context, servers: readonly string[]): Promise<Mesh> =>
-  connect({ servers, signal: context.terminal.stop })
+  connect({ servers, signal: context.terminal.stop, offline: 'fail' })
 
 export const formatOf = (context: Context, options: ClientOptions): Format =>
   formatFor(context.terminal.stdout, options.output)

@@ -73,7 +73,8 @@ test('publishes whose answers are lost are sent again, the same and in order, al
       if (published(oak).length === 2) socket.terminate()
       return true
     }
-    const publishes = ['pears', 'figs'].map((value) => mesh.publish('orders', value))
+    // Not alike, so they go in messages of their own.
+    const publishes = ['pears', 'figs'].map((value, n) => mesh.publish('orders', value, { wait: 5_000 + n }))
     for (const each of publishes) expect(await each).toMatchObject({ peers: ['elm'] })
     expect(published(elm).map(({ producer }) => producer)).toEqual(published(oak).map(({ producer }) => producer))
     if (offersBinary) expect(published(elm)).toEqual(published(oak))

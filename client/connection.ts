@@ -1,6 +1,7 @@
 import { MeshError } from '#protocol/errors'
 import type { SocketLimits } from '#protocol/wire/socket-frames'
 import { fullJitterMs, pause, type Backoff } from './backoff.ts'
+import { Latest } from './latest.ts'
 import { FrameSocket, type Frame, type FrameSocketConfig, type SocketEnd } from './frame-socket.ts'
 import type { Servers } from './servers.ts'
 
@@ -15,6 +16,15 @@ export interface Participant {
   /** Ended for a reason that another try would meet again. */
   failed(error: Error): void
 }
+
+/** Where the one WebSocket of a mesh is. */
+export type ConnectionStatus =
+  /** Nobody subscribes and nothing is being published. */
+  | { readonly state: 'idle' }
+  | { readonly state: 'connecting'; readonly server: string }
+  | { readonly state: 'connected'; readonly server: string; readonly peer: string }
+  /** No server could be reached, or the last one asked us to go; the next try follows after `retryInMs`. */
+  | { readonly state: 'disconnected'; readonly error: MeshError; readonly retryInMs: number }
 
 export interface ConnectionConfig extends FrameSocketConfig {
   readonly servers: Servers
@@ -35,6 +45,9 @@ export class Connection {
   #open: { readonly socket: FrameSocket; readonly limits: SocketLimits } | undefined
   #isRunning = false
   #hurry = new AbortController()
+  /** The peer has asked us to go, within this time. */
+  #byeMs = 0
+  readonly status = new Latest<ConnectionStatus>({ state: 'idle' })
 
   constructor(config: ConnectionConfig) {
     this.#config = config
@@ -66,25 +79,34 @@ export class Connection {
       if (end.wasUsed) rounds = 0
       failures = end.wasUsed ? [] : [...failures, end.error]
       const allFailed = failures.length >= servers.count
-      const retryInMs = allFailed ? fullJitterMs(backoff, rounds, random) : 0
+      const retryInMs = allFailed ? fullJitterMs(backoff, rounds, random) : Math.floor(random() * this.#byeMs)
       const error = allFailed ? togetherOf(failures) : end.error
       for (const participant of this.#participants) participant.interrupted(error, { retryInMs, allFailed })
-      if (!allFailed) continue
-      rounds++
-      failures = []
-      await this.#rest(retryInMs)
+      if (allFailed) {
+        rounds++
+        failures = []
+      }
+      if (retryInMs > 0) {
+        this.status.set({ state: 'disconnected', error, retryInMs })
+        await this.#rest(retryInMs)
+      }
     }
     this.#isRunning = false
+    this.status.set({ state: 'idle' })
   }
 
   /** Opens a socket to the current server, and resolves when it has ended. */
   async #serve(): Promise<SocketEnd> {
     const { servers } = this.#config
+    this.#byeMs = 0
+    this.status.set({ state: 'connecting', server: servers.current })
     try {
       const { socket, welcome } = await FrameSocket.open(servers.current, this.#config, (frame, length) =>
         this.#hear(frame, length),
       )
+      servers.worked()
       this.#open = { socket, limits: welcome.limits }
+      this.status.set({ state: 'connected', server: socket.server, peer: welcome.peer })
       for (const participant of this.#participants) participant.opened(socket, welcome.limits)
       const end = await socket.ended
       this.#open = undefined
@@ -100,7 +122,11 @@ export class Connection {
       this.#config.servers.learn(frame.servers)
     }
     // What was said on it is answered, but it takes nothing new.
-    if (frame.type === 'bye') this.#open = undefined
+    if (frame.type === 'bye') {
+      this.#open = undefined
+      // Many are told at once: they spread over the time that the peer says, so that the others are not met by all of them.
+      this.#byeMs = Math.min(frame.retryMs, byeMsMax)
+    }
     for (const participant of this.#participants) if (participant.frame(frame, length)) return
   }
 
@@ -109,6 +135,8 @@ export class Connection {
     await pause(ms, AbortSignal.any([this.#hurry.signal, this.#config.signal])).catch(() => undefined)
   }
 }
+
+const byeMsMax = 5_000
 
 function togetherOf(failures: readonly MeshError[]): MeshError {
   const [first] = failures

@@ -1,7 +1,7 @@
 // What a program gets from connect(): against fake gateways on free ports, over real sockets.
 import { expect, test } from 'vitest'
 import { cursorOf, FakeGateway, problem, problemOf } from '#test/fake-gateway'
-import { connect } from './mesh.ts'
+import { connect, type Mesh } from './mesh.ts'
 import type { ReceivedRecord } from './record.ts'
 
 const backoff = { baseMs: 1, capMs: 2 }
@@ -11,6 +11,10 @@ const take = async <T>(items: AsyncIterable<T>, count: number): Promise<T[]> => 
   for await (const item of items) if (taken.push(item) === count) break
   return taken
 }
+
+/** At once, each in a message of its own: those that are to be answered after the same time share one. */
+const publishApart = (mesh: Mesh, values: readonly string[]) =>
+  values.map((value, n) => mesh.publish('orders', value, { wait: 5_000 + n }))
 
 const texts = (records: readonly ReceivedRecord[]): string[] => records.map((record) => record.text())
 
@@ -83,7 +87,7 @@ test('a page asks on from its cursor', async () => {
 test('a problem becomes the error of its code', async () => {
   await using oak = await FakeGateway.start('oak')
   await using mesh = await connect({ servers: [oak.url] })
-  await expect(mesh.status('nothing')).rejects.toMatchObject({
+  await expect(mesh.topicStatus('nothing')).rejects.toMatchObject({
     name: 'MeshError',
     code: 'TOPIC_NOT_FOUND',
     message: expect.stringContaining('says the fake'),
@@ -128,7 +132,7 @@ test('a publish goes to the next server when the first is gone, and stays there'
 test('a publish that no server takes says which were tried and why', async () => {
   const oak = await FakeGateway.start('oak')
   await using elm = await FakeGateway.start('elm')
-  await using mesh = await connect({ servers: [oak.url, elm.url], backoff })
+  await using mesh = await connect({ servers: [oak.url, elm.url], backoff, offline: 'fail' })
   await oak.stop()
   elm.takesSockets = false
   await expect(mesh.publish('orders', 'pears')).rejects.toMatchObject({
@@ -139,7 +143,7 @@ test('a publish that no server takes says which were tried and why', async () =>
 
 test('a server that answers but opens no WebSocket is named as such', async () => {
   await using oak = await FakeGateway.start('oak')
-  await using mesh = await connect({ servers: [oak.url], backoff })
+  await using mesh = await connect({ servers: [oak.url], backoff, offline: 'fail' })
   oak.takesSockets = false
   oak.intercept = (_, response) => {
     problem(response, 'UPGRADE_REQUIRED')
@@ -180,7 +184,7 @@ test('publishes whose answers are lost are sent again, the same and in order, be
     if (published(oak).length === 2) socket.terminate()
     return true
   }
-  const publishes = ['pears', 'figs', 'plums'].map((value) => mesh.publish('orders', value))
+  const publishes = publishApart(mesh, ['pears', 'figs', 'plums'])
   for (const each of publishes) expect(await each).toMatchObject({ peers: ['elm'] })
   expect(published(elm).slice(0, 2)).toEqual(published(oak))
   expect(published(elm).flatMap(({ records }) => records)).toMatchObject([
@@ -197,7 +201,7 @@ test('publishes whose answers are lost are sent again, the same and in order, be
 
 test('a publish whose answer stays away until its time is over may be stored', async () => {
   await using oak = await FakeGateway.start('oak')
-  await using mesh = await connect({ servers: [oak.url], answerMsMax: 200, backoff })
+  await using mesh = await connect({ servers: [oak.url], answerMsMax: 200, backoff, offline: 'fail' })
   oak.interceptFrame = (_, socket) => {
     socket.terminate()
     oak.takesSockets = false
@@ -221,7 +225,7 @@ test('what is refused because one before it was is sent again, in order, in anot
     }
     return true
   }
-  const [pears, figs, plums] = ['pears', 'figs', 'plums'].map((value) => mesh.publish('orders', value))
+  const [pears, figs, plums] = publishApart(mesh, ['pears', 'figs', 'plums'])
   await expect(pears).rejects.toMatchObject({ code: 'OVERLOADED' })
   expect([await figs, await plums]).toMatchObject([{ peers: ['oak'] }, { peers: ['oak'] }])
   expect(numbersOf(oak).slice(3)).toEqual([
@@ -263,7 +267,7 @@ test.each(['DECOMMISSIONED', 'FORGOTTEN'] as const)(
       held.push(() => socket.send(JSON.stringify({ type: 'error', ref, problem: problemOf(code) })))
       return true
     }
-    const publishes = ['pears', 'figs', 'plums'].map((value) => mesh.publish('orders', value))
+    const publishes = publishApart(mesh, ['pears', 'figs', 'plums'])
     await expect.poll(() => held.length).toBe(3)
     held[0]?.()
     await mesh.self()
@@ -297,7 +301,7 @@ test('publishes beyond what the peer takes at a time wait for their turn, and ke
     held.push(() => socket.send(JSON.stringify({ type: 'error', ref, problem: problemOf('OVERLOADED') })))
     return true
   }
-  const publishes = ['a', 'b', 'c'].map((value) => mesh.publish('orders', value))
+  const publishes = publishApart(mesh, ['a', 'b', 'c'])
   const ends = Promise.allSettled(publishes)
   await expect.poll(() => held.length).toBe(2)
   held[0]?.()
@@ -642,7 +646,7 @@ test('of news that nobody takes only the last is kept', async () => {
   const { sub } = oak.frames[0] as { sub: string }
   for (let n = 0; n < 100; n++) oak.say({ type: 'event', sub, event: 'partition', reachable: [`m${n}`], known: [] })
   await mesh.publish('bills', '')
-  expect((await stream.next()).value.type).toBe('caught-up')
+  expect((await stream.next()).value).toMatchObject({ type: 'caught-up' })
   expect((await stream.next()).value).toMatchObject({ reachable: ['m99'] })
 })
 

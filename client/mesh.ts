@@ -1,4 +1,5 @@
 import { MeshError } from '#protocol/errors'
+import { limits } from '#protocol/limits'
 import type {
   GossipView,
   HealView,
@@ -16,7 +17,7 @@ import type {
 } from '#protocol/views'
 import type { CursorMap } from '#protocol/wire/socket-frames'
 import { defaultBackoff, type Backoff } from './backoff.ts'
-import { Connection } from './connection.ts'
+import { Connection, type ConnectionStatus } from './connection.ts'
 import {
   type Ack,
   durationText,
@@ -44,6 +45,13 @@ export interface ConnectOptions {
   readonly silenceMsMax?: number
   /** False: only the servers that were named are used, not those that they tell of. */
   readonly learnServers?: boolean
+  /**
+   * What happens to a publish while no server can be reached. `wait` (the default): it is kept here and sent as soon as there is
+   * one; a signal ends the wait. `fail`: it fails with UNAVAILABLE, or OUTCOME_UNKNOWN if it was on its way.
+   */
+  readonly offline?: 'wait' | 'fail'
+  /** Bound of what was published and is not answered yet, in bytes, about; beyond it a publish fails with OUTBOX_FULL. */
+  readonly outboxBytesMax?: number
   /** False: records go and come as JSON even where bytes are offered, for who wants to look at them on the way. */
   readonly binary?: boolean
   readonly fetch?: Fetch
@@ -132,24 +140,33 @@ export class Mesh implements AsyncDisposable {
   readonly #closing = new AbortController()
   readonly #connection: Connection
   readonly #publisher: Publisher
+  readonly #draining = new AbortController()
+  /** Live reads that somebody is taking from. */
+  readonly #streams = new Set<Promise<void>>()
   /** Cuts between peers, for those that were started with --lab. */
   readonly lab: Lab
 
   constructor(options: ConnectOptions) {
     const { answerMsMax = 10_000 } = options
     const urls = baseUrlsOf(options.servers)
-    this.#servers = new Servers({ urls, fetch: options.fetch ?? ((url, init) => fetch(url, init)), answerMsMax })
+    const { fetch: ask = (url, init) => fetch(url, init), random = Math.random } = options
+    this.#servers = new Servers({ urls, fetch: ask, answerMsMax, random })
     this.#connection = new Connection({
       servers: this.#servers,
       backoff: options.backoff ?? defaultBackoff,
-      random: options.random ?? Math.random,
+      random,
       answerMsMax,
       silenceMsMax: options.silenceMsMax ?? 45_000,
       learnServers: options.learnServers ?? true,
       binary: options.binary ?? true,
       signal: this.#closing.signal,
     })
-    this.#publisher = new Publisher(this.#connection, { answerMsMax })
+    this.#publisher = new Publisher(this.#connection, {
+      answerMsMax,
+      outboxBytesMax: options.outboxBytesMax ?? outboxBytesMaxDefault,
+      offline: options.offline ?? 'wait',
+      signal: this.#closing.signal,
+    })
     this.lab = new Lab((request) => this.#json(request))
   }
 
@@ -158,9 +175,19 @@ export class Mesh implements AsyncDisposable {
     return this.#servers.current
   }
 
+  /** Publishes that are not answered yet, and about how many bytes they take here. */
+  get outbox(): { readonly publishes: number; readonly bytes: number } {
+    return this.#publisher.waiting
+  }
+
+  /** Where the connection is, now and whenever that changes; who is slow is told the last word only. */
+  status(options: CallOptions = {}): AsyncGenerator<ConnectionStatus, never> {
+    return this.#connection.status.follow(this.#signal(options.signal))
+  }
+
   /**
-   * Publishes one record. If the answer is lost it is sent again, to this or another server, and stored once all the same; if
-   * none answers in time, that is OUTCOME_UNKNOWN.
+   * Publishes one record. If the answer is lost it is sent again, to this or another server, and stored once all the same. If
+   * a peer that is there does not answer in time, that is OUTCOME_UNKNOWN. What is published under load shares messages.
    */
   async publish(
     topic: string,
@@ -178,7 +205,7 @@ export class Mesh implements AsyncDisposable {
     options: PublishOptions = {},
   ): Promise<PublishedMany> {
     const call = publishCall(topic, records, options)
-    return publishedOf(await this.#publisher.publish({ ...call, signal: this.#signal(options.signal) }))
+    return publishedOf(await this.#publisher.publish({ ...call, signal: options.signal }))
   }
 
   /**
@@ -193,11 +220,13 @@ export class Mesh implements AsyncDisposable {
   }
 
   /** Like `subscribe`, with what happens in between: caught up, gaps, partitions, interruptions. */
-  stream(topics: string | readonly string[], options: SubscribeOptions = {}): AsyncGenerator<StreamItem, never> {
+  stream(topics: string | readonly string[], options: SubscribeOptions = {}): AsyncGenerator<StreamItem, void> {
     return streamOf(this.#connection, {
       topics: typeof topics === 'string' ? [topics] : topics,
       from: options.from ?? 'latest',
       signal: this.#signal(options.signal),
+      drain: this.#draining.signal,
+      streams: this.#streams,
     })
   }
 
@@ -265,7 +294,7 @@ export class Mesh implements AsyncDisposable {
   }
 
   /** What every replica holds of the topic, as far as the peer that answers knows. */
-  status(topic: string, options: CallOptions = {}): Promise<TopicStatus> {
+  topicStatus(topic: string, options: CallOptions = {}): Promise<TopicStatus> {
     return this.#get(`${topicPath(topic)}/status`, options)
   }
 
@@ -359,7 +388,23 @@ export class Mesh implements AsyncDisposable {
     return this.#get('/v1/mesh/replication', options)
   }
 
-  /** Ends every call and subscription of this mesh. */
+  /** Resolves once everything that was published so far is answered, however that was. */
+  async flush({ signal }: CallOptions = {}): Promise<void> {
+    await untilAborted(this.#publisher.flush(), this.#signal(signal))
+  }
+
+  /**
+   * Ends in good order: subscriptions give what has come and then end; once nobody takes from one any more, what was published
+   * meanwhile is waited for; then it closes. If the signal ends the wait, nothing is closed.
+   */
+  async drain({ signal }: CallOptions = {}): Promise<void> {
+    this.#draining.abort()
+    const finish = Promise.all(this.#streams).then(() => this.#publisher.flush())
+    await untilAborted(finish, this.#signal(signal))
+    this.close()
+  }
+
+  /** Ends every call and subscription of this mesh at once. */
   close(): void {
     this.#closing.abort(new DOMException('the mesh was closed', 'AbortError'))
   }
@@ -431,6 +476,19 @@ class Lab {
     const body = { headers: jsonHeaders, body: JSON.stringify(order) }
     await this.#json({ method: 'PUT', path: `/v1/lab/${what}`, ...body, repeatable: true, ...signalOf(options) })
   }
+}
+
+/** As much as a peer takes at a time, too. */
+const outboxBytesMaxDefault = limits.pendingPublishBytesMax
+
+/** Settles as the promise does, or rejects with the signal's reason, whatever comes first. */
+function untilAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error)
+    if (signal.aborted) return abort()
+    signal.addEventListener('abort', abort)
+    void promise.then(() => resolve(), reject).finally(() => signal.removeEventListener('abort', abort))
+  })
 }
 
 const jsonHeaders = { 'content-type': 'application/json' }

@@ -4,7 +4,7 @@ import { encodeRecordSets } from '#protocol/log/record'
 import { encodeBinaryHead } from '#protocol/wire/binary-frame'
 import type { PublishFrame } from '#protocol/wire/socket-frames'
 import type { ProducerNumber } from './producer-numbers.ts'
-import { outgoingJson, type OutgoingRecord, outgoingLogRecord } from './record.ts'
+import { type KeptRecord, outgoingJson, outgoingLogRecord } from './record.ts'
 
 /** What is said of a publish besides its records. */
 export type PublishTerms = Omit<PublishFrame, 'type' | 'ref' | 'records' | 'producer'>
@@ -18,11 +18,11 @@ export interface MessageForm {
 export class PublishMessages {
   readonly terms: PublishTerms
   readonly #ref: string
-  readonly #records: readonly OutgoingRecord[]
+  readonly #records: readonly KeptRecord[]
   #json: string | undefined
   #bytes: readonly Uint8Array[] | undefined
 
-  constructor(ref: string, terms: PublishTerms, records: readonly OutgoingRecord[]) {
+  constructor(ref: string, terms: PublishTerms, records: readonly KeptRecord[]) {
     this.#ref = ref
     this.terms = terms
     this.#records = records

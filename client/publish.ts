@@ -1,7 +1,6 @@
 import { limits } from '#protocol/limits'
-import { idsOfRuns, type PublishedFrame, type PublishedRunsFrame } from '#protocol/wire/socket-frames'
-import type { PublishCall } from './publisher.ts'
-import type { OutgoingRecord } from './record.ts'
+import type { Answer, PublishCall } from './publisher.ts'
+import { keptRecord, type OutgoingRecord } from './record.ts'
 
 export interface PublishOptions {
   /** `local` (the default), `n:K`, `majority` or `all`: on how many disks the records are to be before the answer comes. */
@@ -51,13 +50,10 @@ export function publishCall(
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     ...(wait === undefined ? {} : { wait: durationText(wait) }),
   }
-  return { terms, records, waitMs: waitMsOf(wait) }
+  return { terms, records: records.map(keptRecord), waitMs: waitMsOf(wait) }
 }
 
-export function publishedOf({ cursor, ack, ...places }: PublishedFrame | PublishedRunsFrame): PublishedMany {
-  const ids = 'runs' in places ? idsOfRuns(places.runs) : places.results.map((result) => result.id)
-  return { ids, cursor, ...(ack as Ack) }
-}
+export const publishedOf = ({ ids, cursor, ack }: Answer): PublishedMany => ({ ids, cursor, ...(ack as Ack) })
 
 export const durationText = (duration: number | string): string =>
   typeof duration === 'number' ? `${duration}ms` : duration

@@ -1,26 +1,55 @@
 import { MeshError } from '#protocol/errors'
-import type { PublishedFrame, PublishedRunsFrame, SocketLimits } from '#protocol/wire/socket-frames'
+import {
+  idsOfRuns,
+  type PublishedFrame,
+  type PublishedRunsFrame,
+  type SocketLimits,
+} from '#protocol/wire/socket-frames'
 import type { Connection, Participant } from './connection.ts'
 import type { Frame, FrameSocket } from './frame-socket.ts'
+import { Outbox, type OutboxItem } from './outbox.ts'
 import { errorOfProblem } from './problem.ts'
-import { type PublishTerms, PublishMessages } from './publish-messages.ts'
+import { PublishMessages } from './publish-messages.ts'
 import { type ProducerNumber, ProducerNumbers } from './producer-numbers.ts'
-import type { OutgoingRecord } from './record.ts'
+import { keptBytes } from './record.ts'
 
-export interface PublishCall {
-  readonly terms: PublishTerms
-  readonly records: readonly OutgoingRecord[]
+export interface PublishCall extends Omit<OutboxItem, 'bytes'> {
   /** How long the peer was asked to wait before it answers. */
   readonly waitMs: number
+  readonly signal: AbortSignal | undefined
+}
+
+export interface PublisherConfig {
+  /** How long an answer may take, beyond what the peer was asked to wait. */
+  readonly answerMsMax: number
+  /** Of everything that is not answered yet, about. One more is refused as OUTBOX_FULL. */
+  readonly outboxBytesMax: number
+  /** Whether publishes wait when no server can be reached, or fail. */
+  readonly offline: 'wait' | 'fail'
+  /** Ends all that is left. */
   readonly signal: AbortSignal
 }
 
-type Answer = PublishedFrame | PublishedRunsFrame
+export interface Answer {
+  /** In the order of the records. */
+  readonly ids: readonly string[]
+  readonly cursor: string
+  readonly ack: object
+}
 
-interface Waiting extends Pick<PublishCall, 'waitMs'> {
+/** What one call published. */
+interface Item extends OutboxItem, Pick<PublishCall, 'waitMs'> {
+  readonly answer: PromiseWithResolvers<Answer>
+  /** Once it has a place in a message. */
+  parcel?: Parcel
+}
+
+/** What goes in one message, and is sent again as that. */
+interface Parcel {
   /** Rises: the order in which they are to be read. */
   readonly order: number
-  readonly answer: PromiseWithResolvers<Answer>
+  /** Those that were given up by who published them are answered to nobody. */
+  readonly items: readonly Item[]
   readonly messages: PublishMessages
   /** Once it was sent. A retry has the same. */
   number: ProducerNumber | undefined
@@ -34,19 +63,28 @@ interface Waiting extends Pick<PublishCall, 'waitMs'> {
 /** How often a publish is sent again when a peer says that it took nothing of it. */
 const refusalsMax = 3
 
+/** With so many messages in flight small ones wait for company: until one is answered, and no longer than that. */
+const busyMessages = 16
+const holdMsMax = 5
+
 /**
  * The publishes of a mesh on their way: in order, as many in flight as the peer takes. Each has a number, by which a peer
  * that has it answers with what is stored. So one whose answer is lost is sent again, first of all, to whatever server comes
- * next, until its time is over: only then it is OUTCOME_UNKNOWN.
+ * next. Only where a peer that is there does not answer in time it is OUTCOME_UNKNOWN.
  */
 export class Publisher implements Participant {
   readonly #connection: Connection
-  readonly #answerMsMax: number
+  readonly #config: PublisherConfig
   readonly #numbers = new ProducerNumbers()
-  /** In order, those that are lost first. */
-  #unsent: Waiting[] = []
+  /** Not answered yet. */
+  readonly #items = new Set<Item>()
+  #bytes = 0
+  /** Never sent. */
+  readonly #outbox = new Outbox<Item>()
+  /** To be sent before those of the outbox, in order: again, those that are lost first. */
+  #unsent: Parcel[] = []
   /** By ref. */
-  readonly #inFlight = new Map<string, Waiting>()
+  readonly #inFlight = new Map<string, Parcel>()
   #socket: FrameSocket | undefined
   /** Its peer takes no more publishes: it is closed once all in flight are answered, and the next server takes its place. */
   #outgoing: FrameSocket | undefined
@@ -57,33 +95,57 @@ export class Publisher implements Participant {
   #lastOrder = 0
   /** One was refused: those in flight behind it may be, too, and come before what is sent next. */
   #isHolding = false
+  #hold: ReturnType<typeof setTimeout> | undefined
+  #heldForLongEnough = false
 
-  constructor(connection: Connection, { answerMsMax }: { readonly answerMsMax: number }) {
+  constructor(connection: Connection, config: PublisherConfig) {
     this.#connection = connection
-    this.#answerMsMax = answerMsMax
+    this.#config = config
+    config.signal.addEventListener('abort', () => this.failed(config.signal.reason as Error), { once: true })
+  }
+
+  /** Calls that are not answered yet, and about how much memory they take. */
+  get waiting(): { readonly publishes: number; readonly bytes: number } {
+    return { publishes: this.#items.size, bytes: this.#bytes }
   }
 
   async publish({ terms, records, waitMs, signal }: PublishCall): Promise<Answer> {
-    signal.throwIfAborted()
-    const order = ++this.#lastOrder
-    const answer = Promise.withResolvers<Answer>()
-    const messages = new PublishMessages(String(order), terms, records)
-    const waiting: Waiting = { order, messages, waitMs, answer, number: undefined, isLost: false, refusals: 0 }
-    const abort = (): void => this.#settle(waiting, () => waiting.answer.reject(signal.reason as Error))
-    signal.addEventListener('abort', abort)
-    this.#unsent.push(waiting)
-    if (this.#leave === undefined) {
-      this.#leave = this.#connection.join(this)
-      // It may have been refused, unsent, before this was known.
-      this.#leaveIfIdle()
+    this.#config.signal.throwIfAborted()
+    signal?.throwIfAborted()
+    const bytes = records.reduce((sum, record) => sum + keptBytes(record), 0)
+    this.#checkRoom(bytes)
+    const item: Item = { terms, records, waitMs, bytes, answer: Promise.withResolvers() }
+    const abort = (): void => {
+      this.#reject(item, signal?.reason as Error)
+      this.#goOn()
     }
-    this.#sendMore()
+    signal?.addEventListener('abort', abort)
+    this.#items.add(item)
+    this.#bytes += bytes
+    this.#outbox.add(item)
+    this.#leave ??= this.#connection.join(this)
+    this.#goOn()
     try {
-      return await waiting.answer.promise
+      return await item.answer.promise
     } finally {
-      signal.removeEventListener('abort', abort)
+      signal?.removeEventListener('abort', abort)
     }
   }
+
+  /** Resolves once everything that was published before is answered, however that was. */
+  async flush(): Promise<void> {
+    await Promise.allSettled(Array.from(this.#items, ({ answer }) => answer.promise))
+  }
+
+  // One that is larger than the outbox is taken when nothing else waits: its frame has a bound of its own.
+  #checkRoom(bytes: number): void {
+    const { outboxBytesMax } = this.#config
+    if (this.#items.size === 0 || this.#bytes + bytes <= outboxBytesMax) return
+    const detail = `${this.#items.size} publishes of about ${this.#bytes} bytes wait for an answer; more than ${outboxBytesMax} do not fit.`
+    throw new MeshError('OUTBOX_FULL', detail, { facts: this.waiting })
+  }
+
+  // As a participant of the connection ------------------------------------------------------------------------------------
 
   opened(socket: FrameSocket, limits: SocketLimits): void {
     this.#socket = socket
@@ -94,86 +156,155 @@ export class Publisher implements Participant {
       this.#numbers.beginEpoch()
       this.#numberedFor = socket
     }
-    this.#sendMore()
+    this.#goOn()
   }
 
   frame(frame: Frame): boolean {
     if (frame.type === 'bye') this.#socket = undefined
     if ((frame.type !== 'published' && frame.type !== 'error') || frame.ref === undefined) return false
-    const waiting = this.#inFlight.get(frame.ref)
-    if (waiting === undefined) return true
-    if (frame.type === 'published') this.#settle(waiting, () => waiting.answer.resolve(frame))
-    else this.#onProblem(waiting, errorOfProblem(frame.problem, { status: 0, server: this.#socket?.server ?? '' }))
+    const parcel = this.#inFlight.get(frame.ref)
+    if (parcel === undefined) return true
+    if (frame.type === 'published') this.#onPublished(parcel, frame)
+    else this.#onProblem(parcel, errorOfProblem(frame.problem, { status: 0, server: this.#socket?.server ?? '' }))
+    this.#goOn()
     return true
   }
 
   interrupted(error: MeshError, { allFailed }: { readonly allFailed: boolean }): void {
     this.#socket = undefined
     this.#outgoing = undefined
-    const lost = [...this.#inFlight.values()]
-    for (const waiting of lost) {
-      waiting.isLost = true
-      this.#sendLater(waiting)
+    const waits = this.#config.offline === 'wait'
+    for (const parcel of this.#inFlight.values()) {
+      parcel.isLost = true
+      if (waits) clearTimeout(parcel.deadline)
+      this.#sendLater(parcel)
     }
-    if (!allFailed) return
-    for (const waiting of this.#unsent) {
-      if (!waiting.isLost) this.#settle(waiting, () => waiting.answer.reject(error))
-    }
+    if (!allFailed || waits) return
+    const lost = new Set(this.#unsent.filter(({ isLost }) => isLost).flatMap(({ items }) => items))
+    for (const item of this.#items) if (!lost.has(item)) this.#reject(item, error)
+    this.#goOn()
   }
 
   failed(error: Error): void {
-    for (const waiting of [...this.#inFlight.values(), ...this.#unsent]) {
-      this.#settle(waiting, () => waiting.answer.reject(waiting.isLost ? unknown(error.message) : error))
+    const isClosed = this.#config.signal.aborted
+    for (const parcel of [...this.#inFlight.values(), ...this.#unsent]) {
+      this.#end(parcel, parcel.isLost && !isClosed ? unknown(error.message) : error)
     }
+    for (const item of this.#items) this.#reject(item, error)
+    this.#goOn()
   }
 
-  #sendMore(): void {
+  // Sending ---------------------------------------------------------------------------------------------------------------
+
+  /** After whatever has happened: sends what may be sent, and leaves the connection if nothing is left. */
+  #goOn(): void {
     if (this.#inFlight.size === 0) {
       this.#isHolding = false
       this.#outgoing?.close()
       this.#outgoing = undefined
     }
-    while (this.#socket !== undefined && this.#inFlight.size < (this.#limits?.publishesInFlight ?? 0)) {
-      const waiting = this.#isHolding ? undefined : this.#unsent.shift()
-      if (waiting === undefined) return
-      this.#send(this.#socket, waiting)
+    while (
+      this.#socket !== undefined &&
+      !this.#isHolding &&
+      this.#inFlight.size < (this.#limits?.publishesInFlight ?? 0)
+    ) {
+      const parcel = this.#unsent.shift() ?? this.#nextParcel()
+      if (parcel === undefined) break
+      this.#send(this.#socket, parcel)
     }
+    this.#leaveIfIdle()
   }
 
-  #send(socket: FrameSocket, waiting: Waiting): void {
-    const { messages, waitMs, answer } = waiting
-    const { terms, count } = messages
-    const frameBytes = this.#limits?.frameBytes ?? 0
-    const number = waiting.number ?? this.#numbers.next(terms.topic)
+  #nextParcel(): Parcel | undefined {
+    if (this.#outbox.isEmpty) return undefined
+    const isHeld = this.#inFlight.size >= busyMessages && !this.#outbox.hasFull && !this.#heldForLongEnough
+    if (!isHeld) return this.#parcelOf(this.#outbox.take(), ++this.#lastOrder)
+    this.#hold ??= setTimeout(() => {
+      this.#hold = undefined
+      this.#heldForLongEnough = true
+      this.#goOn()
+      this.#heldForLongEnough = false
+    }, holdMsMax)
+    return undefined
+  }
+
+  #parcelOf(items: readonly Item[], order: number): Parcel {
+    const terms = items[0]?.terms ?? { topic: '' }
+    const records = items.flatMap((item) => item.records)
+    const messages = new PublishMessages(String(order), terms, records)
+    const parcel: Parcel = { order, items, messages, number: undefined, isLost: false, refusals: 0 }
+    for (const item of items) item.parcel = parcel
+    return parcel
+  }
+
+  #send(socket: FrameSocket, parcel: Parcel): void {
+    const { terms, count } = parcel.messages
+    const number = parcel.number ?? this.#numbers.next(terms.topic)
     let message: string | Uint8Array<ArrayBuffer>
     try {
-      message = messages.of(number, { isBinary: socket.isBinary, bytesMax: frameBytes })
+      message = parcel.messages.of(number, { isBinary: socket.isBinary, bytesMax: this.#limits?.frameBytes ?? 0 })
     } catch (error) {
-      return this.#settle(waiting, () => answer.reject(error))
+      return this.#onRefused(parcel, parcel.isLost ? unknown(String(error)) : (error as Error))
     }
-    if (waiting.number === undefined && terms.idempotencyKey === undefined) this.#numbers.take(terms.topic, count)
-    waiting.number = number
-    this.#inFlight.set(String(waiting.order), waiting)
-    const ms = this.#answerMsMax + waitMs
-    waiting.deadline ??= setTimeout(() => this.#giveUp(waiting, `${socket.server}: no answer within ${ms} ms`), ms)
+    if (parcel.number === undefined && terms.idempotencyKey === undefined) this.#numbers.take(terms.topic, count)
+    parcel.number = number
+    this.#inFlight.set(String(parcel.order), parcel)
+    this.#await(parcel, socket)
     socket.sendMessage(message)
   }
 
+  /** Where publishes wait for a server, the time of an answer begins anew with each. */
+  #await(parcel: Parcel, { server }: FrameSocket): void {
+    const ms = this.#config.answerMsMax + (parcel.items[0]?.waitMs ?? 0)
+    if (this.#config.offline === 'fail' && parcel.deadline !== undefined) return
+    clearTimeout(parcel.deadline)
+    parcel.deadline = setTimeout(() => {
+      this.#end(parcel, unknown(`${server}: no answer within ${ms} ms`))
+      this.#goOn()
+    }, ms)
+  }
+
+  // What comes of it ------------------------------------------------------------------------------------------------------
+
+  #onPublished(parcel: Parcel, frame: PublishedFrame | PublishedRunsFrame): void {
+    const { cursor, ack } = frame
+    const ids = 'runs' in frame ? idsOfRuns(frame.runs) : frame.results.map(({ id }) => id)
+    let from = 0
+    for (const item of parcel.items) {
+      const to = from + item.records.length
+      item.answer.resolve({ ids: ids.slice(from, to), cursor, ack })
+      from = to
+    }
+    this.#end(parcel)
+  }
+
   /** Nothing of it was taken by this peer. */
-  #onProblem(waiting: Waiting, error: MeshError): void {
+  #onProblem(parcel: Parcel, error: MeshError): void {
     // Its number will be missing before those behind it.
     if (error.code !== 'DRAINING') this.#holdBack()
     const isOnItsWayOut = error.code === 'DECOMMISSIONED' || error.code === 'FORGOTTEN'
     if (isOnItsWayOut) this.#goElsewhere()
-    const isSentAgain = error.code === 'DRAINING' || isOnItsWayOut || (error.code === 'PRODUCER_GAP' && !waiting.isLost)
-    if (isSentAgain && ++waiting.refusals <= refusalsMax) {
+    const isSentAgain = error.code === 'DRAINING' || isOnItsWayOut || (error.code === 'PRODUCER_GAP' && !parcel.isLost)
+    // One that has said bye is not asked again.
+    const isForNextServer = this.#socket === undefined && error.code === 'DRAINING'
+    if (isSentAgain && (isForNextServer || ++parcel.refusals <= refusalsMax)) {
       // Refused for what is missing before it: it gets another number.
-      if (error.code === 'PRODUCER_GAP') waiting.number = undefined
-      this.#sendLater(waiting)
-      return this.#sendMore()
+      if (error.code === 'PRODUCER_GAP') parcel.number = undefined
+      return this.#sendLater(parcel)
     }
     // What is lost may have been stored by the peer that it was sent to first.
-    this.#settle(waiting, () => waiting.answer.reject(waiting.isLost ? unknown(error.message) : error))
+    this.#onRefused(parcel, parcel.isLost ? unknown(error.message) : error)
+  }
+
+  /** What others published in the same message is not to suffer from it. */
+  #onRefused(parcel: Parcel, error: Error): void {
+    const isWorthIt = !(error instanceof MeshError && error.retryable)
+    if (parcel.isLost || parcel.items.length === 1 || !isWorthIt) return this.#end(parcel, error)
+    this.#forget(parcel)
+    const { order, items } = parcel
+    for (const [index, item] of items.entries()) {
+      if (this.#items.has(item)) this.#sendLater(this.#parcelOf([item], order + (index + 1) / (items.length + 2)))
+    }
   }
 
   #goElsewhere(): void {
@@ -186,30 +317,49 @@ export class Publisher implements Participant {
     this.#numbers.beginEpoch()
   }
 
-  #sendLater(waiting: Waiting): void {
-    this.#inFlight.delete(String(waiting.order))
-    this.#unsent.push(waiting)
+  #sendLater(parcel: Parcel): void {
+    this.#inFlight.delete(String(parcel.order))
+    this.#unsent.push(parcel)
     this.#unsent.sort((a, b) => a.order - b.order)
   }
 
-  #giveUp(waiting: Waiting, reason: string): void {
-    this.#settle(waiting, () => waiting.answer.reject(unknown(reason)))
+  // The end of it ---------------------------------------------------------------------------------------------------------
+
+  /** It is answered, or will not be. */
+  #end(parcel: Parcel, error?: Error): void {
+    this.#forget(parcel)
+    for (const item of parcel.items) {
+      this.#forgetItem(item)
+      if (error !== undefined) item.answer.reject(error)
+    }
   }
 
-  #settle(waiting: Waiting, answer: () => void): void {
-    clearTimeout(waiting.deadline)
-    this.#inFlight.delete(String(waiting.order))
-    this.#unsent = this.#unsent.filter((other) => other !== waiting)
-    answer()
-    this.#sendMore()
-    this.#leaveIfIdle()
+  /** Others may be in the same message: that goes on without it. */
+  #reject(item: Item, error: Error): void {
+    this.#forgetItem(item)
+    item.answer.reject(error)
+    const { parcel } = item
+    if (parcel?.items.some((other) => this.#items.has(other)) === false) this.#forget(parcel)
+  }
+
+  #forgetItem(item: Item): void {
+    if (this.#items.delete(item)) this.#bytes -= item.bytes
+    this.#outbox.delete(item)
+  }
+
+  #forget(parcel: Parcel): void {
+    clearTimeout(parcel.deadline)
+    this.#inFlight.delete(String(parcel.order))
+    this.#unsent = this.#unsent.filter((other) => other !== parcel)
   }
 
   #leaveIfIdle(): void {
-    if (this.#inFlight.size > 0 || this.#unsent.length > 0) return
+    if (this.#items.size > 0) return
     this.#leave?.()
     this.#leave = undefined
     this.#socket = undefined
+    clearTimeout(this.#hold)
+    this.#hold = undefined
   }
 }
 

@@ -109,12 +109,9 @@ function shownValue(bytes: Uint8Array, contentType: string): Pick<RecordJson, 'v
   const form = valueFormOf(contentType)
   const text = form === 'bytes' ? undefined : textOf(bytes)
   if (text !== undefined && form === 'text') return { value: text }
-  try {
-    if (text !== undefined) return { value: JSON.parse(text) as unknown }
-  } catch {
-    // It is not what it says.
-  }
-  return { valueBase64: base64Of(bytes) }
+  const json = text === undefined ? undefined : parsed(text)
+  // Else it is not what it says.
+  return json === undefined ? { valueBase64: base64Of(bytes) } : { value: json }
 }
 
 /** Keys are text mostly. */
@@ -135,29 +132,64 @@ export interface OutgoingRecord {
   readonly contentType?: string
 }
 
+export interface KeptRecord extends OutgoingRecord {
+  readonly value: string | Uint8Array
+  readonly contentType: string
+}
+
+/** As it is now: a program may change what it published while that waits. Throws BAD_REQUEST for what JSON cannot say. */
+export function keptRecord(record: OutgoingRecord): KeptRecord {
+  const { value, contentType = contentTypeOf(value) } = record
+  return { ...record, contentType, value: keptValue(value, contentType) }
+}
+
+function keptValue(value: PublishValue, contentType: string): string | Uint8Array {
+  if (typeof value === 'string') return value
+  if (value instanceof Uint8Array) return value.slice()
+  const json = JSON.stringify(value) as string | undefined
+  if (json !== undefined && valueFormOf(contentType) === 'json') return json
+  throw refusal(`That is no value for ${contentType}.`)
+}
+
+/** Of the objects that hold it. */
+const recordBytesExtra = 128
+
+/** What it takes in memory, about. */
+export const keptBytes = ({ value, key = '', headers }: KeptRecord): number =>
+  recordBytesExtra + value.length + key.length + (headers === undefined ? 0 : JSON.stringify(headers).length)
+
 /** The record as one element of `{records: […]}`. Text and bytes arrive byte for byte, whatever their content type. */
-export function outgoingJson(record: OutgoingRecord): Record<string, unknown> {
+export function outgoingJson({ key, headers, contentType, value }: KeptRecord): Record<string, unknown> {
   return {
-    ...(record.key === undefined ? {} : { key: record.key }),
-    ...(record.headers === undefined ? {} : { headers: record.headers }),
-    ...valueJson(record.value, record.contentType),
+    ...(key !== undefined && { key }),
+    ...(headers && { headers }),
+    contentType,
+    ...valueJson(value, contentType),
   }
 }
 
-function valueJson(value: PublishValue, given: string | undefined): Record<string, unknown> {
-  const contentType = given ?? contentTypeOf(value)
-  if (value instanceof Uint8Array) return { valueBase64: base64Of(value), contentType }
-  if (typeof value !== 'string' || isText(contentType)) return { value, contentType }
-  return { valueBase64: base64Of(utf8(value)), contentType }
+function valueJson(value: string | Uint8Array, contentType: string): { value: unknown } | { valueBase64: string } {
+  if (value instanceof Uint8Array) return { valueBase64: base64Of(value) }
+  if (isText(contentType)) return { value }
+  const json = valueFormOf(contentType) === 'json' ? parsed(value) : undefined
+  return json !== undefined && JSON.stringify(json) === value ? { value: json } : { valueBase64: base64Of(utf8(value)) }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 /** The record as it is in the log, with room for its producer. What a gateway would refuse is refused here: BAD_REQUEST. */
-export function outgoingLogRecord({ value, key, headers, contentType }: OutgoingRecord): LogRecord {
-  const type = knownType(contentType ?? contentTypeOf(value))
+export function outgoingLogRecord({ value, key, headers, contentType }: KeptRecord): LogRecord {
+  const type = knownType(contentType)
   return {
     ...(key !== undefined && { key: wellFormed(key) }),
-    headers: headers === undefined ? type.headers : headersOf(headers, type.name),
-    value: bytesOfValue(value, type),
+    headers: headers === undefined ? type.headers : headersOf(headers, contentType),
+    value: typeof value === 'string' ? bytesOfText(value, type) : value,
     producer,
   }
 }
@@ -192,15 +224,9 @@ function knownType(name: string): KnownType {
   return lastType
 }
 
-function bytesOfValue(value: PublishValue, { name, form }: KnownType): Uint8Array {
-  if (value instanceof Uint8Array) return value
-  if (typeof value === 'string') {
-    if (isText(name) && form === 'bytes') throw refusal(`Text goes as UTF-8, not as ${name}.`)
-    return wellFormed(value)
-  }
-  const json = JSON.stringify(value) as string | undefined
-  if (json === undefined || form !== 'json') throw refusal(`That is no value for ${name}.`)
-  return utf8(json)
+function bytesOfText(value: string, { name, form }: KnownType): Uint8Array {
+  if (isText(name) && form === 'bytes') throw refusal(`Text goes as UTF-8, not as ${name}.`)
+  return wellFormed(value)
 }
 
 function wellFormed(text: string): Uint8Array {

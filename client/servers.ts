@@ -10,6 +10,8 @@ export interface ServersConfig {
   readonly fetch: Fetch
   /** How long an answer may take to begin; what the request itself waits for comes on top. */
   readonly answerMsMax: number
+  /** A float in [0, 1). */
+  readonly random: () => number
 }
 
 export interface Request {
@@ -27,36 +29,66 @@ export interface Request {
 /** Servers that peers told of, beyond those that were named. */
 const learnedMax = 64
 
-/** Several gateways seen as one: stays with the one that answered last and moves on when it does not answer. */
+/** How long a server that failed comes after those that did not. */
+const avoidMs = 10_000
+
+/**
+ * Several gateways seen as one: stays with the one that answered last and moves on when it does not answer. To any that has not
+ * failed of late, so that the clients of a peer that ends spread over the others; one that was named before one that was learned.
+ */
 export class Servers {
   readonly #config: ServersConfig
   #urls: readonly string[]
-  #current = 0
+  #current: string
+  /** When each has failed last, the one that failed longest ago first. */
+  readonly #failedAtMs = new Map<string, number>()
+  #hasWorked = false
 
   constructor(config: ServersConfig) {
     this.#config = config
     this.#urls = config.urls
+    this.#current = config.urls[0] as string
   }
 
   /** The server that is asked first. */
   get current(): string {
-    return this.#urls[this.#current] as string
+    return this.#current
   }
 
   get count(): number {
     return this.#urls.length
   }
 
+  /** The current one did what it was asked for. */
+  worked(): void {
+    this.#hasWorked = true
+  }
+
+  /** The current one failed. In a row of failures each server is met once before one is met again. */
   moveOn(): void {
-    this.#current = (this.#current + 1) % this.#urls.length
+    const nowMs = performance.now()
+    if (this.#hasWorked) {
+      for (const [url, atMs] of this.#failedAtMs) if (nowMs - atMs > avoidMs) this.#failedAtMs.delete(url)
+    }
+    this.#hasWorked = false
+    this.#failedAtMs.delete(this.#current)
+    this.#failedAtMs.set(this.#current, nowMs)
+    this.#current = this.#next()
+  }
+
+  #next(): string {
+    const sound = this.#urls.filter((url) => !this.#failedAtMs.has(url))
+    const named = sound.filter((url) => this.#config.urls.includes(url))
+    const choice = named.length > 0 ? named : sound
+    const [longestAgo] = [...this.#failedAtMs.keys()].filter((url) => this.#urls.includes(url))
+    return choice[Math.floor(this.#config.random() * choice.length)] ?? longestAgo ?? this.#current
   }
 
   /** What a peer says of the others: they stand by after those that were named, in place of what it said before. */
   learn(urls: readonly string[]): void {
-    const { current } = this
     const learned = urls.flatMap((url) => baseUrlOf(url) ?? []).slice(0, learnedMax)
-    this.#urls = [...new Set([...this.#config.urls, ...learned, current])]
-    this.#current = this.#urls.indexOf(current)
+    this.#urls = [...new Set([...this.#config.urls, ...learned, this.#current])]
+    for (const url of this.#failedAtMs.keys()) if (!this.#urls.includes(url)) this.#failedAtMs.delete(url)
   }
 
   /** Why the current server, which did not open a WebSocket, does not: a browser does not say, so it is asked again. */
@@ -77,7 +109,10 @@ export class Servers {
     const { count } = this
     while (failures.length < count) {
       const outcome = await this.#askCurrent(request, read)
-      if ('answer' in outcome) return outcome.answer
+      if ('answer' in outcome) {
+        this.worked()
+        return outcome.answer
+      }
       if (!outcome.elsewhere) throw outcome.error
       failures.push(outcome.error)
       this.moveOn()

@@ -31,6 +31,10 @@ export interface SubscriptionConfig {
   /** `earliest`, `latest`, the cursor of the one topic, or a cursor for each topic. */
   readonly from: string | CursorMap
   readonly signal: AbortSignal
+  /** Once it aborts nothing more is asked for, and what has come is the rest. */
+  readonly drain: AbortSignal
+  /** Where it says that somebody takes from it, until nobody does. */
+  readonly streams: Set<Promise<void>>
 }
 
 let lastSub = 0
@@ -39,13 +43,17 @@ let lastSub = 0
  * Reads topics for ever: after a break from where it was, at whatever server the connection finds. Ends by throwing: the
  * signal's reason, or a MeshError that waiting does not cure.
  */
-export async function* streamOf(connection: Connection, config: SubscriptionConfig): AsyncGenerator<StreamItem, never> {
+export async function* streamOf(connection: Connection, config: SubscriptionConfig): AsyncGenerator<StreamItem, void> {
   const subscription = new Subscription(connection, config)
+  const end = Promise.withResolvers<void>()
+  config.streams.add(end.promise)
   subscription.begin()
   try {
-    for (;;) yield await subscription.next()
+    for (let item = await subscription.next(); item !== undefined; item = await subscription.next()) yield item
   } finally {
     subscription.end()
+    config.streams.delete(end.promise)
+    end.resolve()
   }
 }
 
@@ -79,26 +87,35 @@ class Subscription implements Participant {
   }
 
   begin(): void {
-    const { signal } = this.#config
+    const { signal, drain } = this.#config
     if (signal.aborted) return this.failed(signal.reason as Error)
+    if (drain.aborted) return
     signal.addEventListener('abort', this.#onAbort)
+    drain.addEventListener('abort', this.#onDrain)
     this.#leave = this.#connection.join(this)
   }
 
   end(): void {
     this.#config.signal.removeEventListener('abort', this.#onAbort)
+    this.#leaveNow()
+  }
+
+  /** Nothing more comes; what has come may still be taken. */
+  #leaveNow(): void {
+    this.#config.drain.removeEventListener('abort', this.#onDrain)
     clearTimeout(this.#askAgain)
     this.#leave?.()
     this.#socket?.send({ type: 'unsubscribe', sub: this.#sub })
     this.#socket = undefined
   }
 
-  /** What was told comes before what has ended it. */
-  async next(): Promise<StreamItem> {
+  /** What was told comes before what has ended it. Undefined at the end of one that was drained. */
+  async next(): Promise<StreamItem | undefined> {
     for (;;) {
       const item = this.#take()
       if (item !== undefined) return item
       if (this.#failure !== undefined) throw this.#failure
+      if (this.#config.drain.aborted) return undefined
       await new Promise<void>((resolve) => (this.#wake = resolve))
     }
   }
@@ -205,6 +222,11 @@ class Subscription implements Participant {
   }
 
   readonly #onAbort = (): void => this.failed(this.#config.signal.reason as Error)
+
+  readonly #onDrain = (): void => {
+    this.#leaveNow()
+    this.#wake?.()
+  }
 
   /** From now on it goes on from its cursors; topics without one are new, and read from their beginning. */
   #onSubscribed(cursors: CursorMap): void {

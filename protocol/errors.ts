@@ -177,6 +177,12 @@ export const errorCatalogue = {
     'No answer to a publish came in time',
     'The records may be stored. Publish them again only with the idempotency key that they had, or after reading the topic.',
   ),
+  OUTBOX_FULL: kind(
+    0,
+    'Too many publishes wait for an answer',
+    'Await publishes, or fewer at a time; "outboxBytesMax" of connect() is the bound.',
+    true,
+  ),
   INTERNAL: kind(500, 'The peer made a mistake', 'See the log of the peer; please report it.', true),
 
   NODE_TOO_OLD: kind(0, 'Node.js is too old', 'Use npm start, npx, or Node 24.'),

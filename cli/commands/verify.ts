@@ -118,7 +118,7 @@ async function replicasAt(
   signal: AbortSignal,
 ): Promise<readonly ReplicaStatus[] | undefined> {
   try {
-    return (await mesh.status(topic, { signal })).replicas
+    return (await mesh.topicStatus(topic, { signal })).replicas
   } catch (error) {
     if (!(error instanceof MeshError)) throw error
     if (error.code === 'TOPIC_NOT_FOUND') return []

@@ -17,7 +17,7 @@ export async function homeHoldings(
 /** Nothing unless it has the topic at home. */
 async function holdingOf(peer: HoldingPeer, topic: string): Promise<readonly Holding[]> {
   try {
-    const { replicas } = await peer.client.status(topic)
+    const { replicas } = await peer.client.topicStatus(topic)
     const own = replicas.find(({ peer: id }) => id === peer.peerId)
     return own?.role === 'home' ? [{ peer: peer.name, topic, feeds: own.feeds }] : []
   } catch (error) {

@@ -39,7 +39,7 @@ async function rolesOf(peers: readonly ProcessPeer[], topic: string): Promise<Ro
   await eventually('all know who keeps the topic', async () => {
     const homes = await Promise.all(
       peers.map(async ({ client }) => {
-        const { replicas } = await client.status(topic)
+        const { replicas } = await client.topicStatus(topic)
         return replicas.flatMap(({ role, name }) => (role === 'home' ? [name] : []))
       }),
     )

@@ -69,7 +69,7 @@ test.each([
   expect((await addressesOf(cut)).filter((address) => addresses.includes(address))).toEqual([])
 
   // What every peer says of every replica, itself included: 25 times the same heads and hashes.
-  const told = await Promise.all(mesh.peers.map(({ client }) => client.status(topic)))
+  const told = await Promise.all(mesh.peers.map(({ client }) => client.topicStatus(topic)))
   expect(told.map(({ converged, replicas }) => [converged, replicas.length])).toEqual(told.map(() => [true, 5]))
   expect(new Set(told.flatMap(({ replicas }) => replicas.map(({ feeds }) => headsIn(feeds)))).size).toBe(1)
   const published = ['first', ...connected, ...alone.flat()].toSorted()

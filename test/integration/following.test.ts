@@ -36,7 +36,7 @@ afterAll(async () => {
 })
 
 async function homeSeenAt({ client }: ProcessPeer): Promise<string[]> {
-  const { replicas } = await client.status('orders')
+  const { replicas } = await client.topicStatus('orders')
   return replicas.flatMap(({ role, name }) => (role === 'home' ? [name] : [])).toSorted()
 }
 
@@ -86,7 +86,7 @@ test('a subscriber where the topic is not kept sees no gap and no repeat while i
 
 test('nothing of the topic is on the disks of those who only served it, and they serve all of it', async () => {
   for (const name of outsiders) {
-    const { replicas } = await peer(name).client.status('orders')
+    const { replicas } = await peer(name).client.topicStatus('orders')
     const own = replicas.find((replica) => replica.name === name)
     const others = own?.feeds.filter(({ feed }) => !feed.startsWith(peer(name).peerId)) ?? []
     expect(others).toEqual([])

@@ -67,7 +67,7 @@ export class ProcessPeer implements AsyncDisposable {
     const line = await Promise.race([firstLine, ended.then(() => undefined)])
     if (line === undefined) throw new Error(`${name} did not start:\n${log.join('\n')}`)
     const started = JSON.parse(line[0]) as { name: string; peerId: string; listen: string[]; http: string }
-    const client = await connect({ servers: [started.http], learnServers: false })
+    const client = await connect({ servers: [started.http], learnServers: false, offline: 'fail' })
     return new ProcessPeer(options, started, { process: child, ended, log, client })
   }
 

@@ -72,7 +72,7 @@ test('on both sides of a split it is in the log twice, and read once', async () 
   expect([(await send(at(0))).status, (await send(at(1))).status]).toEqual([201, 201])
   await at(0).client.lab.heal()
   await eventually('all hold the same', () => isConverged(peers, 'bills'))
-  const { records } = await at(2).client.status('bills')
+  const { records } = await at(2).client.topicStatus('bills')
   expect(records).toBe(3)
   for (const peer of peers) {
     expect((await readAll(peer, 'bills')).map((line) => line.replace(/^\S+ /, ''))).toEqual(['before', 'three'])

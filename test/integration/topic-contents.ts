@@ -25,7 +25,7 @@ export function offsetsOf(lines: readonly string[], writer: string): number[] {
 
 /** The same heads and hashes at every peer, as each says of itself. */
 export async function headsOf(peer: AnyPeer, topic: string): Promise<string> {
-  const { replicas } = await peer.client.status(topic)
+  const { replicas } = await peer.client.topicStatus(topic)
   const own = replicas.find(({ name }) => name === peer.name)
   return (own?.feeds ?? [])
     .map(({ feed, nextOffset, hash }) => `${feed} ${nextOffset} ${hash}`)
@@ -34,7 +34,7 @@ export async function headsOf(peer: AnyPeer, topic: string): Promise<string> {
 }
 
 export async function isConverged(peers: readonly AnyPeer[], topic: string): Promise<boolean> {
-  for (const peer of peers) if (!(await peer.client.status(topic)).converged) return false
+  for (const peer of peers) if (!(await peer.client.topicStatus(topic)).converged) return false
   const heads = await Promise.all(peers.map((peer) => headsOf(peer, topic)))
   return new Set(heads).size === 1
 }
