@@ -6,9 +6,11 @@ import { Bodies } from './body.ts'
 import type { Broker } from './broker.ts'
 import type { GatewayConfig } from './config.ts'
 import type { RouteDeps } from './deps.ts'
+import type { Intake } from './intake/intake.ts'
 import { LiveReads } from './live-reads.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { Origins } from './origins.ts'
+import { boundOf } from './overload.ts'
 import { isServing, Problems, type ReportError } from './problem.ts'
 import { eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -34,6 +36,7 @@ export interface GatewayDeps {
   /** The server's, so that it can end them, and say how much there is. */
   readonly liveReads?: LiveReads
   readonly bodies?: Bodies
+  readonly intake?: Intake
   /** Without it there are no WebSockets. */
   readonly sockets?: Sockets
   readonly origins?: Origins
@@ -45,12 +48,22 @@ export function createGateway({ broker, config, reportError = console.error, met
   const problems = new Problems(
     () => broker.self.name,
     reportError,
-    (code) => metrics?.refused(code),
+    (error) => metrics?.refused(error.code, boundOf(error)),
   )
   const draining = (): boolean => liveReads.draining || !isServing(broker.ready())
   const bodies = deps.bodies ?? new Bodies(config.arrivingBytesMax)
   const origins = deps.origins ?? new Origins(config)
-  const shared: RouteDeps = { broker, config, bodies, liveReads, problems, origins, draining }
+  const { intake } = deps
+  const shared: RouteDeps = {
+    broker,
+    config,
+    bodies,
+    liveReads,
+    problems,
+    origins,
+    draining,
+    ...(intake && { intake }),
+  }
 
   const app = new Hono()
   app.use(everywhere, guard())

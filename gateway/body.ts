@@ -2,6 +2,8 @@ import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import { MeshError, type ErrorCode } from '#protocol/errors'
 import { exactTextOf, parseJson } from './json-text.ts'
+import type { Intake } from './intake/intake.ts'
+import { overloaded } from './overload.ts'
 
 export interface BodyLimit {
   readonly bytesMax: number
@@ -12,11 +14,14 @@ export interface BodyLimit {
 /** Reads request bodies: each has its bound, and all that are arriving at a time share another. */
 export class Bodies {
   readonly #arrivingBytesMax: number
+  readonly #intake: Pick<Intake, 'spend'> | undefined
   readonly #unhurried = new WeakSet<Socket>()
   #arrivingBytes = 0
 
-  constructor(arrivingBytesMax: number) {
+  /** `intake`: told of what comes. */
+  constructor(arrivingBytesMax: number, intake?: Pick<Intake, 'spend'>) {
     this.#arrivingBytesMax = arrivingBytesMax
+    this.#intake = intake
   }
 
   /** So many bytes more have arrived and wait, or fewer. */
@@ -26,8 +31,7 @@ export class Bodies {
 
   /** Throws OVERLOADED when what is held is too much. */
   refuseOverload(): void {
-    if (this.#arrivingBytes > this.#arrivingBytesMax)
-      throw new MeshError('OVERLOADED', 'Too many large bodies at once.')
+    if (this.#arrivingBytes > this.#arrivingBytesMax) throw overloaded('bodies', 'Too many large bodies at once.')
   }
 
   /** Half of the bound is there for whoever reads no more than it must. */
@@ -60,10 +64,26 @@ export class Bodies {
     refuseCompressed(c)
     if (Number(c.req.raw.headers.get('content-length') ?? 0) > limit.bytesMax) throw tooLarge(limit)
     try {
-      return await this.#readPieces(piecesOf(c), limit)
+      const body = await this.#readPieces(piecesOf(c), limit)
+      this.#spend(c, body.length)
+      return body
     } catch (error) {
       throw error instanceof MeshError ? error : brokenOff(error)
     }
+  }
+
+  /** The pieces of a body without end: its client is held back when it sends more than its share. */
+  async *paced(c: Context): AsyncGenerator<Uint8Array, void> {
+    for await (const piece of piecesOf(c)) {
+      const waitMs = this.#spend(c, piece.length)
+      yield piece
+      if (waitMs > 0) await new Promise<void>((resolve) => setTimeout(resolve, waitMs).unref())
+    }
+  }
+
+  #spend(c: Context, bytes: number): number {
+    const incoming = incomingOf(c)
+    return incoming === undefined ? 0 : (this.#intake?.spend(incoming, bytes) ?? 0)
   }
 
   async #readPieces(body: AsyncIterable<Uint8Array>, limit: BodyLimit): Promise<Uint8Array> {

@@ -1,7 +1,7 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { MeshError } from '#protocol/errors'
-import { invalid, type Problems } from './problem.ts'
+import { invalid, problemFields, type Problems } from './problem.ts'
 
 /** What Node's parser says of bytes that never became a request. */
 export interface ClientError extends Error {
@@ -26,7 +26,7 @@ export function answerSocket(problems: Problems, fault: MeshError, socket: Socke
   socket.on('error', () => socket.destroy())
   const head = [
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
-    'content-type: application/problem+json',
+    ...Object.entries(problemFields(problem)).map(([name, value]) => `${name}: ${value}`),
     `content-length: ${Buffer.byteLength(body)}`,
   ]
   socket.end(`${[...head, 'connection: close'].join('\r\n')}\r\n\r\n${body}`)
@@ -60,9 +60,8 @@ export function headFault({ httpVersion, headers }: IncomingMessage): MeshError 
 export function answerFault(problems: Problems, fault: MeshError, outgoing: ServerResponse): void {
   const problem = problems.of(fault)
   const body = `${JSON.stringify(problem)}\n`
-  const type = 'application/problem+json'
-  const length = Buffer.byteLength(body)
-  outgoing.writeHead(problem.status, { 'content-type': type, 'content-length': length, connection: 'close' }).end(body)
+  const fields = { ...problemFields(problem), 'content-length': Buffer.byteLength(body), connection: 'close' }
+  outgoing.writeHead(problem.status, fields).end(body)
 }
 
 export const malformed = (reason: string): MeshError =>

@@ -1,4 +1,5 @@
 import { limits } from '#protocol/limits'
+import type { RatesConfig } from './intake/rates.ts'
 
 export interface GatewayConfig {
   /** Address to listen on: a name or an IP address without brackets. */
@@ -15,8 +16,18 @@ export interface GatewayConfig {
   readonly heartbeatMs: number
   /** Records that an SSE stream takes from the log at a time; at least one socket write each. Higher: fewer, larger writes. */
   readonly streamRecordsPerRead: number
-  /** Sockets at a time. Each may hold one head of `requestHeadBytesMax` and one body. */
+  /** Connections at a time, WebSockets among them, and requests under way; half of it for one address. Higher: more memory. */
   readonly connectionsMax: number
+  /** Bytes of answers, streams and frames that clients have not taken yet: beyond it the slowest connections are cut. */
+  readonly unsentBytesMax: number
+  /** Bytes of heads of requests that are not whole yet: beyond it the largest are cut. */
+  readonly arrivingHeadBytesMax: number
+  /** How often both are looked at. Higher: more can come to wait in the meantime. */
+  readonly lookEveryMs: number
+  /** Of one client, by its token or else its address: more are refused as RATE_LIMITED, and a WebSocket is read more slowly. */
+  readonly rates: RatesConfig
+  /** Addresses and subnets of proxies, whose `X-Forwarded-For` says who the client is. */
+  readonly trustedProxies: readonly string[]
   /** WebSockets at a time; one more is refused as OVERLOADED. */
   readonly socketsMax: number
   /** Bytes of bodies, and again of frames of WebSockets, that are arriving at a time; more are refused as OVERLOADED. What has arrived is the broker's to bound. */
@@ -43,7 +54,12 @@ export const gatewayDefaults: GatewayConfig = {
   readersMax: limits.readersMax,
   heartbeatMs: 15_000,
   streamRecordsPerRead: 256,
-  connectionsMax: 2 * limits.readersMax,
+  connectionsMax: limits.connectionsMax,
+  unsentBytesMax: limits.unsentBytesMax,
+  arrivingHeadBytesMax: limits.arrivingHeadBytesMax,
+  lookEveryMs: 250,
+  rates: { requestsPerSecond: 25_000, bytesPerSecond: 256 * 1024 * 1024 },
+  trustedProxies: [],
   socketsMax: limits.socketsMax,
   arrivingBytesMax: limits.pendingPublishBytesMax,
   requestHeadBytesMax: limits.cursorTextMax + 16 * 1024,

@@ -1,5 +1,5 @@
-import { MeshError } from '#protocol/errors'
 import type { LiveReadKind } from './metrics.ts'
+import { overloaded } from './overload.ts'
 
 /** The reads that wait for records: counted, bounded, and woken when the gateway drains. */
 export class LiveReads {
@@ -28,7 +28,7 @@ export class LiveReads {
   /** `wake` is called once if the gateway drains. Returns what ends the read. Throws OVERLOADED at the bound. */
   begin(wake: () => void, kind: LiveReadKind = 'stream'): () => void {
     if (this.#wakers.size >= this.#max) {
-      throw new MeshError('OVERLOADED', `This peer serves ${this.#max} live reads already.`)
+      throw overloaded('live-reads', `This peer serves ${this.#max} live reads already.`)
     }
     const waker = (): void => wake()
     this.#wakers.set(waker, kind)

@@ -30,6 +30,12 @@ class ListedMetrics implements GatewayMetrics {
     this.seen.push(`${method} ${status}`)
   }
 
+  readonly cuts: string[] = []
+
+  cut(bound: string): void {
+    this.cuts.push(bound)
+  }
+
   refused(code: string): void {
     this.seen.push(code)
   }
@@ -93,7 +99,7 @@ test('a client that goes before its answer is told as aborted', async () => {
   })
   const client = new AbortController()
   const poll = fetch(`${gateway.url}/v1/topics/orders/records?from=latest&wait=60s`, { signal: client.signal })
-  await vi.waitFor(async () => expect((await gateway.load()).liveReads.longPoll).toBe(1))
+  await vi.waitFor(() => expect(gateway.load().liveReads.longPoll).toBe(1))
   client.abort()
   await expect(poll).rejects.toThrow()
   await vi.waitFor(() => expect(seen).toEqual(['GET aborted']))
@@ -107,10 +113,12 @@ test('what it holds now can be asked: live reads by kind, sockets, bodies that a
     ack: { type: 'local' },
     waitMs: 0,
   })
-  expect(await gateway.load()).toEqual({
+  expect(gateway.load()).toEqual({
     liveReads: { stream: 0, longPoll: 0, webSocket: 0 },
     connections: 0,
+    requests: 0,
     arrivingBytes: 0,
+    unsentBytes: 0,
   })
   const client = new AbortController()
   ends.push(() => client.abort())
@@ -122,16 +130,18 @@ test('what it holds now can be asked: live reads by kind, sockets, bodies that a
   const socket = connect(gateway.port, gateway.host)
   ends.push(() => void socket.destroy())
   socket.write(`POST /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\ncontent-length: 100\r\n\r\n${'.'.repeat(40)}`)
-  await vi.waitFor(async () => {
-    expect(await gateway.load()).toEqual({
+  await vi.waitFor(() => {
+    expect(gateway.load()).toEqual({
       liveReads: { stream: 1, longPoll: 0, webSocket: 0 },
       connections: 2,
+      requests: 2,
       arrivingBytes: 40,
+      unsentBytes: 0,
     })
   })
   client.abort()
   socket.destroy()
-  await vi.waitFor(async () => expect(await gateway.load()).toMatchObject({ connections: 0, arrivingBytes: 0 }))
-  expect((await gateway.load()).liveReads.stream).toBe(0)
+  await vi.waitFor(async () => expect(gateway.load()).toMatchObject({ connections: 0, arrivingBytes: 0 }))
+  expect(gateway.load().liveReads.stream).toBe(0)
   await expect(stream.text()).rejects.toThrow()
 })

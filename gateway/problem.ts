@@ -1,5 +1,6 @@
 import { type ErrorCode, MeshError } from '#protocol/errors'
 import type { Broker, Unreadiness } from './broker.ts'
+import { returnMs } from './farewell.ts'
 
 /** An error as RFC 9457 problem details, with the code of the catalogue; facts of the error are extension members. */
 export interface Problem {
@@ -21,9 +22,9 @@ export type ReportError = (error: unknown) => void
 export class Problems {
   readonly #peer: () => string
   readonly #report: ReportError
-  readonly #onProblem: (code: ErrorCode) => void
+  readonly #onProblem: (error: MeshError) => void
 
-  constructor(peer: () => string, report: ReportError, onProblem: (code: ErrorCode) => void = () => {}) {
+  constructor(peer: () => string, report: ReportError, onProblem: (error: MeshError) => void = () => {}) {
     this.#peer = peer
     this.#report = report
     this.#onProblem = onProblem
@@ -31,7 +32,7 @@ export class Problems {
 
   of(thrown: unknown): Problem {
     const error = this.#presentable(thrown)
-    this.#onProblem(error.code)
+    this.#onProblem(error)
     return {
       ...error.facts,
       type: `urn:grapevine:error:${error.code}`,
@@ -47,10 +48,9 @@ export class Problems {
 
   response(thrown: unknown, headers: Readonly<Record<string, string>> = {}): Response {
     const problem = this.of(thrown)
-    const retryAfter = problem.status === 503 ? { 'retry-after': '1' } : {}
     return new Response(`${JSON.stringify(problem)}\n`, {
       status: problem.status,
-      headers: { 'content-type': 'application/problem+json', ...retryAfter, ...headers },
+      headers: { ...problemFields(problem), ...headers },
     })
   }
 
@@ -60,6 +60,13 @@ export class Problems {
     this.#report(thrown)
     return new MeshError('INTERNAL')
   }
+}
+
+/** Header fields that go with a problem. Who is to come back later is told when: not all at once. */
+export function problemFields({ status, retryMs = returnMs() }: Problem): Record<string, string> {
+  const type = { 'content-type': 'application/problem+json' }
+  if (status !== 503 && status !== 429) return type
+  return { ...type, 'retry-after': String(Math.ceil(Number(retryMs) / 1_000)) }
 }
 
 /** The request is malformed at `field`: a query parameter, a header, or a path into the body such as `records[2].key`. */

@@ -1,7 +1,9 @@
+import { limits } from '#protocol/limits'
 import type { Broker, ReadChunk, Reader, ReadGap } from './broker.ts'
 import { returnMs } from './farewell.ts'
 import type { LiveReads } from './live-reads.ts'
 import { type MeshNews, MeshWatch } from './mesh-news.ts'
+import { fairShare } from './overload.ts'
 import { pacedText } from './paced-text.ts'
 import type { Problem } from './problem.ts'
 
@@ -56,6 +58,7 @@ export interface RecordStreamDeps {
 export interface RecordStreamConfig {
   readonly heartbeatMs: number
   readonly streamRecordsPerRead: number
+  readonly unsentBytesMax: number
   /** False: the stream ends when it has caught up. */
   readonly follow: boolean
 }
@@ -116,10 +119,12 @@ class RecordStream {
   }
 
   async *#records(): AsyncGenerator<string, void> {
-    const { reader, draining, format } = this.#deps
+    const { reader, draining, format, liveReads } = this.#deps
     let told: StreamNews['caughtUp']
     while (!this.#ended && !draining()) {
-      const { gaps = [], records, cursor, ...chunk } = await reader.next(this.#config.streamRecordsPerRead)
+      const { streamRecordsPerRead, unsentBytesMax } = this.#config
+      const bytesTarget = fairShare(unsentBytesMax, liveReads.count, limits.socketReadBytesTarget)
+      const { gaps = [], records, cursor, ...chunk } = await reader.next(streamRecordsPerRead, bytesTarget)
       const caughtUp = isNews(caughtUpOf(chunk), told) ? caughtUpOf(chunk) : undefined
       told = caughtUp ?? told
       const news = { gaps, records, cursor, ...(caughtUp && { caughtUp }) }

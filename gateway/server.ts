@@ -15,9 +15,11 @@ import { Bodies } from './body.ts'
 import type { Broker } from './broker.ts'
 import { answerClientError, answerFault, answerSocket, type ClientError, headFault, malformed } from './client-error.ts'
 import type { GatewayConfig } from './config.ts'
+import { Intake } from './intake/intake.ts'
 import { LiveReads } from './live-reads.ts'
 import type { GatewayLoad, GatewayMetrics } from './metrics.ts'
 import { Origins } from './origins.ts'
+import { boundOf } from './overload.ts'
 import { Problems, type ReportError } from './problem.ts'
 import { Sockets } from './ws/sockets.ts'
 import { createSocketServer, upgradeFault } from './ws/upgrade.ts'
@@ -37,7 +39,7 @@ export interface GatewayServer {
   readonly port: number
   /** Such as `http://127.0.0.1:8400`. */
   readonly url: string
-  load(): Promise<GatewayLoad>
+  load(): GatewayLoad
   /** Says `bye` to streams, finishes answers, then closes; what is not done after `drainMs` is cut. */
   stop(): Promise<void>
 }
@@ -50,9 +52,10 @@ export async function startGateway({
   metrics,
 }: GatewayServerDeps): Promise<GatewayServer> {
   const liveReads = new LiveReads(config.readersMax)
-  const bodies = new Bodies(config.arrivingBytesMax)
   const sockets = new Sockets(config)
   const origins = new Origins(config)
+  const intake = new Intake(config, { onCut: (bound) => metrics?.cut(bound) })
+  const bodies = new Bodies(config.arrivingBytesMax, intake)
   const app = createGateway({
     broker,
     config,
@@ -61,12 +64,13 @@ export async function startGateway({
     bodies,
     sockets,
     origins,
+    intake,
     ...(metrics && { metrics }),
   })
   const problems = new Problems(
     () => broker.self.name,
     reportError,
-    (code) => metrics?.refused(code),
+    (error) => metrics?.refused(error.code, boundOf(error)),
   )
   const answer = getRequestListener(app.fetch, {
     hostname: 'localhost',
@@ -77,15 +81,19 @@ export async function startGateway({
     app,
     config,
     onRefused: ({ message }, socket) => answerSocket(problems, malformed(message), socket as Socket),
-    mayUpgrade: (request) => upgradeFault(request, { broker, sockets, origins }) === undefined,
+    mayUpgrade: (request) =>
+      (intake.upgradeFault(request) ?? upgradeFault(request, { broker, sockets, origins })) === undefined,
     answer(incoming, outgoing) {
-      if (metrics !== undefined) outgoing.once('close', () => tellAnswered(metrics, incoming, outgoing))
-      const fault = headFault(incoming) ?? origins.fault(incoming.headers)
+      outgoing.once('close', () => {
+        intake.end(incoming, outgoing)
+        if (metrics !== undefined) tellAnswered(metrics, incoming, outgoing)
+      })
+      const fault = intake.take(incoming, outgoing) ?? headFault(incoming) ?? origins.fault(incoming.headers)
       if (fault === undefined) void answer(incoming, outgoing)
       else answerFault(problems, fault, outgoing)
     },
   })
-  server.maxConnections = config.connectionsMax
+  intake.watch(server)
   server.maxHeadersCount = config.requestHeadersMax
   server.on('clientError', (error: ClientError, stream) => {
     const socket = stream as Socket
@@ -103,8 +111,8 @@ export async function startGateway({
     host: config.host,
     port,
     url: `http://${host}:${port}`,
-    load: () => loadOf({ server, liveReads, sockets }, bodies),
-    stop: () => (stopped ??= stop({ server, liveReads, sockets }, config.drainMs)),
+    load: () => loadOf({ liveReads, sockets, intake, bodies }),
+    stop: () => (stopped ??= stop({ server, liveReads, sockets, intake }, config.drainMs)),
   }
 }
 
@@ -150,12 +158,15 @@ function tellAnswered(metrics: GatewayMetrics, { method = '' }: IncomingMessage,
   metrics.answered(method, outgoing.headersSent ? outgoing.statusCode : 'aborted')
 }
 
-async function loadOf({ server, liveReads, sockets }: Serving, bodies: Bodies): Promise<GatewayLoad> {
-  const connections = await new Promise<number>((resolve) => {
-    server.getConnections((error, count) => resolve(error === null ? count : 0))
-  })
-  const arrivingBytes = bodies.arrivingBytes + sockets.arrivingBytes
-  return { liveReads: liveReads.counts(), connections, arrivingBytes }
+function loadOf({
+  liveReads,
+  sockets,
+  intake,
+  bodies,
+}: Omit<Serving, 'server'> & { readonly bodies: Bodies }): GatewayLoad {
+  const { count, requests, held } = intake.connections
+  const arrivingBytes = bodies.arrivingBytes + sockets.arrivingBytes + held.heads
+  return { liveReads: liveReads.counts(), connections: count, requests, arrivingBytes, unsentBytes: held.unsent }
 }
 
 function listen(server: Server, { host, port }: GatewayConfig): Promise<void> {
@@ -180,9 +191,10 @@ interface Serving {
   readonly server: Server
   readonly liveReads: LiveReads
   readonly sockets: Sockets
+  readonly intake: Intake
 }
 
-async function stop({ server, liveReads, sockets }: Serving, drainMs: number): Promise<void> {
+async function stop({ server, liveReads, sockets, intake }: Serving, drainMs: number): Promise<void> {
   const closed = new Promise<void>((resolve) => void server.close(() => resolve()))
   liveReads.drain()
   sockets.drain()
@@ -194,4 +206,5 @@ async function stop({ server, liveReads, sockets }: Serving, drainMs: number): P
   await closed
   clearInterval(idle)
   clearTimeout(deadline)
+  intake.stop()
 }

@@ -11,7 +11,7 @@ import type { StreamFormat } from './record-stream.ts'
 import { StrictReader } from './strict-reader.ts'
 import type { SubscribeFrom } from './ws/client-frame.ts'
 import { Session, type SessionInput, type SessionOrder } from './ws/session.ts'
-import { nextRecords, SessionReaders } from './ws/session-readers.ts'
+import { SessionReaders } from './ws/session-readers.ts'
 import type { ReaderNumber } from './ws/subscription.ts'
 
 export interface TopicsStreamDeps {
@@ -40,6 +40,7 @@ export interface WantedTopics {
 export interface TopicsStreamConfig {
   readonly heartbeatMs: number
   readonly streamRecordsPerRead: number
+  readonly unsentBytesMax: number
 }
 
 /**
@@ -101,7 +102,8 @@ class TopicsStream {
   #hasNews = false
   #wake: () => void = () => {}
 
-  constructor(deps: TopicsStreamDeps, wanted: WantedTopics, { heartbeatMs, streamRecordsPerRead }: TopicsStreamConfig) {
+  constructor(deps: TopicsStreamDeps, wanted: WantedTopics, config: TopicsStreamConfig) {
+    const { heartbeatMs, streamRecordsPerRead, unsentBytesMax } = config
     const { broker, liveReads, draining } = deps
     this.#deps = deps
     this.#wanted = wanted
@@ -121,7 +123,8 @@ class TopicsStream {
       liveReads,
       kind: 'stream',
       draining,
-      next: nextRecords,
+      unsentBytesMax,
+      next: (reader, ...bounds) => reader.next(...bounds),
       tell: (input) => this.#tell(input),
       drain: () => this.#drain(),
     })

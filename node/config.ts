@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
 import { parseOrigin } from '#gateway/origins'
+import { gatewayDefaults } from '#gateway/config'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import { membershipProfiles } from '#protocol/membership/config'
@@ -98,6 +99,28 @@ export const nodeConfigSchema = z.object({
       'links to other peers that are kept while nothing needs them: up to so many others, all are linked; of more, idle links are closed, ' +
         'and dialed when needed. Each costs a socket, some 100 KB and a share of the gossip; fewer cost about a dial per second',
     ),
+  maxConnections: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(limits.connectionsMax)
+    .describe('connections of clients at a time, half of them from one address; an idle one takes some 16 KiB'),
+  rate: z.coerce
+    .number()
+    .min(1)
+    .max(1_000_000_000)
+    .default(gatewayDefaults.rates.requestsPerSecond)
+    .describe('requests a second of one client, and messages on its WebSockets, by its token or else its address'),
+  rateBytes: z.coerce
+    .number()
+    .min(1_024)
+    .max(1_000_000_000_000)
+    .default(gatewayDefaults.rates.bytesPerSecond)
+    .describe('bytes a second that one client may send'),
+  trustedProxies: list
+    .default([])
+    .describe('addresses or subnets of proxies, comma-separated, whose X-Forwarded-For says who the client is'),
   replaceAfter: duration
     .default(replicationDefaults.replaceAfterMs)
     .describe('for so long a member is away before others keep its topics meanwhile (default: 1h)'),

@@ -188,7 +188,14 @@ function startHttp(parts: {
   if (address === undefined) throw new MeshError('CONFIG_INVALID', `--http ${config.http} is not host:port`)
   const reportError = (error: unknown): void => log.error('gateway made a mistake', { error: String(error) })
   const browsers = { allowOrigins: config.allowOrigin, ownHosts: ownHostsOf(config) }
-  return startGateway({ broker, config: { ...gatewayDefaults, ...address, ...browsers }, metrics, reportError })
+  const { maxConnections: connectionsMax, rate, rateBytes, trustedProxies } = config
+  const bounds = { connectionsMax, rates: { requestsPerSecond: rate, bytesPerSecond: rateBytes }, trustedProxies }
+  return startGateway({
+    broker,
+    config: { ...gatewayDefaults, ...bounds, ...address, ...browsers },
+    metrics,
+    reportError,
+  })
 }
 
 /** Names under which browsers may know the gateway. */

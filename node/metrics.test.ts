@@ -49,7 +49,13 @@ const self = {
   startedAt: '',
   storage: 'memory',
 }
-let load: GatewayLoad = { liveReads: { stream: 0, longPoll: 0, webSocket: 0 }, connections: 0, arrivingBytes: 0 }
+let load: GatewayLoad = {
+  liveReads: { stream: 0, longPoll: 0, webSocket: 0 },
+  connections: 0,
+  requests: 0,
+  arrivingBytes: 0,
+  unsentBytes: 0,
+}
 let metrics: PeerMetrics
 let driver: PeerDriver
 let broker: PeerBroker
@@ -80,7 +86,7 @@ beforeEach(async () => {
   metrics.attach({
     broker,
     driver,
-    gateway: { load: () => Promise.resolve(load) },
+    gateway: { load: () => load },
     clock: diskTime,
     strangers: () => 3,
   })
@@ -237,8 +243,10 @@ test('what the gateway tells and holds is shown: requests, problems, live reads'
   metrics.answered('GET', 200)
   metrics.answered('GET', 'aborted')
   metrics.answered('PROPFIND', 405)
-  metrics.refused('OVERLOADED')
-  load = { liveReads: { stream: 3, longPoll: 2, webSocket: 1 }, connections: 9, arrivingBytes: 4_096 }
+  metrics.refused('OVERLOADED', 'live-reads')
+  metrics.cut('unsent')
+  const liveReads = { stream: 3, longPoll: 2, webSocket: 1 }
+  load = { liveReads, connections: 9, requests: 6, arrivingBytes: 4_096, unsentBytes: 512 }
   const figures = await scrape()
   expect(figures.sum('grapevine_gateway_requests_total', { method: 'GET', status: 'aborted' })).toBe(1)
   expect(figures.sum('grapevine_gateway_requests_total', { method: 'other', status: '405' })).toBe(1)
@@ -246,7 +254,11 @@ test('what the gateway tells and holds is shown: requests, problems, live reads'
   expect(figures.sum('grapevine_gateway_problems_total', { code: 'OVERLOADED' })).toBe(1)
   expect(figures.sum('grapevine_gateway_live_reads', { kind: 'webSocket' })).toBe(1)
   expect(figures.sum('grapevine_gateway_connections')).toBe(9)
+  expect(figures.sum('grapevine_gateway_requests_under_way')).toBe(6)
   expect(figures.sum('grapevine_gateway_arriving_bytes')).toBe(4_096)
+  expect(figures.sum('grapevine_gateway_unsent_bytes')).toBe(512)
+  expect(figures.sum('grapevine_gateway_refusals_total', { bound: 'live-reads' })).toBe(1)
+  expect(figures.sum('grapevine_gateway_refusals_total', { bound: 'unsent' })).toBe(1)
 })
 
 test('links, credit and traffic of a neighbor, a bad frame and a failed dial are shown', async () => {

@@ -51,6 +51,7 @@ export class PeerMetrics implements GatewayMetrics {
   readonly contentType = this.#registry.contentType
   readonly answered = this.#gateway.answered
   readonly refused = this.#gateway.refused
+  readonly cut = this.#gateway.cut
   readonly read = this.#gateway.read
   readonly published = this.#publish.published
   readonly committed = this.#storage.committed
@@ -67,7 +68,8 @@ export class PeerMetrics implements GatewayMetrics {
     if (this.#parts === undefined) throw new MeshError('UNAVAILABLE', 'This peer is starting')
     const { broker, driver, gateway, clock, data, strangers } = this.#parts
     const space = data === undefined ? undefined : spaceAt(data)
-    const [load, disk, openFds] = await Promise.all([gateway.load(), space, openFileDescriptors()])
+    const [disk, openFds] = await Promise.all([space, openFileDescriptors()])
+    const load = gateway.load()
     this.#info(broker.self)
     this.#publish.collect(driver.buffers())
     this.#gateway.collect(load)

@@ -142,6 +142,12 @@ export const errorCatalogue = {
     'This peer holds as many topics as it takes',
     'Use fewer topics: names with a key in each record need no topic of their own.',
   ),
+  RATE_LIMITED: kind(
+    429,
+    'This client asks for more than its share',
+    'Wait as long as Retry-After says. Many records in one request, or a WebSocket, need fewer requests.',
+    true,
+  ),
   OVERLOADED: kind(503, 'Too much is waiting for this peer', 'Try again shortly or at another peer.', true),
   DRAINING: kind(503, 'This peer is shutting down', 'Go on at another peer.', true),
   DECOMMISSIONED: kind(

@@ -176,8 +176,22 @@ export const limits = {
   /** Live reads (SSE, long-polls) of one peer. */
   readersMax: 4_096,
 
+  /** Connections of clients to one peer, WebSockets among them (`--max-connections`): an idle one takes some 16 KiB. */
+  connectionsMax: 16_384,
+  /** Connections beyond it that are accepted to be told so; one more is dropped. */
+  connectionsRefusedMax: 256,
+  /** Requests that one connection may send before the first is answered. */
+  pipelinedRequestsMax: 32,
+  /** Heads of requests that are not whole yet, of all connections: one may be 208 KiB, for the sake of cursors. */
+  arrivingHeadBytesMax: 64 * MiB,
+  /** Answers, streams and frames that clients have not taken yet, of all connections. Beyond it, who is slowest is cut. */
+  unsentBytesMax: 256 * MiB,
+  /** Clients whose rates are known, by token or address: some 250 bytes each. A client that is forgotten starts afresh. */
+  rateBucketsMax: 16_384,
+  /** A client that has been quiet for so long may ask for so many seconds' worth at once. */
+  rateBurstSeconds: 2,
   /** WebSockets of one peer. */
-  socketsMax: 4_096,
+  socketsMax: 16_384,
   /** A frame of a client: the largest publish over HTTP in its envelope. */
   socketFrameBytesMax: 8 * MiB + 8 * KiB,
   /** Parts that a client may cut one frame into: each costs a hundred times its smallest size until the frame is whole. */
@@ -193,11 +207,15 @@ export const limits = {
   subscriptionCreditMax: 1_000_000,
   /** Publishes of one socket that have no answer yet; their bytes are bounded with those of all others. */
   socketPublishesMax: 256,
-  /** No more records are read while so much waits for the socket. Higher: fewer, larger writes and more memory. */
+  /**
+   * No more records are read while so much waits for the socket. Higher: fewer, larger writes and more memory. With many sockets
+   * each has its share of half of `unsentBytesMax`, and at least `fairShareBytesMin`.
+   */
   socketBufferedBytesTarget: 256 * KiB,
+  fairShareBytesMin: 16 * KiB,
   /** No more frames are taken while so much waits: a client that asks and does not read what it is answered. */
   socketBufferedBytesMax: 4 * MiB,
-  /** What one read of a topic brings a socket, beyond its first record. */
+  /** What one read of a topic brings a socket or a stream, beyond its first record; with many of them their share, as above. */
   socketReadBytesTarget: 64 * KiB,
   /** The JSON before the bytes of a binary message: a cursor, and which records of a batch are passed over. */
   binaryHeaderBytesMax: 2 * MiB,

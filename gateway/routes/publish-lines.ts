@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import { MeshError } from '#protocol/errors'
-import { piecesOf, refuseCompressed } from '../body.ts'
+import { refuseCompressed } from '../body.ts'
 import type { Broker, PublishRequest } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { type LineFault, LinePublisher, type LinePublisherDeps, type StoredLines } from '../line-publisher.ts'
@@ -28,7 +28,7 @@ export async function publishLines(
     hurry()
     publisher.abandon()
   }
-  void publisher.read(piecesOf(c))
+  void publisher.read(bodies.paced(c))
   const told = publisher.told()
   const first = await told.next()
   if (first.done !== true && 'error' in first.value) {

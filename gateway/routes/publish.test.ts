@@ -190,14 +190,16 @@ test('a body that breaks off is refused, and counts no longer', async () => {
 test.each([
   ['ACK_LEVEL_IMPOSSIBLE', 400, null],
   ['RECORD_TOO_LARGE', 413, null],
-  ['OVERLOADED', 503, '1'],
-  ['DRAINING', 503, '1'],
+  // Not the same for all, so that not all come back at once.
+  ['OVERLOADED', 503, /^[1-3]$/],
+  ['DRAINING', 503, /^[1-3]$/],
   ['STORAGE_FAILED', 500, null],
 ] as const)('%s of the broker is answered with %i', async (code, status, retryAfter) => {
   const { broker, post } = gateway()
   broker.failure = new MeshError(code)
   const answer = await post('orders/records', 'pears')
   expect(answer.status).toBe(status)
-  expect(answer.headers.get('retry-after')).toBe(retryAfter)
+  if (retryAfter === null) expect(answer.headers.has('retry-after')).toBe(false)
+  else expect(answer.headers.get('retry-after')).toMatch(retryAfter)
   expect(await answer.json()).toMatchObject({ code, peer: 'oak' })
 })

@@ -80,7 +80,8 @@ async function answerPage(c: Context, deps: RouteDeps): Promise<Response> {
   const limit = countOf('limit', query.limit, { normal: 100, max: limits.pageRecordsMax })
   const waitMs = waitMsOf(query.wait, 0)
   const reader = await openReader(deps, { topic, from: fromOf(query.from, 'earliest'), strict })
-  let page = await readPage(reader, limit)
+  const room = roomOf(deps)
+  let page = await readPage(reader, limit, room)
   if (!hasNews(page) && waitMs > 0) page = await pollPage(page, { c, deps, reader, limit, waitMs })
   return jsonAnswer(pageJson(page), 200, page.cursor)
 }
@@ -106,14 +107,23 @@ interface Page {
   readonly gaps: readonly ReadGap[]
 }
 
-/** At most `limit` records and, beyond the first, `pageBytesMax`; fewer than both only if this peer has no more now. */
-async function readPage(reader: Reader, limit: number, earlier?: Page): Promise<Page> {
+/** Is there room for more to wait until clients take it? */
+const roomOf =
+  ({ intake }: RouteDeps) =>
+  (): boolean =>
+    intake?.connections.isFull !== true
+
+/**
+ * At most `limit` records and, beyond the first, `pageBytesMax`; fewer than both only if this peer has no more now, or no room.
+ * `upToDate` says which.
+ */
+async function readPage(reader: Reader, limit: number, hasRoom: () => boolean, earlier?: Page): Promise<Page> {
   const records: string[] = []
   let gaps = earlier?.gaps ?? []
   let size = 0
   let end = reader.cursor
   for (;;) {
-    const chunk = await nextOf(reader, limit - records.length, records.length > 0)
+    const chunk = await nextOf(reader, hasRoom() ? limit - records.length : 1, records.length > 0)
     // What was read before records that are lost is given first.
     if (chunk === undefined) return { records, cursor: end, upToDate: false, isolated: false, gaps }
     end = chunk.cursor
@@ -127,7 +137,7 @@ async function readPage(reader: Reader, limit: number, earlier?: Page): Promise<
       records.push(json)
     }
     const { cursor, upToDate, isolated = false } = chunk
-    const full = records.length >= limit || size > limits.pageBytesMax
+    const full = records.length >= limit || size > limits.pageBytesMax || (records.length > 0 && !hasRoom())
     if (full || upToDate || chunk.records.length === 0) return { records, cursor, upToDate, isolated, gaps }
   }
 }
@@ -168,7 +178,7 @@ async function pollPage(empty: Page, { c, deps, reader, limit, waitMs }: Poll): 
   try {
     for (;;) {
       if (!deps.draining()) await reader.more(signal)
-      page = await readPage(reader, limit, page)
+      page = await readPage(reader, limit, roomOf(deps), page)
       if (hasNews(page) || signal.aborted || deps.draining()) return page
     }
   } finally {

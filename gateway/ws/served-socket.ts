@@ -9,7 +9,7 @@ import { otherGateways, returnMs } from '../farewell.ts'
 import { recordJson } from '../record-json.ts'
 import { binaryFrame, type ClientInput, parseBinaryFrame, parseClientFrame } from './client-frame.ts'
 import { Session, type SessionInput, type SessionOrder } from './session.ts'
-import { nextBatches, nextRecords, SessionReaders } from './session-readers.ts'
+import { SessionReaders } from './session-readers.ts'
 import type { LiveSocket, Sockets } from './sockets.ts'
 
 export interface ServedSocketDeps extends RouteDeps {
@@ -37,6 +37,8 @@ export class ServedSocket implements LiveSocket {
   readonly #socket: WebSocket
   /** Under the WebSocket: what is sent together is one write. */
   readonly #connection: HttpBindings['incoming']['socket']
+  /** Under which its limits count. */
+  readonly #client: string
   readonly #isBinary: boolean
   readonly #session: Session
   readonly #readers: SessionReaders<BatchReader>
@@ -48,12 +50,15 @@ export class ServedSocket implements LiveSocket {
   #arrivingBytes = 0
   #silentBeats = 0
   #saidSomething = false
+  /** Its client is faster than its share. */
+  #pause: NodeJS.Timeout | undefined
 
-  constructor(deps: ServedSocketDeps, socket: WebSocket, connection: HttpBindings['incoming']['socket']) {
-    const { broker, config } = deps
+  constructor(deps: ServedSocketDeps, socket: WebSocket, handshake: HttpBindings['incoming']) {
+    const { broker, config, intake } = deps
     this.#deps = deps
     this.#socket = socket
-    this.#connection = connection
+    this.#connection = handshake.socket
+    this.#client = intake?.clientOf(handshake) ?? ''
     this.#isBinary = socket.protocol === binarySocketProtocol
     this.#session = new Session({
       peer: broker.self.name,
@@ -66,7 +71,8 @@ export class ServedSocket implements LiveSocket {
       ...deps,
       open: (...asked) => broker.open(...asked),
       kind: 'webSocket',
-      next: this.#isBinary ? nextBatches : nextRecords,
+      unsentBytesMax: config.unsentBytesMax,
+      next: (reader, ...bounds) => (this.#isBinary ? reader.nextBatches(...bounds) : reader.next(...bounds)),
       tell: (input) => this.#tell(input),
       drain: () => this.drain(),
     })
@@ -80,7 +86,9 @@ export class ServedSocket implements LiveSocket {
       broker.onTopic((topic) => this.#tell({ type: 'topicAppeared', topic })),
       broker.onMeshChange(() => this.#tell({ type: 'meshChanged', mesh: broker.reachability() })),
     )
-    this.#socket.on('pong', () => (this.#silentBeats = 0))
+    this.#socket.on('pong', (data) => this.#onPong(data))
+    this.#socket.on('ping', (data) => this.#onPing(data))
+    this.#keepPace(0)
     // Before the WebSocket takes it apart.
     this.#connection.prependListener('data', (bytes: Uint8Array) => this.#onBytes(bytes.length))
     this.#tell({ type: 'connected', mesh: broker.reachability(), servers: otherGateways(broker) })
@@ -89,6 +97,7 @@ export class ServedSocket implements LiveSocket {
 
   onMessage(data: unknown): void {
     this.#silentBeats = 0
+    this.#keepPace(typeof data === 'string' ? data.length : data instanceof ArrayBuffer ? data.byteLength : 0)
     this.#forgetBytes()
     if (this.#socket.readyState !== this.#socket.OPEN) return
     this.#tell({ type: 'frame', frame: this.#inputOf(data) })
@@ -99,8 +108,45 @@ export class ServedSocket implements LiveSocket {
     return this.#isBinary && data instanceof ArrayBuffer ? parseBinaryFrame(new Uint8Array(data)) : binaryFrame
   }
 
+  #onPong(data: Uint8Array): void {
+    this.#silentBeats = 0
+    this.#keepPace(data.length)
+  }
+
+  #onPing(data: Uint8Array): void {
+    this.#keepPace(data.length)
+    if (this.#socket.readyState !== this.#socket.OPEN) return
+    this.#socket.pong(data, false, this.#onFlushed)
+    if (this.#socket.bufferedAmount > limits.socketBufferedBytesMax) this.#socket.pause()
+  }
+
+  /** A client that sends more than its share is read more slowly. */
+  #keepPace(bytes: number): void {
+    const waitMs = this.#deps.intake?.rates.pace(this.#client, bytes) ?? 0
+    if (waitMs === 0 || this.#pause !== undefined) return
+    this.#socket.pause()
+    this.#rest(waitMs)
+  }
+
+  #rest(waitMs: number): void {
+    this.#pause = setTimeout(() => {
+      // What had come with the first that was too much has been counted since.
+      const moreMs = this.#deps.intake?.rates.waitMs(this.#client) ?? 0
+      if (moreMs > 0) return this.#rest(moreMs)
+      this.#pause = undefined
+      this.#listen()
+    }, waitMs)
+  }
+
+  #listen(): void {
+    const { bufferedAmount, isPaused } = this.#socket
+    const mayListen = this.#pause === undefined && bufferedAmount <= limits.socketBufferedBytesMax
+    if (isPaused && mayListen) this.#socket.resume()
+  }
+
   onClose(): void {
     this.#ended = true
+    clearTimeout(this.#pause)
     this.#forgetBytes()
     for (const end of this.#ends.splice(0)) end()
     this.#readers.closeAll()
@@ -185,21 +231,21 @@ export class ServedSocket implements LiveSocket {
   #watchBuffer(): void {
     const { bufferedAmount } = this.#socket
     if (bufferedAmount > limits.socketBufferedBytesMax) this.#socket.pause()
-    if (this.#behind || bufferedAmount <= limits.socketBufferedBytesTarget) return
+    if (this.#behind || bufferedAmount <= this.#deps.sockets.bufferedBytesTarget) return
     this.#behind = true
     this.#inputs.push({ type: 'socketBehind' })
   }
 
   readonly #onFlushed = (): void => {
-    const { bufferedAmount, isPaused } = this.#socket
-    if (isPaused && bufferedAmount <= limits.socketBufferedBytesMax) this.#socket.resume()
-    if (!this.#behind || bufferedAmount > limits.socketBufferedBytesTarget / 2) return
+    this.#listen()
+    if (!this.#behind || this.#socket.bufferedAmount > this.#deps.sockets.bufferedBytesTarget / 2) return
     this.#behind = false
     this.#tell({ type: 'socketReady' })
   }
 
   #beat(): void {
-    if (++this.#silentBeats >= silentBeatsMax) return this.cut()
+    // Who is not read has said nothing either.
+    if (this.#pause === undefined && ++this.#silentBeats >= silentBeatsMax) return this.cut()
     this.#socket.ping()
     // Clients see no pings: a welcome shows them that we are here, and who else is.
     if (!this.#saidSomething) this.#tell({ type: 'silent', servers: otherGateways(this.#deps.broker) })

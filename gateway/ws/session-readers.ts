@@ -1,8 +1,9 @@
 import { limits } from '#protocol/limits'
 import type { TopicName } from '#protocol/topic-name'
-import type { BatchChunk, BatchReader, ReadChunk, Reader, ReadFrom } from '../broker.ts'
+import type { BatchChunk, ReadChunk, Reader, ReadFrom } from '../broker.ts'
 import type { LiveReads } from '../live-reads.ts'
 import type { LiveReadKind } from '../metrics.ts'
+import { fairShare } from '../overload.ts'
 import type { SessionInput, SessionOrder } from './session.ts'
 import type { ReaderNumber } from './subscription.ts'
 
@@ -13,17 +14,13 @@ export interface SessionReadersDeps<R extends Reader> {
   readonly kind: LiveReadKind
   readonly draining: () => boolean
   /** How a reader is read on. */
-  readonly next: (reader: R, limit: number) => Promise<ReadChunk | BatchChunk>
+  readonly next: (reader: R, limit: number, bytesTarget: number) => Promise<ReadChunk | BatchChunk>
+  /** How much one read may bring; all of them share what may wait to be sent. */
+  readonly unsentBytesMax: number
   readonly tell: (input: SessionInput) => void
   /** A broker that drains has nothing more to say, and would wake readers for ever. */
   readonly drain: () => void
 }
-
-export const nextRecords = (reader: Reader, limit: number): Promise<ReadChunk> =>
-  reader.next(limit, limits.socketReadBytesTarget)
-
-export const nextBatches = (reader: BatchReader, limit: number): Promise<BatchChunk> =>
-  reader.nextBatches(limit, limits.socketReadBytesTarget)
 
 type OrderOf<Type extends SessionOrder['type']> = Extract<SessionOrder, { type: Type }>
 
@@ -52,7 +49,9 @@ export class SessionReaders<R extends Reader> {
   async read({ reader: number, limit }: OrderOf<'read'>): Promise<void> {
     try {
       const reader = this.#readers.get(number)?.reader
-      const chunk = reader === undefined ? nothing : await this.#deps.next(reader, limit)
+      const { unsentBytesMax, liveReads } = this.#deps
+      const bytesTarget = fairShare(unsentBytesMax, liveReads.count, limits.socketReadBytesTarget)
+      const chunk = reader === undefined ? nothing : await this.#deps.next(reader, limit, bytesTarget)
       this.#deps.tell({ type: 'read', reader: number, chunk })
     } catch (error) {
       this.#deps.tell({ type: 'readFailed', reader: number, error })

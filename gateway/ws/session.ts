@@ -12,6 +12,7 @@ import type {
   ReadFrom,
 } from '../broker.ts'
 import { type MeshNews, MeshWatch } from '../mesh-news.ts'
+import { overloaded } from '../overload.ts'
 import { invalid } from '../problem.ts'
 import type { BadFrame, ClientInput, PublishInput, SubscribeInput } from './client-frame.ts'
 import { type ReaderNumber, Subscription } from './subscription.ts'
@@ -342,7 +343,7 @@ export class Session implements Machine<SessionInput, SessionOrder> {
     if (this.#phase === 'draining') return new MeshError('DRAINING')
     if (this.#publishes.has(ref)) return invalid('ref', 'is in flight on this socket')
     if (this.#publishes.size < publishesInFlight) return undefined
-    return new MeshError('OVERLOADED', `A socket has at most ${publishesInFlight} publishes in flight.`)
+    return overloaded('publishes-of-socket', `A socket has at most ${publishesInFlight} publishes in flight.`)
   }
 
   // Topics, the mesh, the end -------------------------------------------------------------------------------------------

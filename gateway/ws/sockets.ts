@@ -1,4 +1,7 @@
 import { MeshError } from '#protocol/errors'
+import { limits } from '#protocol/limits'
+import type { GatewayConfig } from '../config.ts'
+import { fairShare, overloaded } from '../overload.ts'
 
 /** What the gateway does to a socket. */
 export interface LiveSocket {
@@ -12,13 +15,15 @@ export interface LiveSocket {
 export class Sockets {
   readonly #max: number
   readonly #arrivingBytesMax: number
+  readonly #unsentBytesMax: number
   readonly #sockets = new Set<LiveSocket>()
   #arrivingBytes = 0
   #draining = false
 
-  constructor(bounds: { readonly socketsMax: number; readonly arrivingBytesMax: number }) {
+  constructor(bounds: Pick<GatewayConfig, 'socketsMax' | 'arrivingBytesMax' | 'unsentBytesMax'>) {
     this.#max = bounds.socketsMax
     this.#arrivingBytesMax = bounds.arrivingBytesMax
+    this.#unsentBytesMax = bounds.unsentBytesMax
   }
 
   get count(): number {
@@ -30,11 +35,16 @@ export class Sockets {
     return this.#arrivingBytes
   }
 
+  /** So much may wait for one of them before it is sent no more records. */
+  get bufferedBytesTarget(): number {
+    return fairShare(this.#unsentBytesMax, this.#sockets.size, limits.socketBufferedBytesTarget)
+  }
+
   /** Why one more socket is not taken now: DRAINING, OVERLOADED. */
   get refusal(): MeshError | undefined {
     if (this.#draining) return new MeshError('DRAINING')
     if (this.#sockets.size < this.#max) return undefined
-    return new MeshError('OVERLOADED', `This peer serves ${this.#max} WebSockets already.`)
+    return overloaded('sockets', `This peer serves ${this.#max} WebSockets already.`)
   }
 
   /** Returns what ends it. */

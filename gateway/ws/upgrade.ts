@@ -64,6 +64,8 @@ const socketServerOptions = {
   clientTracking: false,
   // Compression costs memory per socket, and unpacks to sizes that are not known before.
   perMessageDeflate: false,
+  // Answered by the session, which looks at what waits to be sent.
+  autoPong: false,
   maxPayload: limits.socketFrameBytesMax,
   maxFragments: limits.socketFragmentsMax,
   closeTimeout: closeTimeoutMs,
@@ -88,7 +90,7 @@ export function socketRoutes(deps: ServedSocketDeps, reportError: ReportError): 
       let served: ServedSocket | undefined
       return {
         onOpen(_, { raw }) {
-          served = new ServedSocket(deps, raw as unknown as WebSocket, incoming.socket)
+          served = new ServedSocket(deps, raw as unknown as WebSocket, incoming)
           served.begin()
         },
         onMessage: ({ data }) => served?.onMessage(data),

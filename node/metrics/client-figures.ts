@@ -1,4 +1,5 @@
 import type { GatewayLoad } from '#gateway/metrics'
+import { type GatewayBound, gatewayBounds } from '#gateway/overload'
 import { errorCatalogue, type ErrorCode } from '#protocol/errors'
 import type { PublishFigures } from '../broker.ts'
 import type { DriverBuffers } from '../driver.ts'
@@ -81,6 +82,14 @@ export function gatewayFigures(make: FigureMaker) {
     ['code'],
     errorCodes.filter((code) => errorCatalogue[code].status !== 0).map((code) => ({ code })),
   )
+  const refusals = make.counter(
+    {
+      name: 'grapevine_gateway_refusals_total',
+      help: 'Clients refused, or connections cut, by the bound that was met: docs/limits.md. Rate, connections-of-client: one client wants too much; others: more peers, or higher bounds.',
+    },
+    ['bound'],
+    gatewayBounds.map((bound) => ({ bound })),
+  )
   const readRecords = make.counter({
     name: 'grapevine_node_read_records_total',
     help: 'Records read from the log for clients.',
@@ -94,22 +103,36 @@ export function gatewayFigures(make: FigureMaker) {
   )
   const connections = make.gauge({
     name: 'grapevine_gateway_connections',
-    help: 'Open sockets of clients, at most 8192.',
+    help: 'Open connections of clients, WebSockets among them. Near --max-connections further ones are refused.',
   })
   const arriving = make.gauge({
     name: 'grapevine_gateway_arriving_bytes',
     help: 'Bytes of request bodies that are arriving. Near 64 MiB further ones are refused: slow clients with large bodies.',
   })
+  const unsent = make.gauge({
+    name: 'grapevine_gateway_unsent_bytes',
+    help: 'Bytes of answers, streams and frames that clients have not taken yet. Beyond 256 MiB the slowest connections are cut.',
+  })
+  const underWay = make.gauge({
+    name: 'grapevine_gateway_requests_under_way',
+    help: 'Requests without a whole answer, streams and long-polls among them.',
+  })
   return {
     answered: (method: string, status: number | 'aborted'): void => {
       requests.inc({ method: methods.has(method) ? method : 'other', status })
     },
-    refused: (code: ErrorCode): void => problems.inc({ code }),
+    refused: (code: ErrorCode, bound?: GatewayBound): void => {
+      problems.inc({ code })
+      if (bound !== undefined) refusals.inc({ bound })
+    },
+    cut: (bound: GatewayBound): void => refusals.inc({ bound }),
     read: (records: number): void => readRecords.inc(records),
     collect: (load: GatewayLoad): void => {
       liveReads(Object.entries(load.liveReads).map(([kind, count]) => [{ kind }, count]))
       connections(load.connections)
       arriving(load.arrivingBytes)
+      unsent(load.unsentBytes)
+      underWay(load.requests)
     },
   }
 }
