@@ -74,6 +74,11 @@ export interface Broker {
 
   /** Reads on from a cursor text or a start; records come in reading order (DESIGN §8). Rejects with CURSOR_INVALID, TOPIC_NOT_FOUND, TOPIC_DELETED. */
   open(topic: TopicName, from: ReadFrom): Promise<BatchReader>
+  /**
+   * What is kept of an interval of time, sorted by (hybrid-clock time, feed, offset). Rejects with TOPIC_NOT_FOUND. Of a
+   * record that was accepted on two sides of a split it has both copies.
+   */
+  interval(topic: TopicName, wanted: IntervalRequest): Promise<IntervalChunk>
   /** The record, or undefined when it is neither held here nor by anybody who can be reached. `id` is `<writer>.<epoch>.<offset>`. */
   record(topic: TopicName, id: RecordId): Promise<StoredRecord | undefined>
   replication(topic: TopicName, id: RecordId): Promise<ReplicationStatus | undefined>
@@ -184,7 +189,40 @@ export interface PublishAck {
 export type ReadFrom =
   | { readonly type: 'earliest' }
   | { readonly type: 'latest' }
+  /** What is dated so or later, in wall milliseconds: whole batches. */
+  | { readonly type: 'time'; readonly ms: number }
   | { readonly type: 'cursor'; readonly cursor: string }
+
+export interface IntervalRequest {
+  /** Wall milliseconds, both included. */
+  readonly fromMs: number
+  readonly toMs: number
+  /** Only what comes after that record. */
+  readonly after?: TimePosition | undefined
+  readonly limit: number
+  /** It ends after the record that reaches it. */
+  readonly bytesTarget: number
+}
+
+/** Where a record stands in the order of time. */
+export interface TimePosition {
+  readonly ms: number
+  readonly counter: number
+  readonly feed: string
+  readonly offset: number
+}
+
+export interface IntervalChunk {
+  readonly records: readonly StoredRecord[]
+  /** Of the last record, if more may come after it. */
+  readonly next?: TimePosition
+  /**
+   * Nothing more can come into the interval: this peer keeps the topic, and of each registered member it knows all that was
+   * written up to its end. False also where that is not known.
+   */
+  readonly complete: boolean
+  readonly gaps: readonly ReadGap[]
+}
 
 export interface RecordId {
   readonly writer: string

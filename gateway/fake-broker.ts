@@ -26,6 +26,8 @@ import type {
   BatchReader,
   Broker,
   EncodedPublish,
+  IntervalChunk,
+  IntervalRequest,
   Lab,
   MemberDecision,
   MeshEventLog,
@@ -225,10 +227,22 @@ export class FakeBroker implements Broker {
 
   #positionOf(topic: TopicName, from: ReadFrom): number {
     if (from.type === 'earliest') return 0
+    if (from.type === 'time') return this.#recordsOf(topic).filter(({ timeMs }) => timeMs < from.ms).length
     if (from.type === 'latest') return this.#recordsOf(topic).length
     const digits = /^after-(\d+)$/.exec(from.cursor)?.[1]
     if (digits === undefined) throw new MeshError('CURSOR_INVALID')
     return Number(digits)
+  }
+
+  async interval(topic: TopicName, { fromMs, toMs, after, limit }: IntervalRequest): Promise<IntervalChunk> {
+    if (!this.#topics.has(topic)) throw new MeshError('TOPIC_NOT_FOUND')
+    const all = this.#recordsOf(topic).filter(({ timeMs }) => timeMs >= fromMs && timeMs <= toMs)
+    const rest = all.filter(({ offset }) => after === undefined || offset > after.offset)
+    const records = rest.slice(0, limit)
+    const last = records.at(-1)
+    const more = last !== undefined && rest.length > limit
+    const next = more && { next: { ms: last.timeMs, counter: 0, feed: last.feed, offset: last.offset } }
+    return { records, ...next, complete: !this.isolated, gaps: this.gaps.shift() ?? [] }
   }
 
   async record(topic: TopicName, id: RecordId): Promise<StoredRecord | undefined> {

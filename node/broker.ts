@@ -1,6 +1,8 @@
 import type {
   Broker,
   EncodedPublish,
+  IntervalChunk,
+  IntervalRequest,
   Lab,
   MemberDecision,
   PublishAck,
@@ -51,6 +53,7 @@ import type {
 import { CurrentReader, topicDeleted } from './current-reader.ts'
 import type { PeerDriver, PublishAnswer } from './driver.ts'
 import type { Clock } from './driver-ports.ts'
+import { isKnownUpTo } from './known-ends.ts'
 import { MeshEvents } from './mesh-events.ts'
 import { healView, partitionsView, type ViewDeps } from './partition-views.ts'
 import { nextAdvance } from './read-source.ts'
@@ -58,6 +61,7 @@ import { type FeedView, openReader } from './reader.ts'
 import { replicationView } from './replication-view.ts'
 import { type AnyPublish, countOf, recordSetsOf } from './record-sets.ts'
 import { SharedRecords, tripleOf } from './shared-records.ts'
+import { readInterval } from './time-order.ts'
 import { remainsViews, topicNames, topicSummary, topicView } from './topic-views.ts'
 
 export interface BrokerDeps {
@@ -326,6 +330,22 @@ export class PeerBroker implements Broker {
     })
     const reader = new CurrentReader(opened, topic, () => (peer.topicIdOf(topic) === topicId ? undefined : generation))
     return onRead === undefined ? reader : counted(reader, onRead)
+  }
+
+  async interval(topic: TopicName, wanted: IntervalRequest): Promise<IntervalChunk> {
+    const driver = await this.#booted.promise
+    const { peer, source } = driver
+    const topicId = peer.topicIdOf(topic)
+    const standing = await source.settled(topicId)
+    if (standing === 'current' && topicSummary(driver, topic) === undefined) {
+      throw new MeshError('TOPIC_NOT_FOUND', `${topic} is not known to this peer`)
+    }
+    const { replication, self } = peer
+    const wallMs = this.#deps.clock.wallMs()
+    // Asked first: what comes meanwhile is read, or was not needed.
+    const known = await isKnownUpTo(wanted.toMs, topicId, { replication, self, source, wallMs })
+    const chunk = await readInterval({ source, topic, topicId, digests: this.#deps.digests }, wanted)
+    return { ...chunk, complete: known && chunk.gaps.every(({ type }) => type === 'lost') }
   }
 
   async record(topic: TopicName, id: RecordId): Promise<StoredRecord | undefined> {

@@ -3,7 +3,7 @@ import type { Digests } from '#protocol/digests'
 import type { Hash } from '#protocol/ids'
 import { type CursorEntry, type CursorState, decodeCursor } from '#protocol/log/cursor'
 import { type FeedId, feedKeyOf, type Head } from '#protocol/log/feed'
-import { hlcMsMax, hlcZero } from '#protocol/log/hybrid-clock'
+import { type Hlc, hlcMsMax, hlcZero } from '#protocol/log/hybrid-clock'
 import { writerHashOf } from '#protocol/log/version-vector'
 import type { ReaderOptions } from './read-source.ts'
 
@@ -22,6 +22,9 @@ export function startOf(options: ReaderOptions): CursorState {
       const sinceHlc = { ms: Math.min(Math.floor(wallMs), hlcMsMax), counter: 0 }
       return { topicId, sinceHlc, entries: entriesOfHeads(options) }
     }
+    case 'time':
+      // What no entry tells of begins above that time.
+      return { topicId, sinceHlc: justBefore(from.ms), entries: [] }
     case 'cursor': {
       const state = decodeCursor(from.cursor, topicId, digests)
       if (typeof state === 'string') throw new MeshError('CURSOR_INVALID', cursorFaults[state])
@@ -29,6 +32,10 @@ export function startOf(options: ReaderOptions): CursorState {
     }
   }
 }
+
+/** The last time before that millisecond. */
+export const justBefore = (ms: number): Hlc =>
+  ms <= 0 ? hlcZero : { ms: Math.min(ms, hlcMsMax + 1) - 1, counter: 0xffff }
 
 const cursorFaults = {
   damaged: 'The cursor is damaged.',

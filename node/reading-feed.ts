@@ -3,10 +3,15 @@ import type { Hash } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import { type FeedId, type Head, NOTHING } from '#protocol/log/feed'
 import { noRanges, type OffsetRanges, rangeAt } from '#protocol/log/offset-ranges'
-import { compareHlc, type Hlc } from '#protocol/log/hybrid-clock'
+import { compareHlc, type Hlc, hlcZero } from '#protocol/log/hybrid-clock'
 import type { FeedToRead } from '#protocol/log/read-order'
 import { type Link, linkOf, type VectorKey, vectorKeyOf, type WriterHash } from '#protocol/log/version-vector'
 import type { FeedView, ReadSource } from './read-source.ts'
+
+/** So few records are read one batch after the other. */
+const seekRecordsMin = 1_024
+
+type Batches = Pick<ReadSource, 'read'>
 
 export interface FetchedBatch {
   readonly bytes: Uint8Array
@@ -33,6 +38,7 @@ export class ReadingFeed implements FeedToRead {
   /** The range that was last told to wait here: once is enough, until the position or the head moves. */
   toldLate: { readonly from: number; readonly to: number } | undefined
   #ahead: FetchedBatch[] = []
+  #sought = false
 
   constructor(view: FeedView, writer: WriterHash) {
     const link = linkOf(writer, view.opening)
@@ -70,7 +76,8 @@ export class ReadingFeed implements FeedToRead {
   }
 
   /** Fetches from `position` on; with `sinceHlc` it passes over what is not above that time, or not kept. */
-  async fetch(source: ReadSource, bytesMax: number, sinceHlc?: Hlc): Promise<void> {
+  async fetch(source: Batches, bytesMax: number, sinceHlc?: Hlc): Promise<void> {
+    if (sinceHlc !== undefined && !this.#sought) await this.#seek(source, sinceHlc)
     if (sinceHlc !== undefined) this.position = Math.max(this.position, this.floor.nextOffset)
     if (this.position >= this.head.nextOffset) return
     this.#ahead = await this.#readBatches(source, bytesMax)
@@ -80,7 +87,7 @@ export class ReadingFeed implements FeedToRead {
   }
 
   /** Looks when it was opened, once until the topic has advanced. */
-  async lookAtOpening(source: ReadSource): Promise<void> {
+  async lookAtOpening(source: Batches): Promise<void> {
     this.openingAsked = true
     const { batches } = await source.read(this.feed, NOTHING, 1)
     const header = batches[0] && readBatchHeader(batches[0])
@@ -94,7 +101,7 @@ export class ReadingFeed implements FeedToRead {
   }
 
   /** The batch at `position`, fetched again if it was released; undefined when the feed is late. */
-  async take(source: ReadSource): Promise<FetchedBatch | undefined> {
+  async take(source: Batches): Promise<FetchedBatch | undefined> {
     if (this.#ahead.length === 0) await this.fetch(source, 1)
     const batch = this.#ahead.shift()
     this.nextHlc = this.#ahead[0]?.header.hlc
@@ -120,7 +127,23 @@ export class ReadingFeed implements FeedToRead {
     this.nextHlc = undefined
   }
 
-  async #readBatches(source: ReadSource, bytesMax: number): Promise<FetchedBatch[]> {
+  /** Goes near to the first batch above that time: a feed's times only rise. What cannot be read now ends the search. */
+  async #seek(source: Batches, sinceHlc: Hlc): Promise<void> {
+    this.#sought = true
+    let from = Math.max(this.position, this.floor.nextOffset)
+    let to = this.head.nextOffset
+    while (compareHlc(sinceHlc, hlcZero) > 0 && to - from > seekRecordsMin) {
+      const middle = from + Math.floor((to - from) / 2)
+      const [bytes] = (await source.read(this.feed, middle, 1)).batches
+      const header = bytes === undefined ? 'truncated' : readBatchHeader(bytes)
+      if (typeof header === 'string') break
+      if (compareHlc(header.hlc, sinceHlc) > 0) to = Math.max(from, Math.min(to, header.baseOffset))
+      else from = Math.max(from, header.nextOffset)
+    }
+    this.position = from
+  }
+
+  async #readBatches(source: Batches, bytesMax: number): Promise<FetchedBatch[]> {
     const from = this.afterLost
     if (from >= this.head.nextOffset) return []
     const { batches } = await source.read(this.feed, from, bytesMax)
@@ -144,7 +167,7 @@ export class ReadingFeed implements FeedToRead {
   }
 }
 
-export async function lookAtOpenings(feeds: readonly ReadingFeed[], source: ReadSource): Promise<void> {
+export async function lookAtOpenings(feeds: readonly ReadingFeed[], source: Batches): Promise<void> {
   const unasked = feeds.filter((feed) => !feed.openingAsked)
   for (let at = 0; at < unasked.length; at += limits.readerFetchesAtOnceMax) {
     const group = unasked.slice(at, at + limits.readerFetchesAtOnceMax)

@@ -46,7 +46,8 @@ export class SharedRecords {
   }
 }
 
-function storedRecordsOf({ bytes, header, topic, feed }: BatchOfTopic): readonly StoredRecord[] | RecordFault {
+/** Each record with its place; or what is wrong with the bytes. */
+export function storedRecordsOf({ bytes, header, topic, feed }: BatchOfTopic): readonly StoredRecord[] | RecordFault {
   const records = recordsOf(bytes, header)
   if (typeof records === 'string') return records
   return records.map(({ key, headers, value, producer }, index) => {

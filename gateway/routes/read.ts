@@ -11,8 +11,10 @@ import { countOf, flagOf, queryOf, waitMsOf } from '../parameters.ts'
 import { recordJson } from '../record-json.ts'
 import { recordStream, type StreamFormat } from '../record-stream.ts'
 import { serverSentEvents } from '../sse.ts'
+import { parseStart } from '../start.ts'
 import { StrictReader } from '../strict-reader.ts'
 import { wantsEvents, wantsNdjson } from './accept.ts'
+import { answerInterval } from './interval.ts'
 import { jsonAnswer } from './json-answer.ts'
 import { streamAnswer } from './stream-answer.ts'
 
@@ -20,6 +22,7 @@ export function readRoutes(deps: RouteDeps): Hono {
   const routes = new Hono()
   routes.get('/v1/topics/:topic/records', (c) => {
     // HEAD runs GET and drops the body: a stream would stay open with nobody to end it.
+    if (c.req.query('order') !== undefined) return answerInterval(c, deps)
     if (c.req.method === 'HEAD') return answerPage(c, deps)
     if (wantsEvents(c)) return answerEvents(c, deps)
     return wantsNdjson(c) ? answerNdjson(c, deps) : answerPage(c, deps)
@@ -91,11 +94,7 @@ function pageJson({ records, cursor, upToDate, isolated, gaps }: Page): string {
   return `{"records":[${records.join(',')}],${rest.slice(1)}`
 }
 
-/** `from=latest` is the time of now. */
-function fromOf(from: string | undefined, normal: 'earliest' | 'latest'): ReadFrom {
-  const start = from ?? normal
-  return start === 'earliest' || start === 'latest' ? { type: start } : { type: 'cursor', cursor: start }
-}
+const fromOf = (from: string | undefined, normal: 'earliest' | 'latest'): ReadFrom => parseStart(from ?? normal)
 
 interface Page {
   /** JSON of each. */

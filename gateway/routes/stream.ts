@@ -10,6 +10,7 @@ import { ndjsonMediaType, ndjsonRecords } from '../ndjson.ts'
 import { flagOf, queryOf, quoted } from '../parameters.ts'
 import { invalid } from '../problem.ts'
 import { serverSentEvents } from '../sse.ts'
+import { parsePlainStart } from '../start.ts'
 import { topicsStream } from '../topics-stream.ts'
 import type { SubscribeFrom } from '../ws/client-frame.ts'
 import { wantsNdjson } from './accept.ts'
@@ -74,6 +75,5 @@ function patternsOf(c: Context): readonly TopicPattern[] {
 }
 
 function startOf(text: string, patterns: readonly TopicPattern[]): SubscribeFrom {
-  if (text === 'earliest' || text === 'latest') return { type: text }
-  return { type: 'cursors', cursors: parseCursorSet(text, patterns) }
+  return parsePlainStart(text) ?? { type: 'cursors', cursors: parseCursorSet(text, patterns) }
 }

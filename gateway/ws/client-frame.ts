@@ -15,6 +15,7 @@ import { quoted, stray, waitMsOf } from '../parameters.ts'
 import { invalid } from '../problem.ts'
 import { producerOfJson, producerOfKey, refuseTwo } from '../producer.ts'
 import { recordOf } from '../publish-body.ts'
+import { parsePlainStart, type PlainStart } from '../start.ts'
 
 /** What a client said, checked and built afresh. */
 export type ClientInput =
@@ -33,9 +34,7 @@ export interface SubscribeInput {
   readonly credit: number
 }
 
-export type SubscribeFrom =
-  | { readonly type: 'earliest' | 'latest' }
-  | { readonly type: 'cursors'; readonly cursors: ReadonlyMap<TopicName, string> }
+export type SubscribeFrom = PlainStart | { readonly type: 'cursors'; readonly cursors: ReadonlyMap<TopicName, string> }
 
 export type PublishInput = { readonly type: 'publish'; readonly ref: string } & (PublishRequest | EncodedPublish)
 
@@ -138,10 +137,12 @@ function patternsOf(topics: unknown): TopicPattern[] {
 }
 
 function fromOf(from: unknown, patterns: readonly TopicPattern[]): SubscribeFrom {
-  if (from === undefined || from === 'latest') return { type: 'latest' }
-  if (from === 'earliest') return { type: 'earliest' }
+  if (from === undefined) return { type: 'latest' }
+  const start = typeof from === 'string' ? parsePlainStart(from) : undefined
+  if (start !== undefined) return start
   if (isObject(from)) return { type: 'cursors', cursors: cursorsOf(from, patterns) }
-  if (typeof from !== 'string') throw invalid('from', 'must be earliest, latest, a cursor, or a cursor for each topic')
+  if (typeof from !== 'string')
+    throw invalid('from', 'must be earliest, latest, a time, a cursor, or a cursor for each topic')
   const topic = parseTopicName(patterns[0])
   if (topic === undefined || patterns.length > 1) {
     throw invalid('from', 'may be a cursor only with one topic and no pattern; say {"<topic>": "<cursor>", …}')

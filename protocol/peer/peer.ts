@@ -503,6 +503,7 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
   #onMessage(link: LinkNumber, message: MembershipMessage | ReplicationMessage, nowMs: Millis): void {
     this.#withPeer(link, (from) => {
       this.#tellMembership({ type: 'trafficReceived', peer: from }, nowMs)
+      this.replication.meshTime.heard(from, nowMs)
       switch (message.type) {
         case 'summary':
         case 'summaryDiffers':

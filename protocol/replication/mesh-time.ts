@@ -10,9 +10,22 @@ import type { Millis } from '#protocol/machine'
 export class MeshTime {
   /** Of each clock against the monotonic one of this peer. What was on its way for long looks behind, which does no harm. */
   readonly #offsets = new Map<PeerId, Millis>()
+  readonly #heardMs = new Map<PeerId, Millis>()
 
   told(peer: PeerId, wallMs: Millis, nowMs: Millis): void {
     this.#offsets.set(peer, wallMs - nowMs)
+    this.heard(peer, nowMs)
+  }
+
+  /** It has said something, whatever it was: all that it had said before has come. */
+  heard(peer: PeerId, nowMs: Millis): void {
+    this.#heardMs.set(peer, nowMs)
+  }
+
+  /** What the clock of the peer showed when it was heard last, or a little later. */
+  whenHeard(peer: PeerId): Millis | undefined {
+    const heardMs = this.#heardMs.get(peer)
+    return heardMs === undefined ? undefined : this.of(peer, heardMs)
   }
 
   /** What the clock of the peer shows now, as far as is known here. */

@@ -36,7 +36,7 @@ export interface SubscribeFrame {
   /** The client's name for it, not in use on this socket. */
   readonly sub: string
   readonly topics: readonly string[]
-  /** `earliest`, `latest` (the default), a cursor where there is one topic and no pattern, or a cursor for each topic. */
+  /** `earliest`, `latest` (the default), `time:<RFC 3339 or milliseconds>`, a cursor where there is one topic and no pattern, or a cursor for each topic. */
   readonly from?: string | CursorMap
   /** How many records may come before more credit is given. */
   readonly credit: number
