@@ -167,7 +167,7 @@ export class Mesh implements AsyncDisposable {
       offline: options.offline ?? 'wait',
       signal: this.#closing.signal,
     })
-    this.lab = new Lab((request) => this.#json(request))
+    this.lab = new Lab((asked, options) => this.#ask(asked, options))
   }
 
   /** The server that is asked first: the one that answered last. */
@@ -263,9 +263,7 @@ export class Mesh implements AsyncDisposable {
 
   /** Makes a topic, or finds it made as asked; what is left out is not asked for. Throws TOPIC_DIFFERS. */
   createTopic(topic: string, asked: TopicAsked = {}, options: CallOptions = {}): Promise<TopicView> {
-    const body = { body: JSON.stringify(asked), headers: jsonHeaders }
-    const request = { method: 'PUT', path: topicPath(topic), ...body, repeatable: true } as const
-    return this.#json({ ...request, ...signalOf(options) }) as Promise<TopicView>
+    return this.#ask({ method: 'PUT', path: topicPath(topic), json: asked }, options)
   }
 
   /**
@@ -278,10 +276,9 @@ export class Mesh implements AsyncDisposable {
     options: CallOptions & { readonly version?: string } = {},
   ): Promise<TopicView> {
     const { version } = options
-    const headers = { ...jsonHeaders, 'if-match': version === undefined ? '*' : `"${version}"` }
-    const body = { body: JSON.stringify(asked), headers }
-    const request = { method: 'PATCH', path: topicPath(topic), ...body, repeatable: version === undefined } as const
-    return this.#json({ ...request, ...signalOf(options) }) as Promise<TopicView>
+    const headers = { 'if-match': version === undefined ? '*' : `"${version}"` }
+    const repeatable = version === undefined
+    return this.#ask({ method: 'PATCH', path: topicPath(topic), json: asked, headers, repeatable }, options)
   }
 
   /**
@@ -289,8 +286,7 @@ export class Mesh implements AsyncDisposable {
    * while. Not repeated if the answer is lost: a topic that was made since would be deleted.
    */
   deleteTopic(topic: string, options: CallOptions = {}): Promise<DeletedTopic> {
-    const request = { method: 'DELETE', path: topicPath(topic), repeatable: false } as const
-    return this.#json({ ...request, ...signalOf(options) }) as Promise<DeletedTopic>
+    return this.#ask({ method: 'DELETE', path: topicPath(topic), repeatable: false }, options)
   }
 
   /** What every replica holds of the topic, as far as the peer that answers knows. */
@@ -350,7 +346,7 @@ export class Mesh implements AsyncDisposable {
 
   #decide(member: string, decision: string, options: CallOptions): Promise<MemberView> {
     const path = `/v1/mesh/members/${encodeURIComponent(member)}/${decision}`
-    return this.#json({ method: 'POST', path, repeatable: true, ...signalOf(options) }) as Promise<MemberView>
+    return this.#ask({ method: 'POST', path }, options)
   }
 
   gossip(options: CallOptions = {}): Promise<GossipView> {
@@ -415,13 +411,21 @@ export class Mesh implements AsyncDisposable {
   }
 
   #get<T>(path: string, options: CallOptions, waitMs = 0): Promise<T> {
-    return this.#json({ method: 'GET', path, waitMs, repeatable: true, ...signalOf(options) }) as Promise<T>
+    return this.#ask({ path, waitMs }, options)
   }
 
-  #json(request: Omit<Request, 'signal'> & CallOptions): Promise<unknown> {
-    return this.#servers.ask({ ...request, signal: this.#signal(request.signal) }, async (response) => {
+  /** GET, and repeatable, unless said otherwise. */
+  #ask<T>({ json, ...asked }: Asked, { signal }: CallOptions): Promise<T> {
+    const request: Request = {
+      method: 'GET',
+      repeatable: true,
+      ...asked,
+      ...(json && { body: JSON.stringify(json), headers: { 'content-type': 'application/json', ...asked.headers } }),
+      signal: this.#signal(signal),
+    }
+    return this.#servers.ask(request, async (response) => {
       const text = await response.text()
-      return text === '' ? undefined : (JSON.parse(text) as unknown)
+      return (text === '' ? undefined : JSON.parse(text)) as T
     })
   }
 
@@ -440,17 +444,23 @@ export interface LabLink {
   readonly delayMs?: number
 }
 
+interface Asked extends Partial<Omit<Request, 'signal' | 'body'>> {
+  readonly path: string
+  /** What is said in the body. */
+  readonly json?: object
+}
+
 /** The answering peer alone is cut: to cut the mesh in two, tell every peer of one side, or better of both. */
 class Lab {
-  readonly #json: (request: Omit<Request, 'signal'> & CallOptions) => Promise<unknown>
+  readonly #ask: <T>(asked: Asked, options: CallOptions) => Promise<T>
 
-  constructor(json: (request: Omit<Request, 'signal'> & CallOptions) => Promise<unknown>) {
-    this.#json = json
+  constructor(ask: <T>(asked: Asked, options: CallOptions) => Promise<T>) {
+    this.#ask = ask
   }
 
   /** From now on the peer is deaf and mute to these members (names or peer ids). Throws LAB_DISABLED, MEMBER_NOT_FOUND. */
   async drop(members: readonly string[], options: CallOptions = {}): Promise<void> {
-    await this.#put('partition', { drop: members }, options)
+    await this.#ask({ method: 'PUT', path: '/v1/lab/partition', json: { drop: members } }, options)
   }
 
   /**
@@ -458,23 +468,17 @@ class Lab {
    * the peer at its other end. Throws LAB_DISABLED, MEMBER_NOT_FOUND.
    */
   async setLinks(links: readonly LabLink[], options: CallOptions = {}): Promise<void> {
-    await this.#put('links', { links }, options)
+    await this.#ask({ method: 'PUT', path: '/v1/lab/links', json: { links } }, options)
   }
 
   /** How what other peers send arrives, as far as it was told so. */
   async links(options: CallOptions = {}): Promise<readonly Required<LabLink>[]> {
-    const request = { method: 'GET', path: '/v1/lab/links', repeatable: true, ...signalOf(options) } as const
-    return ((await this.#json(request)) as { links: Required<LabLink>[] }).links
+    return (await this.#ask<{ links: Required<LabLink>[] }>({ path: '/v1/lab/links' }, options)).links
   }
 
   /** Everything gets through again at once. */
   async heal(options: CallOptions = {}): Promise<void> {
-    await this.#json({ method: 'DELETE', path: '/v1/lab/partition', repeatable: true, ...signalOf(options) })
-  }
-
-  async #put(what: 'partition' | 'links', order: object, options: CallOptions): Promise<void> {
-    const body = { headers: jsonHeaders, body: JSON.stringify(order) }
-    await this.#json({ method: 'PUT', path: `/v1/lab/${what}`, ...body, repeatable: true, ...signalOf(options) })
+    await this.#ask({ method: 'DELETE', path: '/v1/lab/partition' }, options)
   }
 }
 
@@ -491,12 +495,7 @@ function untilAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<v
   })
 }
 
-const jsonHeaders = { 'content-type': 'application/json' }
-
 const topicPath = (topic: string): string => `/v1/topics/${encodeURIComponent(topic)}`
-
-// An absent signal must stay absent rather than become undefined.
-const signalOf = ({ signal }: CallOptions): CallOptions => (signal === undefined ? {} : { signal })
 
 function baseUrlsOf(servers: readonly string[]): readonly string[] {
   const urls = servers.map((text) => {

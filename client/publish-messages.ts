@@ -1,6 +1,6 @@
 import { MeshError } from '#protocol/errors'
 import { joinedBytes } from '#protocol/joined-bytes'
-import { encodeRecordSets } from '#protocol/log/record'
+import { encodeRecordBytes } from '#protocol/log/record'
 import { encodeBinaryHead } from '#protocol/wire/binary-frame'
 import type { PublishFrame } from '#protocol/wire/socket-frames'
 import type { ProducerNumber } from './producer-numbers.ts'
@@ -20,7 +20,7 @@ export class PublishMessages {
   readonly #ref: string
   readonly #records: readonly KeptRecord[]
   #json: string | undefined
-  #bytes: readonly Uint8Array[] | undefined
+  #bytes: Uint8Array | undefined
 
   constructor(ref: string, terms: PublishTerms, records: readonly KeptRecord[]) {
     this.#ref = ref
@@ -48,9 +48,9 @@ export class PublishMessages {
   }
 
   #inBinary(producer: { readonly producer: ProducerNumber } | false): Uint8Array<ArrayBuffer> {
-    this.#bytes ??= encodeRecordSets(this.#records.map(outgoingLogRecord)).map(({ bytes }) => bytes)
+    this.#bytes ??= encodeRecordBytes(this.#records.map(outgoingLogRecord))
     const header = { ref: this.#ref, ...this.terms, count: this.count, ...producer }
-    return joinedBytes([encodeBinaryHead('publish', header), ...this.#bytes])
+    return joinedBytes([encodeBinaryHead('publish', header), this.#bytes])
   }
 }
 

@@ -1,8 +1,7 @@
 import { recordsOf } from '#protocol/log/batch'
-import { cursorWithin } from '#protocol/log/cursor'
-import { pureDigests } from '#protocol/log/pure-digests'
+import { cursorWithin } from '#protocol/log/cursor-within'
+import { crc32 } from '#protocol/log/pure-crc32'
 import type { LogRecord, Producer, RecordFault } from '#protocol/log/record'
-import { writerHashOf } from '#protocol/log/version-vector'
 import { unknownMediaType } from '#protocol/media-type'
 import { hexOf } from '#protocol/text'
 import type { DeliveredBatch } from '#protocol/wire/binary-frame'
@@ -58,12 +57,11 @@ class SharedParts {
 
   /** Made when somebody asks. */
   cursorAfter(offset: number): string | (() => string) {
-    const { cursor, header, writer, epoch } = this.#batch
+    const { cursor, header, epoch } = this.#batch
     const nextOffset = offset + 1
     if (nextOffset === header.nextOffset) return cursor
     const hashPrefix = header.previousHash.slice(0, 8)
-    const at = () => ({ writer: writerHashOf(writer, pureDigests), epoch, nextOffset, hashPrefix })
-    return () => cursorWithin(cursor, at(), pureDigests)
+    return () => cursorWithin(cursor, { epoch, nextOffset, hashPrefix }, { crc32 })
   }
 
   #tripleOf({ id, epoch, seq }: Producer): NonNullable<RecordJson['producer']> {

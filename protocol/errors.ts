@@ -251,10 +251,16 @@ export class MeshError extends Error {
   }
 
   get title(): string {
-    return errorCatalogue[this.code].title
+    return this.#told('title') ?? errorCatalogue[this.code].title
   }
 
   get hint(): string {
-    return errorCatalogue[this.code].hint
+    return this.#told('hint') ?? errorCatalogue[this.code].hint
+  }
+
+  /** In the words of the peer that has answered so: maybe another version, and more to the point. */
+  #told(name: string): string | undefined {
+    const text = this.facts[name]
+    return typeof text === 'string' ? text : undefined
   }
 }

@@ -4,15 +4,8 @@ import { expect, test } from 'vitest'
 import type { Epoch, TopicId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import { hexOf } from '#protocol/text'
-import {
-  type CursorEntry,
-  CursorFrame,
-  type CursorState,
-  cursorWithin,
-  decodeCursor,
-  encodeCursor,
-  encodeEntry,
-} from './cursor.ts'
+import { type CursorEntry, CursorFrame, type CursorState, decodeCursor, encodeCursor, encodeEntry } from './cursor.ts'
+import { cursorWithin } from './cursor-within.ts'
 import { MovingCursor } from './moving-cursor.ts'
 import { pureDigests } from './pure-digests.ts'
 import { cursorVector } from './vectors.ts'
@@ -158,4 +151,8 @@ test('a cursor within a batch is made only from one that covers the batch', () =
   const invalid = expect.objectContaining({ code: 'CURSOR_INVALID' }) as Error
   expect(() => cursorWithin(text, { ...at, epoch: '00000000000000ff' as Epoch }, pureDigests)).toThrow(invalid)
   expect(() => cursorWithin('gv1.pears', at, pureDigests)).toThrow(invalid)
+  const byEpoch = { epoch: at.epoch, nextOffset: 9, hashPrefix: 'cafecafe' }
+  expect(cursorWithin(text, byEpoch, pureDigests)).toBe(cursorWithin(text, at, pureDigests))
+  const ofTwoWriters = encodeCursor({ ...state, entries: [listed, { ...entry(7), epoch: at.epoch }] }, pureDigests)
+  expect(() => cursorWithin(ofTwoWriters, byEpoch, pureDigests)).toThrow(invalid)
 })

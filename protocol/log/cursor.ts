@@ -6,6 +6,7 @@ import { limits } from '#protocol/limits'
 import { base64urlOf, bytesOfBase64url, bytesOfHex, hexOf } from '#protocol/text'
 import { ByteReader } from './byte-reader.ts'
 import { ByteWriter } from './byte-writer.ts'
+import { cursorBytes, cursorScheme } from './cursor-layout.ts'
 import type { Hlc } from './hybrid-clock.ts'
 import { vectorKeyOf, type WriterHash } from './version-vector.ts'
 
@@ -46,10 +47,9 @@ export function decodeCursor(text: string, topicId: TopicId, digests: Digests): 
   return typeof state === 'string' || state.topicId === topicId ? state : 'otherTopic'
 }
 
-/** The same of a cursor of any topic. */
-export function parseCursor(text: string, digests: Digests): CursorState | CursorFault {
+function parseCursor(text: string, digests: Digests): CursorState | CursorFault {
   if (text.length > limits.cursorTextMax) return 'tooLarge'
-  const bytes = text.startsWith(scheme) ? bytesOfBase64url(text.slice(scheme.length)) : undefined
+  const bytes = text.startsWith(cursorScheme) ? bytesOfBase64url(text.slice(cursorScheme.length)) : undefined
   const entryCount = bytes === undefined ? -1 : (bytes.length - headBytes - checksumBytes) / entryBytes
   if (bytes === undefined || entryCount < 0 || !Number.isInteger(entryCount)) return 'damaged'
   if (entryCount > limits.cursorEntriesMax) return 'tooLarge'
@@ -62,18 +62,6 @@ export function parseCursor(text: string, digests: Digests): CursorState | Curso
   const feeds = new Set(entries.map(({ writer, epoch }) => vectorKeyOf(writer, epoch)))
   if (feeds.size !== entryCount) return 'damaged'
   return { topicId, sinceHlc, entries }
-}
-
-/**
- * The cursor of a reader that is within a batch, made from its cursor after that batch: they differ in the entry of the feed.
- * Throws MeshError CURSOR_INVALID if there is none.
- */
-export function cursorWithin(after: string, at: CursorEntry, digests: Digests): string {
-  const state = parseCursor(after, digests)
-  if (typeof state === 'string') throw new MeshError('CURSOR_INVALID', `The cursor after a batch is ${state}.`)
-  const entries = state.entries.map((entry) => (entry.writer === at.writer && entry.epoch === at.epoch ? at : entry))
-  if (!entries.includes(at)) throw new MeshError('CURSOR_INVALID', 'The cursor after a batch does not cover it.')
-  return encodeCursor({ ...state, entries }, digests)
 }
 
 export function encodeEntry(entry: CursorEntry): EncodedEntry {
@@ -120,7 +108,7 @@ export class CursorFrame {
     const bytes = out.finish()
     // Base64 works on groups of three bytes: what does not fill one is encoded with what follows.
     const whole = bytes.length - (bytes.length % 3)
-    const text = scheme + base64urlOf(bytes.subarray(0, whole))
+    const text = cursorScheme + base64urlOf(bytes.subarray(0, whole))
     return { text, rest: bytes.subarray(whole), crc: this.#digests.crc32(bytes) }
   }
 }
@@ -129,15 +117,12 @@ export interface FrameState extends Omit<CursorState, 'entries'> {
   readonly others: readonly { readonly encoded: EncodedEntry }[]
 }
 
-const scheme = 'gv1.'
-const headBytes = 24
-const entryBytes = 28
-const checksumBytes = 4
+const { head: headBytes, entry: entryBytes, checksum: checksumBytes } = cursorBytes
 const noBytes = new Uint8Array(0)
 
 // The longest cursor that we make is one that we take.
 assert(
-  scheme.length + Math.ceil(((headBytes + limits.cursorEntriesMax * entryBytes + checksumBytes) * 4) / 3) <=
+  cursorScheme.length + Math.ceil(((headBytes + limits.cursorEntriesMax * entryBytes + checksumBytes) * 4) / 3) <=
     limits.cursorTextMax,
   'a cursor with cursorEntriesMax entries fits into cursorTextMax',
 )

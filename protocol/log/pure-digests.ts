@@ -1,20 +1,8 @@
 import type { Digests } from '#protocol/digests'
+import { crc32 } from './pure-crc32.ts'
 
 /** CRC-32 and SHA-256 in plain TypeScript, for the simulator and browsers; a peer uses `#node/node-digests`. */
 export const pureDigests: Digests = { crc32, sha256 }
-
-// The reflected polynomial of IEEE 802.3, as in zlib; the register is inverted before and after (RFC 1952 §8).
-const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1
-  return crc
-})
-
-function crc32(bytes: Uint8Array, value = 0): number {
-  let crc = ~value
-  for (const byte of bytes) crc = (crc >>> 8) ^ (crcTable[(crc ^ byte) & 0xff] as number)
-  return ~crc >>> 0
-}
 
 // FIPS 180-4 §4.2.2, §5.3.3: the first 32 bits of the fractional parts of the cube roots and square roots of primes.
 const primes = firstPrimes(64)

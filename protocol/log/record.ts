@@ -93,6 +93,16 @@ export function encodeRecordSets(records: readonly LogRecord[]): readonly Record
   return sets
 }
 
+/** The bytes of any number of records, one behind the other, for who does not cut them into sets. Throws as `encodeRecords` does. */
+export function encodeRecordBytes(records: readonly LogRecord[]): Uint8Array {
+  const headers = new SharedHeaders()
+  const measured = records.map((record) => measure(record, headers))
+  return written(
+    measured,
+    measured.reduce((sum, { length }) => sum + length, 0),
+  )
+}
+
 /**
  * The `count` records that `bytes` consists of, or what is wrong with them; never throws. Keys and values are views of
  * `bytes`, not copies.

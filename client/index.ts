@@ -1,0 +1,12 @@
+// What the package has as `grapevine/client`. In this repository files are imported one by one.
+export { MeshError } from '#protocol/errors'
+export type { ErrorCode } from '#protocol/errors'
+export type { CursorMap } from '#protocol/wire/socket-frames'
+export type { Backoff } from './backoff.ts'
+export type { ConnectionStatus } from './connection.ts'
+export { connect, Mesh } from './mesh.ts'
+export type { CallOptions, ConnectOptions, Page, PageOptions, SubscribeOptions } from './mesh.ts'
+export type { Ack, Published, PublishedMany, PublishOptions } from './publish.ts'
+export { ReceivedRecord } from './record.ts'
+export type { Gap, OutgoingRecord, PublishValue } from './record.ts'
+export type { StreamItem } from './subscription.ts'
