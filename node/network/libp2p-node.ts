@@ -1,10 +1,10 @@
-import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p } from 'libp2p'
 import { MeshError } from '#protocol/errors'
 import { multiaddrsOf } from './addresses.ts'
+import { lateNoise } from './late-noise.ts'
 import { connectionsMaxFor, networkLimits } from './network-limits.ts'
-import { roomyTls } from './roomy-tls.ts'
+import { PeerTls } from './peer-tls.ts'
 import { Strangers } from './strangers.ts'
 import { strictYamux } from './strict-yamux.ts'
 import type { NetworkTiming } from './network-limits.ts'
@@ -41,7 +41,7 @@ export async function createMeshNode(config: MeshNodeConfig): Promise<MeshNode> 
         backlog: networkLimits.pendingConnectionsMax,
       }),
     ],
-    connectionEncrypters: [roomyTls(), noise()],
+    connectionEncrypters: [(components) => new PeerTls(config.privateKey, components), lateNoise()],
     streamMuxers: [
       strictYamux({
         enableKeepAlive: true,
