@@ -12,6 +12,7 @@ import type { GatewayMetrics } from './metrics.ts'
 import { Origins } from './origins.ts'
 import { boundOf } from './overload.ts'
 import { isServing, Problems, type ReportError } from './problem.ts'
+import { cursorRoutes } from './routes/cursors.ts'
 import { eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
 import { indexOf } from './routes/index.ts'
@@ -71,6 +72,7 @@ export function createGateway({ broker, config, reportError = console.error, met
     publishRoutes,
     readRoutes,
     recordRoutes,
+    cursorRoutes,
     streamRoutes,
     topicRoutes,
     meshRoutes,

@@ -79,6 +79,15 @@ export interface Broker {
    * record that was accepted on two sides of a split it has both copies.
    */
   interval(topic: TopicName, wanted: IntervalRequest): Promise<IntervalChunk>
+  /** The cursor that clients have stored under that name, or undefined when none is known here. */
+  namedCursor(topic: TopicName, name: string): Promise<string | undefined>
+  /**
+   * Stores a cursor of the topic under a name, for all peers. Resolves once that is on this peer's disk, with what the name stands
+   * for then. Rejects with CURSOR_INVALID, TOO_MANY_CURSORS, DISK_FULL, DRAINING.
+   */
+  putNamedCursor(topic: TopicName, name: string, cursor: string): Promise<string>
+  /** False if there is none. Rejects as `putNamedCursor`. */
+  deleteNamedCursor(topic: TopicName, name: string): Promise<boolean>
   /** The record, or undefined when it is neither held here nor by anybody who can be reached. `id` is `<writer>.<epoch>.<offset>`. */
   record(topic: TopicName, id: RecordId): Promise<StoredRecord | undefined>
   replication(topic: TopicName, id: RecordId): Promise<ReplicationStatus | undefined>
@@ -192,6 +201,8 @@ export type ReadFrom =
   /** What is dated so or later, in wall milliseconds: whole batches. */
   | { readonly type: 'time'; readonly ms: number }
   | { readonly type: 'cursor'; readonly cursor: string }
+  /** Where the cursor with that name stands. Without one: at the earliest record if that is said, else CURSOR_NOT_FOUND. */
+  | { readonly type: 'named'; readonly name: string; readonly orEarliest?: boolean }
 
 export interface IntervalRequest {
   /** Wall milliseconds, both included. */

@@ -229,9 +229,31 @@ export class FakeBroker implements Broker {
     if (from.type === 'earliest') return 0
     if (from.type === 'time') return this.#recordsOf(topic).filter(({ timeMs }) => timeMs < from.ms).length
     if (from.type === 'latest') return this.#recordsOf(topic).length
+    if (from.type === 'named') {
+      const cursor = this.#named.get(`${topic} ${from.name}`)
+      if (cursor === undefined && from.orEarliest !== true) throw new MeshError('CURSOR_NOT_FOUND')
+      return cursor === undefined ? 0 : this.#positionOf(topic, { type: 'cursor', cursor })
+    }
     const digits = /^after-(\d+)$/.exec(from.cursor)?.[1]
     if (digits === undefined) throw new MeshError('CURSOR_INVALID')
     return Number(digits)
+  }
+
+  readonly #named = new Map<string, string>()
+
+  async namedCursor(topic: TopicName, name: string): Promise<string | undefined> {
+    return this.#named.get(`${topic} ${name}`)
+  }
+
+  async putNamedCursor(topic: TopicName, name: string, cursor: string): Promise<string> {
+    this.#failIfAsked()
+    this.#positionOf(topic, { type: 'cursor', cursor })
+    this.#named.set(`${topic} ${name}`, cursor)
+    return cursor
+  }
+
+  async deleteNamedCursor(topic: TopicName, name: string): Promise<boolean> {
+    return this.#named.delete(`${topic} ${name}`)
   }
 
   async interval(topic: TopicName, { fromMs, toMs, after, limit }: IntervalRequest): Promise<IntervalChunk> {

@@ -45,6 +45,8 @@ function orDefault<Schema extends z.ZodType>(schema: Schema, normal: z.output<Sc
     .exactOptional()
 }
 
+export const cursorBody = z.strictObject({ cursor: z.string().min(1).max(limits.namedCursorTextMax) })
+
 export const labPartitionBody = z.strictObject({
   drop: z.array(z.string().min(1).max(128)).min(1).max(limits.membersMax),
 })

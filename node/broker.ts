@@ -50,6 +50,7 @@ import type {
   TopicSummary,
   TopicView,
 } from '#protocol/views'
+import { CursorBook } from './cursor-book.ts'
 import { CurrentReader, topicDeleted } from './current-reader.ts'
 import type { PeerDriver, PublishAnswer } from './driver.ts'
 import type { Clock } from './driver-ports.ts'
@@ -57,6 +58,7 @@ import { isKnownUpTo } from './known-ends.ts'
 import { MeshEvents } from './mesh-events.ts'
 import { healView, partitionsView, type ViewDeps } from './partition-views.ts'
 import { nextAdvance } from './read-source.ts'
+import { cursorOf } from './read-start.ts'
 import { type FeedView, openReader } from './reader.ts'
 import { replicationView } from './replication-view.ts'
 import { type AnyPublish, countOf, recordSetsOf } from './record-sets.ts'
@@ -93,6 +95,7 @@ export class PeerBroker implements Broker {
   #self: SelfView
   #driver: PeerDriver | undefined
   #lab: Lab | undefined
+  #cursors: CursorBook | undefined
   readonly #shared = new SharedRecords()
   #reachability: Reachability | undefined
   readonly #draining = new AbortController()
@@ -304,7 +307,8 @@ export class PeerBroker implements Broker {
 
   // Reading -----------------------------------------------------------------------------------------------------------
 
-  async open(topic: TopicName, from: ReadFrom): Promise<BatchReader> {
+  async open(topic: TopicName, asked: ReadFrom): Promise<BatchReader> {
+    const from = asked.type === 'named' ? await this.#startOf(topic, asked) : asked
     // A reader that comes back to a peer that starts waits for it: an EventSource that is answered 503 never asks again.
     const driver = await this.#booted.promise
     const topicId = driver.peer.topicIdOf(topic)
@@ -330,6 +334,44 @@ export class PeerBroker implements Broker {
     })
     const reader = new CurrentReader(opened, topic, () => (peer.topicIdOf(topic) === topicId ? undefined : generation))
     return onRead === undefined ? reader : counted(reader, onRead)
+  }
+
+  async #startOf(topic: TopicName, { name, orEarliest = false }: Extract<ReadFrom, { type: 'named' }>) {
+    await this.#booted.promise
+    const cursor = await this.namedCursor(topic, name)
+    if (cursor !== undefined) return { type: 'cursor', cursor } as const
+    if (orEarliest) return { type: 'earliest' } as const
+    throw new MeshError('CURSOR_NOT_FOUND', `This peer knows no cursor ${name} of ${topic}.`, {
+      facts: { topic, name },
+    })
+  }
+
+  namedCursor(topic: TopicName, name: string): Promise<string | undefined> {
+    return this.#cursorBook().get(topic, name)
+  }
+
+  async putNamedCursor(topic: TopicName, name: string, cursor: string): Promise<string> {
+    const { peer } = this.#writable()
+    cursorOf(cursor, peer.topicIdOf(topic), this.#deps.digests)
+    await this.#cursorBook().put(topic, name, cursor)
+    return (await this.#cursorBook().get(topic, name)) ?? cursor
+  }
+
+  async deleteNamedCursor(topic: TopicName, name: string): Promise<boolean> {
+    this.#writable()
+    return this.#cursorBook().delete(topic, name)
+  }
+
+  #cursorBook(): CursorBook {
+    const { clock, digests } = this.#deps
+    return (this.#cursors ??= new CursorBook({ driver: this.#running(), clock, digests }))
+  }
+
+  /** What the mesh writes itself is not refused on a full disk; what clients have it write is. */
+  #writable(): PeerDriver {
+    const driver = this.#accepting()
+    if (driver.isDiskFull) throw new MeshError('DISK_FULL')
+    return driver
   }
 
   async interval(topic: TopicName, wanted: IntervalRequest): Promise<IntervalChunk> {

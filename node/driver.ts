@@ -311,6 +311,11 @@ export class PeerDriver implements TransportListener, HeldFeeds {
     return status
   }
 
+  /** Lets go of what this peer has written before to a topic of the mesh, having said it again. */
+  letGo(floors: Extract<PeerInput, { type: 'floorsRaised' }>['floors']): void {
+    this.#input({ type: 'floorsRaised', floors })
+  }
+
   /** Answers what waits for copies with those that there are; publishes are refused by the broker from now on. */
   drain(): void {
     this.#input({ type: 'drainRequested' })

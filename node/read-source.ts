@@ -41,11 +41,14 @@ export interface FeedView {
   readonly rooted: boolean
 }
 
+/** A name was looked up before. */
+export type ReaderStart = Exclude<ReadFrom, { type: 'named' }>
+
 export interface ReaderOptions {
   readonly source: ReadSource
   readonly topic: TopicName
   readonly topicId: TopicId
-  readonly from: ReadFrom
+  readonly from: ReaderStart
   readonly digests: Digests
   /** Now, in wall milliseconds: where `latest` starts. */
   readonly wallMs: number

@@ -1,6 +1,6 @@
 import { MeshError } from '#protocol/errors'
 import type { Digests } from '#protocol/digests'
-import type { Hash } from '#protocol/ids'
+import type { Hash, TopicId } from '#protocol/ids'
 import { type CursorEntry, type CursorState, decodeCursor } from '#protocol/log/cursor'
 import { type FeedId, feedKeyOf, type Head } from '#protocol/log/feed'
 import { type Hlc, hlcMsMax, hlcZero } from '#protocol/log/hybrid-clock'
@@ -25,17 +25,21 @@ export function startOf(options: ReaderOptions): CursorState {
     case 'time':
       // What no entry tells of begins above that time.
       return { topicId, sinceHlc: justBefore(from.ms), entries: [] }
-    case 'cursor': {
-      const state = decodeCursor(from.cursor, topicId, digests)
-      if (typeof state === 'string') throw new MeshError('CURSOR_INVALID', cursorFaults[state])
-      return state
-    }
+    case 'cursor':
+      return cursorOf(from.cursor, topicId, digests)
   }
 }
 
 /** The last time before that millisecond. */
 export const justBefore = (ms: number): Hlc =>
   ms <= 0 ? hlcZero : { ms: Math.min(ms, hlcMsMax + 1) - 1, counter: 0xffff }
+
+/** Throws MeshError CURSOR_INVALID for what is no cursor of the topic. */
+export function cursorOf(text: string, topicId: TopicId, digests: Digests): CursorState {
+  const state = decodeCursor(text, topicId, digests)
+  if (typeof state === 'string') throw new MeshError('CURSOR_INVALID', cursorFaults[state])
+  return state
+}
 
 const cursorFaults = {
   damaged: 'The cursor is damaged.',

@@ -2,7 +2,8 @@
 // Method: writers make real batches; a shelf holds as much of them as the test says, like a peer that replicates.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { BatchReader, ReadBatch, ReadChunk, Reader, ReadFrom } from '#gateway/broker'
+import type { BatchReader, ReadBatch, ReadChunk, Reader } from '#gateway/broker'
+import type { ReaderStart } from './read-source.ts'
 import type { Epoch, PeerId, TopicId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import { readBatchHeader, recordsOf } from '#protocol/log/batch'
@@ -32,7 +33,7 @@ function recordsIn({ feed, bytes, from, skip, cursor: after }: ReadBatch) {
   })
 }
 
-const open = (source: ReadSource, from: ReadFrom = { type: 'earliest' }, wallMs = 1_000): BatchReader =>
+const open = (source: ReadSource, from: ReaderStart = { type: 'earliest' }, wallMs = 1_000): BatchReader =>
   openReader({ source, topic, topicId, from, digests: nodeDigests, wallMs })
 
 const goOn = (source: ReadSource, cursor: string): BatchReader => open(source, { type: 'cursor', cursor })

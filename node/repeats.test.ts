@@ -1,7 +1,7 @@
 // Goal: a record that was accepted on two sides is read once, and never not at all. Method: oak and elm took the same records;
 // a reader comes with a cursor to a peer that holds both feeds, one of them, or less and less of one.
 import { describe, expect, test } from 'vitest'
-import type { ReadFrom } from '#gateway/broker'
+import type { ReaderStart } from './read-source.ts'
 import type { TopicId } from '#protocol/ids'
 import type { FeedId } from '#protocol/log/feed'
 import { producerRangesOf, readBatchHeader } from '#protocol/log/batch'
@@ -102,7 +102,7 @@ function rangesOf(bytes: Uint8Array) {
   return ranges.map(indexedRangeOf)
 }
 
-async function read(source: Peer, from: ReadFrom = { type: 'earliest' }, limit = 100) {
+async function read(source: Peer, from: ReaderStart = { type: 'earliest' }, limit = 100) {
   const topicId = source.feeds()[0]?.feed.topicId
   if (topicId === undefined) throw new Error('the peer holds a feed')
   const reader = openReader({ source, topic, topicId, from, digests: nodeDigests, wallMs: 1 })
@@ -192,7 +192,7 @@ test('a copy that comes while a reader is within a batch counts for the rest of 
 
 test('a cursor that moves on past a repeat does not come back to it', async () => {
   const both = await Peer.with([...oak, ...elm])
-  let from: ReadFrom = { type: 'earliest' }
+  let from: ReaderStart = { type: 'earliest' }
   const values: (string | undefined)[] = []
   for (let i = 0; i < 10; i++) {
     const { values: some, cursor } = await read(both, from, 1)

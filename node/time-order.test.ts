@@ -1,7 +1,8 @@
 // An interval of time, sorted: against a model that sorts all records of all writers, in pages of any size.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { IntervalRequest, ReadFrom, TimePosition } from '#gateway/broker'
+import type { IntervalRequest, TimePosition } from '#gateway/broker'
+import type { ReaderStart } from './read-source.ts'
 import { textOf } from '#protocol/text'
 import { nodeDigests } from './node-digests.ts'
 import { openReader } from './reader.ts'
@@ -101,8 +102,8 @@ test('a start in the middle of a long feed is found without reading what comes b
 
 // Reading from a time on ------------------------------------------------------------------------------------------------
 
-const from = (ms: number): ReadFrom => ({ type: 'time', ms })
-const open = (source: Shelf, start: ReadFrom) =>
+const from = (ms: number): ReaderStart => ({ type: 'time', ms })
+const open = (source: Shelf, start: ReaderStart) =>
   openReader({ source, topic, topicId, from: start, digests: nodeDigests, wallMs: 1_000 })
 
 test('a reader that starts at a time is given what is dated so or later, of feeds that come later, too', async () => {

@@ -52,6 +52,12 @@ export const errorCatalogue = {
     'Publish to it or PUT it first; a topic made elsewhere may not have arrived here yet.',
     true,
   ),
+  CURSOR_NOT_FOUND: kind(
+    404,
+    'This peer knows no cursor of that name',
+    'PUT it first; one that was stored elsewhere may not have arrived here yet.',
+    true,
+  ),
   MEMBER_NOT_FOUND: kind(
     404,
     'No such member',
@@ -147,6 +153,11 @@ export const errorCatalogue = {
     'This client asks for more than its share',
     'Wait as long as Retry-After says. Many records in one request, or a WebSocket, need fewer requests.',
     true,
+  ),
+  TOO_MANY_CURSORS: kind(
+    507,
+    'The mesh holds as many named cursors as it takes',
+    'Store fewer of them: a deleted name counts, too, so use names again.',
   ),
   OVERLOADED: kind(503, 'Too much is waiting for this peer', 'Try again shortly or at another peer.', true),
   DRAINING: kind(503, 'This peer is shutting down', 'Go on at another peer.', true),

@@ -201,6 +201,13 @@ export const limits = {
   subscriptionPatternsMax: 64,
   /** Topics of all subscriptions of a socket: each has a reader. */
   socketTopicsMax: 1_024,
+  /** Named cursors that a peer makes of all topics, deleted ones included, and their text; each is in memory once it was asked for one. */
+  namedCursorsMax: 65_536,
+  namedCursorsLengthMax: 32 * MiB,
+  /** One of them, in characters: some 400 writers and epochs. */
+  namedCursorTextMax: 16 * KiB,
+  /** Positions that were stored without seeing each other, of one name. */
+  namedCursorValuesMax: 32,
   /** Topics of one stream over HTTP: with each of its events goes a cursor for each of them. */
   streamTopicsMax: 128,
   /** Records that a subscription may still be sent: a number here, memory at the client. */
@@ -247,6 +254,10 @@ assert(
     5 * limits.topicRunsMax * 100 <
     limits.recordBytesMax,
   'the largest state of a topic fits into a record',
+)
+assert(
+  limits.namedCursorValuesMax * (limits.namedCursorTextMax + 128) + limits.topicRunsMax * 100 < limits.recordBytesMax,
+  'the largest state of a named cursor fits into a record',
 )
 // Else reading what a client sends would wait for records that it is sent.
 assert(

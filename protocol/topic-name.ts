@@ -25,6 +25,9 @@ export function parseAnyTopicName(text: unknown): TopicName | undefined {
 /** What the mesh knows of its topics: kept by every member, and read like any other topic. */
 export const topicsTopic = '$topics' as TopicName
 
+/** Named cursors of clients, kept as any topic is. Clients ask for them by name, and do not read it. */
+export const cursorsTopic = '$cursors' as TopicName
+
 /** The mesh's own: clients read it and never publish to it. */
 export const isInternal = (name: TopicName): boolean => name.startsWith('$')
 

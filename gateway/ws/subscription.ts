@@ -67,6 +67,7 @@ export class Subscription {
   #startOf(topic: TopicName): ReadFrom {
     if (this.#startedOver.has(topic)) return { type: 'earliest' }
     if (this.#from.type === 'time') return this.#from
+    if (this.#from.type === 'named') return { ...this.#from, orEarliest: true }
     const cursor = this.#from.type === 'cursors' ? this.#from.cursors.get(topic) : undefined
     return cursor === undefined ? { type: 'earliest' } : { type: 'cursor', cursor }
   }

@@ -47,7 +47,7 @@ export function decodeCursor(text: string, topicId: TopicId, digests: Digests): 
   return typeof state === 'string' || state.topicId === topicId ? state : 'otherTopic'
 }
 
-function parseCursor(text: string, digests: Digests): CursorState | CursorFault {
+export function parseCursor(text: string, digests: Digests): CursorState | CursorFault {
   if (text.length > limits.cursorTextMax) return 'tooLarge'
   const bytes = text.startsWith(cursorScheme) ? bytesOfBase64url(text.slice(cursorScheme.length)) : undefined
   const entryCount = bytes === undefined ? -1 : (bytes.length - headBytes - checksumBytes) / entryBytes

@@ -79,6 +79,8 @@ export type PeerInput =
       readonly topic: TopicName
       readonly edit: Exclude<TopicEdit, { type: 'delete' }> | { readonly type: 'delete'; readonly atMs: number }
     }
+  /** This peer has said again what it wrote there before. */
+  | Extract<ReplicationInput, { type: 'floorsRaised' }>
   /** What records of `$topics` say that are on this peer's disk. */
   | Extract<TopicsInput, { type: 'recordsRead' }>
   /** The batch of a `makeBatch` is made and on its way to disk. */

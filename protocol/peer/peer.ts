@@ -224,6 +224,7 @@ export class Peer implements Machine<PeerInput, PeerEffect> {
         this.#isDiskFull = input.full
         return this.#tellReplication(input, nowMs)
       case 'topicUsed':
+      case 'floorsRaised':
       case 'readRequested':
       case 'drainRequested':
       case 'damageFound':
