@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { METHODS } from 'hono/router'
 import { MeshError } from '#protocol/errors'
+import type { Authority } from './auth/authority.ts'
 import { guard } from './auth/guard.ts'
 import { Bodies } from './body.ts'
 import type { Broker } from './broker.ts'
@@ -23,6 +24,7 @@ import { publishRoutes } from './routes/publish.ts'
 import { readRoutes } from './routes/read.ts'
 import { recordRoutes } from './routes/record.ts'
 import { streamRoutes } from './routes/stream.ts'
+import { ticketRoutes } from './routes/tickets.ts'
 import { topicRoutes } from './routes/topics.ts'
 import type { Sockets } from './ws/sockets.ts'
 import { socketRoutes } from './ws/upgrade.ts'
@@ -41,6 +43,8 @@ export interface GatewayDeps {
   /** Without it there are no WebSockets. */
   readonly sockets?: Sockets
   readonly origins?: Origins
+  /** Without it everybody may do everything. */
+  readonly authority?: Authority | undefined
 }
 
 /** The HTTP API of one peer (DESIGN §11), as a function from requests to responses. */
@@ -67,7 +71,7 @@ export function createGateway({ broker, config, reportError = console.error, met
   }
 
   const app = new Hono()
-  app.use(everywhere, guard())
+  app.use(everywhere, guard(deps.authority))
   const areas = [
     publishRoutes,
     readRoutes,
@@ -83,7 +87,9 @@ export function createGateway({ broker, config, reportError = console.error, met
   for (const routesOf of areas) {
     app.route('/', routesOf(shared))
   }
-  if (deps.sockets !== undefined) app.route('/', socketRoutes({ ...shared, sockets: deps.sockets }, reportError))
+  if (deps.sockets !== undefined)
+    app.route('/', socketRoutes({ ...shared, sockets: deps.sockets, authority: deps.authority }, reportError))
+  app.route('/', ticketRoutes(deps.authority))
   if (metrics !== undefined) app.route('/', metricsRoutes(metrics))
   const routes = app.routes.filter(({ path }) => path !== everywhere)
   app.get('/', indexOf(broker.self, routes))

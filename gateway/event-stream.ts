@@ -1,11 +1,16 @@
 import type { MeshEventLog } from './broker.ts'
+import type { Principal } from './auth/principal.ts'
 import type { EventReader } from './event-reader.ts'
 import { returnMs } from './farewell.ts'
 import type { LiveReads } from './live-reads.ts'
 import { pacedText } from './paced-text.ts'
+import type { Problem } from './problem.ts'
 import { eventText, serverSentEvents } from './sse.ts'
 
 export interface EventStreamDeps {
+  /** Whom it is for: it ends with the problem when they are trusted no more. */
+  readonly principal: Pick<Principal, 'fault' | 'onFault'>
+  readonly problemOf: (error: unknown) => Problem
   readonly reader: EventReader
   readonly log: MeshEventLog
   readonly liveReads: LiveReads
@@ -36,7 +41,7 @@ class EventStream {
   constructor(deps: EventStreamDeps) {
     this.#deps = deps
     const wake = (): void => this.#wake()
-    this.#ends = [deps.liveReads.begin(wake), deps.log.onEvent(wake)]
+    this.#ends = [deps.liveReads.begin(wake), deps.log.onEvent(wake), deps.principal.onFault(wake)]
     this.#heartbeat = setTimeout(wake, deps.heartbeatMs)
   }
 
@@ -48,9 +53,11 @@ class EventStream {
   }
 
   async *texts(): AsyncGenerator<string, void> {
-    const { draining, alternatives } = this.#deps
+    const { draining, alternatives, principal, problemOf } = this.#deps
     yield serverSentEvents.opened(returnMs())
     while (!this.#ended && !draining()) {
+      const fault = principal.fault()
+      if (fault !== undefined) return yield serverSentEvents.problem(problemOf(fault))
       const text = this.#news()
       if (text !== '') yield text
       else if (await this.#silence()) yield serverSentEvents.idle('')
@@ -66,10 +73,10 @@ class EventStream {
 
   /** Waits for something to say. True if there was nothing for a heartbeat. */
   async #silence(): Promise<boolean> {
-    const { log, draining } = this.#deps
+    const { log, draining, principal } = this.#deps
     const { end } = log
     this.#heartbeat.refresh()
     await new Promise<void>((resolve) => (this.#wake = resolve))
-    return log.end === end && !this.#ended && !draining()
+    return log.end === end && !this.#ended && !draining() && principal.fault() === undefined
   }
 }

@@ -4,6 +4,7 @@ import { MeshError } from '#protocol/errors'
 import { parseEpoch, parsePeerId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
 import { parseReadableName, parseTopicName, type TopicName } from '#protocol/topic-name'
+import { isTokenParameter } from './auth/shown.ts'
 import type { RecordId } from './broker.ts'
 import { invalid } from './problem.ts'
 
@@ -63,6 +64,9 @@ export function queryOf<Name extends string>(
   if (!c.req.raw.url.includes('?')) return found as Partial<Record<Name, string>>
   for (const [name, values] of Object.entries(c.req.queries())) {
     if (repeat.includes(name)) continue
+    // It has been looked at, and is no matter of the route.
+    if (name === 'ticket' && c.get('isByTicket') === true) continue
+    if (isTokenParameter(name)) throw new MeshError('TOKEN_IN_URL')
     if (!(names as readonly string[]).includes(name)) {
       throw stray(
         name,

@@ -63,11 +63,16 @@ export class Problems {
 }
 
 /** Header fields that go with a problem. Who is to come back later is told when: not all at once. */
-export function problemFields({ status, retryMs = returnMs() }: Problem): Record<string, string> {
+export function problemFields({ status, code, retryMs = returnMs() }: Problem): Record<string, string> {
   const type = { 'content-type': 'application/problem+json' }
+  if (status === 401) return { ...type, 'www-authenticate': challengeOf(code) }
   if (status !== 503 && status !== 429) return type
   return { ...type, 'retry-after': String(Math.ceil(Number(retryMs) / 1_000)) }
 }
+
+/** RFC 6750 §3. */
+const challengeOf = (code: string): string =>
+  `Bearer realm="grapevine"${code === 'AUTH_REQUIRED' ? '' : ', error="invalid_token"'}`
 
 /** The request is malformed at `field`: a query parameter, a header, or a path into the body such as `records[2].key`. */
 export const invalid = (field: string, problem: string): MeshError =>

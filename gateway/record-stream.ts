@@ -1,6 +1,7 @@
 import { limits } from '#protocol/limits'
 import type { Broker, ReadChunk, Reader, ReadGap } from './broker.ts'
 import { returnMs } from './farewell.ts'
+import type { Principal } from './auth/principal.ts'
 import type { LiveReads } from './live-reads.ts'
 import { type MeshNews, MeshWatch } from './mesh-news.ts'
 import { fairShare } from './overload.ts'
@@ -45,6 +46,8 @@ export interface Farewell {
 }
 
 export interface RecordStreamDeps {
+  /** Whom it is for: it ends with the problem when they are trusted no more. */
+  readonly principal: Pick<Principal, 'fault' | 'onFault'>
   readonly reader: Reader
   readonly format: StreamFormat
   readonly liveReads: LiveReads
@@ -80,6 +83,7 @@ class RecordStream {
   readonly #meshWatch = new MeshWatch()
   #meshNews: MeshNews | undefined
   readonly #forgetMesh: () => void
+  readonly #forgetPrincipal: () => void
   /** Aborted by heartbeat, news of the mesh, drain and end, to have a word with a reader that waits. */
   #wait = new AbortController()
   #ended = false
@@ -88,6 +92,7 @@ class RecordStream {
     this.#deps = deps
     this.#config = config
     this.#leave = deps.liveReads.begin(() => this.#wait.abort())
+    this.#forgetPrincipal = deps.principal.onFault(() => this.#wait.abort())
     this.#heartbeat = setTimeout(() => this.#wait.abort(), config.heartbeatMs)
     this.#forgetMesh = config.follow ? deps.mesh.onMeshChange(() => this.#onMesh()) : () => {}
     if (config.follow) this.#onMesh()
@@ -98,6 +103,7 @@ class RecordStream {
     clearTimeout(this.#heartbeat)
     this.#leave()
     this.#forgetMesh()
+    this.#forgetPrincipal()
     this.#wait.abort()
   }
 
@@ -119,9 +125,11 @@ class RecordStream {
   }
 
   async *#records(): AsyncGenerator<string, void> {
-    const { reader, draining, format, liveReads } = this.#deps
+    const { reader, draining, format, liveReads, principal } = this.#deps
     let told: StreamNews['caughtUp']
     while (!this.#ended && !draining()) {
+      const fault = principal.fault()
+      if (fault !== undefined) throw fault
       const { streamRecordsPerRead, unsentBytesMax } = this.#config
       const bytesTarget = fairShare(unsentBytesMax, liveReads.count, limits.socketReadBytesTarget)
       const { gaps = [], records, cursor, ...chunk } = await reader.next(streamRecordsPerRead, bytesTarget)
@@ -143,12 +151,12 @@ class RecordStream {
   }
 
   async *#idle(): AsyncGenerator<string, void> {
-    const { reader, draining, format } = this.#deps
+    const { reader, draining, format, principal } = this.#deps
     this.#heartbeat.refresh()
     await reader.more(this.#wait.signal)
     if (!this.#wait.signal.aborted || this.#ended) return
     this.#wait = new AbortController()
-    if (!draining() && this.#meshNews === undefined) yield format.idle(reader.cursor)
+    if (!draining() && principal.fault() === undefined && this.#meshNews === undefined) yield format.idle(reader.cursor)
   }
 }
 

@@ -11,6 +11,7 @@ import { createAdaptorServer, getRequestListener, RequestError } from '@hono/nod
 import type { Hono } from 'hono'
 import { MeshError } from '#protocol/errors'
 import { createGateway } from './app.ts'
+import type { Authority } from './auth/authority.ts'
 import { Bodies } from './body.ts'
 import type { Broker } from './broker.ts'
 import { answerClientError, answerFault, answerSocket, type ClientError, headFault, malformed } from './client-error.ts'
@@ -22,7 +23,7 @@ import { Origins } from './origins.ts'
 import { boundOf } from './overload.ts'
 import { Problems, type ReportError } from './problem.ts'
 import { Sockets } from './ws/sockets.ts'
-import { createSocketServer, upgradeFault } from './ws/upgrade.ts'
+import { callerFault, createSocketServer, upgradeFault } from './ws/upgrade.ts'
 
 export interface GatewayServerDeps {
   readonly broker: Broker
@@ -31,6 +32,8 @@ export interface GatewayServerDeps {
   readonly reportError?: ReportError
   /** Without it there is no `/metrics`. */
   readonly metrics?: GatewayMetrics
+  /** Without it everybody may do everything. */
+  readonly authority?: Authority | undefined
 }
 
 export interface GatewayServer {
@@ -50,23 +53,15 @@ export async function startGateway({
   config,
   reportError = console.error,
   metrics,
+  authority,
 }: GatewayServerDeps): Promise<GatewayServer> {
   const liveReads = new LiveReads(config.readersMax)
   const sockets = new Sockets(config)
   const origins = new Origins(config)
   const intake = new Intake(config, { onCut: (bound) => metrics?.cut(bound) })
   const bodies = new Bodies(config.arrivingBytesMax, intake)
-  const app = createGateway({
-    broker,
-    config,
-    reportError,
-    liveReads,
-    bodies,
-    sockets,
-    origins,
-    intake,
-    ...(metrics && { metrics }),
-  })
+  const parts = { broker, config, reportError, liveReads, bodies, sockets, origins, intake, authority }
+  const app = createGateway({ ...parts, ...(metrics && { metrics }) })
   const problems = new Problems(
     () => broker.self.name,
     reportError,
@@ -81,8 +76,11 @@ export async function startGateway({
     app,
     config,
     onRefused: ({ message }, socket) => answerSocket(problems, malformed(message), socket as Socket),
-    mayUpgrade: (request) =>
-      (intake.upgradeFault(request) ?? upgradeFault(request, { broker, sockets, origins })) === undefined,
+    mayUpgrade(request) {
+      const fault = intake.upgradeFault(request) ?? upgradeFault(request, parts) ?? callerFault(request, authority)
+      if (fault === undefined) intake.upgrades(request)
+      return fault === undefined
+    },
     answer(incoming, outgoing) {
       outgoing.once('close', () => {
         intake.end(incoming, outgoing)

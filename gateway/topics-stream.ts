@@ -2,6 +2,7 @@ import { limits } from '#protocol/limits'
 import type { TopicName, TopicPattern } from '#protocol/topic-name'
 import type { EventFrame, PeerFrame, SocketLimits } from '#protocol/wire/socket-frames'
 import type { Broker, Reachability, ReadChunk, Reader, ReadGap } from './broker.ts'
+import { anonymous, type Principal } from './auth/principal.ts'
 import { CursorSet } from './cursor-set.ts'
 import { returnMs } from './farewell.ts'
 import type { LiveReads } from './live-reads.ts'
@@ -19,6 +20,8 @@ export interface TopicsStreamDeps {
     Broker,
     'self' | 'open' | 'started' | 'readableTopics' | 'onTopic' | 'reachability' | 'onMeshChange'
   >
+  /** Whom it is for: it ends with the problem when they are trusted no more. */
+  readonly principal: Pick<Principal, 'onFault'>
   /** Others are passed over, whatever matches. */
   readonly mayRead: (topic: TopicName) => boolean
   readonly format: StreamFormat
@@ -113,6 +116,8 @@ class TopicsStream {
       limits: sessionLimits,
       isBinary: false,
       recordsPerRead: streamRecordsPerRead,
+      // What it may read is decided here.
+      principal: () => anonymous,
       topics: () => this.#readableTopics(),
     })
     this.#readers = new SessionReaders<Reader>({
@@ -128,7 +133,10 @@ class TopicsStream {
       tell: (input) => this.#tell(input),
       drain: () => this.#drain(),
     })
-    this.#ends.push(liveReads.begin(() => this.#drain()))
+    this.#ends.push(
+      liveReads.begin(() => this.#drain()),
+      deps.principal.onFault((fault) => this.#fail(fault)),
+    )
     this.#heartbeat = setTimeout(() => this.#beat(), heartbeatMs)
   }
 

@@ -64,6 +64,30 @@ test.each([[{ listen: '0.0.0.0:7400' }], [{ http: '[::]:8400' }], [{ listen: 'oa
   },
 )
 
+test('with tokens or keys that sign them, clients may come from beyond loopback; peers have neither', () => {
+  for (const checked of [{ tokensFile: './tokens.json' }, { jwtKeys: 'https://id.example/keys' }]) {
+    const flags = { http: '0.0.0.0:8400', ...checked }
+    expect(parse(flags)).toMatchObject(flags)
+    expect(() => parse({ ...flags, listen: '0.0.0.0:7400' })).toThrow(/--listen 0.0.0.0:7400/)
+  }
+})
+
+test('keys come from a file, or by a way on which nobody changes them', () => {
+  for (const jwtKeys of ['keys.json', 'https://id.example/keys', 'http://127.0.0.1:9000/keys', 'http://[::1]/keys']) {
+    expect(parse({ jwtKeys })).toMatchObject({ jwtKeys })
+  }
+  for (const jwtKeys of ['http://id.example/keys', 'ftp://id.example/keys', 'https://']) {
+    expect(() => parse({ jwtKeys }), jwtKeys).toThrow(/--jwt-keys/)
+  }
+})
+
+test('origins of pages are listed as browsers write them', () => {
+  expect(parse({ allowOrigin: 'HTTPS://Shop.example, *' })).toMatchObject({
+    allowOrigin: ['https://shop.example', '*'],
+  })
+  expect(() => parse({ allowOrigin: 'shop.example' })).toThrow(/--allow-origin/)
+})
+
 test('with a secret, peers may come from beyond loopback; clients have none', () => {
   const flags = { listen: '0.0.0.0:7400', secretFile: './secret' }
   expect(parse(flags)).toMatchObject(flags)

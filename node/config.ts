@@ -84,6 +84,19 @@ export const nodeConfigSchema = z.object({
     .describe(
       'origins of web pages that may use this peer, comma-separated, beside its own: https://shop.example, or *',
     ),
+  tokensFile: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('file with tokens of clients, as grapevine token makes it: only those that show one are let in'),
+  jwtKeys: z
+    .string()
+    .min(1)
+    .refine((from) => isKeySource(from), 'must be a file, or a URL of https (of http on loopback only)')
+    .optional()
+    .describe('file or URL of a JSON Web Key Set: tokens that are signed with its keys are good, too'),
+  jwtAudience: z.string().min(1).default('grapevine').describe('what aud of such a token must name'),
+  jwtIssuer: z.string().min(1).optional().describe('what iss of such a token must be (default: anything)'),
   zone: z.string().max(64).default('').describe('place of this peer, such as a site or an availability zone'),
   profile: z
     .enum(['lan', 'wan', 'local'])
@@ -137,7 +150,11 @@ export const nodeConfigSchema = z.object({
     .default(replicationDefaults.handoffGraceMs)
     .describe('for so long a copy that others have taken over is kept all the same (default: 1h)'),
   lab: flag.default(false).describe('allow clients to cut links of this peer'),
-  insecure: flag.default(false).describe('listen beyond loopback although not all that connect are checked'),
+  insecure: flag
+    .default(false)
+    .describe(
+      'listen beyond loopback although not all that connect are checked (no --secret-file, or no --tokens-file and no --jwt-keys)',
+    ),
 })
 
 export type NodeConfig = Omit<z.infer<typeof nodeConfigSchema>, 'data'> & { readonly data: string }
@@ -179,15 +196,27 @@ export function parseAddress(text: string): { readonly host: string; readonly po
 export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 
-/** Peers are checked by the secret. Clients are not (DESIGN §14: tokens come later): whoever reaches that port is trusted. */
+/** Whoever could change keys on their way could make tokens. */
+function isKeySource(from: string): boolean {
+  if (!/^[a-z]+:\/\//i.test(from)) return true
+  if (!URL.canParse(from)) return false
+  const { protocol, hostname } = new URL(from)
+  return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname.replace(/^\[|\]$/g, '')))
+}
+
+/** Peers are checked by the secret, clients by their tokens. */
 function refuseStrangers(config: NodeConfig): void {
   if (config.insecure) return
   for (const field of ['listen', 'http'] as const) {
     const host = parseAddress(config[field])?.host ?? ''
-    if (isLoopback(host) || (field === 'listen' && config.secretFile !== undefined)) continue
+    const isChecked = field === 'listen' ? config.secretFile !== undefined : asksForTokens(config)
+    if (isLoopback(host) || isChecked) continue
     throw new MeshError('INSECURE_LISTEN', `${flagNameOf(field)} ${config[field]} is reachable from other machines`)
   }
 }
+
+const asksForTokens = ({ tokensFile, jwtKeys }: NodeConfig): boolean =>
+  tokensFile !== undefined || jwtKeys !== undefined
 
 function refuseSharedPort({ listen, http }: NodeConfig): void {
   const peers = parseAddress(listen)

@@ -13,6 +13,7 @@ import { openLevelStore } from '#storage/open-level-store'
 import type { StoreWarning } from '#storage/store-warning'
 import { openMemoryStore } from '#storage/locked-memory-store'
 import { advertisedAddresses, advertisedHttp } from './advertised.ts'
+import { openAuthority } from './auth/open-authority.ts'
 import { bootPeer } from './boot.ts'
 import { PeerBroker } from './broker.ts'
 import { type NodeConfig, parseAddress } from './config.ts'
@@ -177,7 +178,7 @@ function newBroker(self: SelfView, metrics: PeerMetrics, events: MeshEvents): Pe
   return new PeerBroker(self, { clock: realClock, digests: nodeDigests, events, onPublish: published, onRead: read })
 }
 
-function startHttp(parts: {
+async function startHttp(parts: {
   readonly config: NodeConfig
   readonly broker: PeerBroker
   readonly metrics: PeerMetrics
@@ -190,12 +191,18 @@ function startHttp(parts: {
   const browsers = { allowOrigins: config.allowOrigin, ownHosts: ownHostsOf(config) }
   const { maxConnections: connectionsMax, rate, rateBytes, trustedProxies } = config
   const bounds = { connectionsMax, rates: { requestsPerSecond: rate, bytesPerSecond: rateBytes }, trustedProxies }
-  return startGateway({
+  const auth = await openAuthority(config, log)
+  const gateway = await startGateway({
     broker,
     config: { ...gatewayDefaults, ...bounds, ...address, ...browsers },
     metrics,
     reportError,
+    authority: auth?.authority,
+  }).catch((error: unknown) => {
+    auth?.stop()
+    throw error
   })
+  return { ...gateway, stop: () => gateway.stop().finally(() => auth?.stop()) }
 }
 
 /** Names under which browsers may know the gateway. */

@@ -65,6 +65,29 @@ export const errorCatalogue = {
   ),
   ROUTE_NOT_FOUND: kind(404, 'No such resource', 'GET / lists what there is; gateway/README.md explains it.'),
   METHOD_NOT_ALLOWED: kind(405, 'That method does not exist for this resource', 'See the Allow header.'),
+  TOKEN_IN_URL: kind(
+    400,
+    'A token does not belong into a URL',
+    'Send it as Authorization: Bearer; a browser asks for a ticket first: POST /v1/tickets, then ?ticket=.',
+  ),
+  AUTH_REQUIRED: kind(
+    401,
+    'This peer wants to know who asks',
+    'Send a token as Authorization: Bearer, or as the first frame of a WebSocket. "grapevine token create" makes one.',
+  ),
+  TOKEN_INVALID: kind(
+    401,
+    'The token is not one that this peer trusts',
+    'Use another: one that is in its --tokens-file, or signed by a key of its --jwt-keys for its audience.',
+  ),
+  TOKEN_EXPIRED: kind(401, 'The token has expired', 'Get another.'),
+  TOKEN_REVOKED: kind(401, 'The token was revoked', 'Get another, from whoever gives them.'),
+  TICKET_INVALID: kind(
+    401,
+    'The ticket is not good any more, or never was',
+    'Ask for another: POST /v1/tickets. It is good once, for 30 s, at the peer that gave it.',
+  ),
+  GRANTS_CHANGED: kind(401, 'What the token grants has changed', 'Come again with the same token.', true),
   FORBIDDEN: kind(
     403,
     'The token does not grant that',
@@ -75,7 +98,7 @@ export const errorCatalogue = {
     'Web pages of that origin may not use this peer',
     'Start the peer with --allow-origin and that origin, or with --advertise-http if the page is its own.',
   ),
-  AUTH_DISABLED: kind(400, 'This peer takes no tokens', 'Go on without; this version knows no tokens.'),
+  AUTH_DISABLED: kind(400, 'This peer asks nobody for a token', 'Go on without.'),
   UPGRADE_REQUIRED: kind(
     426,
     'This resource speaks WebSocket only',
@@ -229,7 +252,7 @@ export const errorCatalogue = {
   INSECURE_LISTEN: kind(
     0,
     'Refusing to listen beyond loopback where not all that connect are checked',
-    'Listen on 127.0.0.1; or, for peers, give a --secret-file; or say --insecure, in a network that you trust.',
+    'Listen on 127.0.0.1; or give a --secret-file for peers, and a --tokens-file or --jwt-keys for clients; or say --insecure, in a network that you trust.',
   ),
 } as const satisfies Record<string, ErrorKind>
 

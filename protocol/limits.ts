@@ -231,6 +231,22 @@ export const limits = {
 
   /** Patterns of one list of a token: each is compared at each request. */
   grantPatternsMax: 64,
+  /** Static tokens in a file: some 500 bytes each. */
+  tokensMax: 10_000,
+  /** A token as a client shows it: fits into the head of a request, with room for a cursor. */
+  tokenLengthMax: 8 * KiB,
+  /** Keys that sign JSON web tokens, and bytes of a document with them. */
+  tokenKeysMax: 64,
+  tokenKeysBytesMax: 256 * KiB,
+  /** JSON web tokens whose signature was checked, each some 500 bytes; beyond it the one that came first is checked again. */
+  verifiedTokensMax: 4_096,
+  /** Tickets that were given and not used, each good for so long. One more is refused as OVERLOADED. */
+  ticketsMax: 4_096,
+  ticketMs: 30_000,
+  /** A WebSocket without a token says who it is within this time. */
+  socketAuthMsMax: 5_000,
+  /** Ids of tokens that were revoked before they expire, in memory at every peer: some 100 bytes each. */
+  revocationsMax: 65_536,
 } as const
 
 assert(limits.recordBytesMax < limits.batchBytesMax, 'the largest record fits into a batch')

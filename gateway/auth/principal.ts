@@ -11,12 +11,21 @@ export interface Principal {
   may(action: Action, topic: TopicName): boolean
   /** May it do that to some topic that the pattern matches? */
   mayInPart(action: Action, pattern: TopicPattern): boolean
+  /** Why it is trusted no more (TOKEN_EXPIRED, TOKEN_REVOKED, GRANTS_CHANGED); undefined as long as it is. */
+  fault(): MeshError | undefined
+  /** Tells once, within seconds, when it has a fault: whoever goes on serving it listens. Returns what ends that. */
+  onFault(listener: (fault: MeshError) => void): () => void
 }
 
-/** Everybody, where no tokens are asked for. */
-export const anonymous: Principal = { name: 'anonymous', may: () => true, mayInPart: () => true }
+const lasting: Pick<Principal, 'fault' | 'onFault'> = { fault: () => undefined, onFault: () => () => {} }
 
-/** Set by the middleware that comes before all routes. */
+/** Everybody, where no tokens are asked for. */
+export const anonymous: Principal = { name: 'anonymous', may: () => true, mayInPart: () => true, ...lasting }
+
+/** Whoever has said nothing of itself where tokens are asked for: for what is open to all. */
+export const nobody: Principal = { name: 'nobody', may: () => false, mayInPart: () => false, ...lasting }
+
+/** Set by the guard that comes before all routes. */
 export function principalOf(c: Context): Principal {
   const principal = c.get('principal') as Principal | undefined
   assert(principal !== undefined, 'whoever asks was looked at first')
@@ -41,5 +50,5 @@ export const authorizeMesh = (c: Context, action: 'subscribe' | 'manage'): void 
 
 export function forbidden(action: Action, topic: string): MeshError {
   const facts = { action, topic }
-  return new MeshError('FORBIDDEN', `It grants no ${action} of ${topic}.`, { facts })
+  return new MeshError('FORBIDDEN', `The token has no grant to ${action}: ${topic}.`, { facts })
 }

@@ -31,7 +31,6 @@ export class Intake {
     server.maxConnections = this.#config.connectionsMax + limits.connectionsRefusedMax
     server.on('drop', () => this.#deps.onCut('connections'))
     server.on('connection', (socket) => this.connections.begin(socket, performance.now()))
-    server.on('upgrade', ({ socket }) => this.connections.upgraded(socket))
   }
 
   /** Why a request is refused, or undefined. It is under way until its answer closes. */
@@ -64,6 +63,14 @@ export class Intake {
   /** Why a connection does not become a WebSocket, or undefined. */
   upgradeFault({ socket }: IncomingMessage): MeshError | undefined {
     return this.connections.of(socket)?.refusal
+  }
+
+  /**
+   * The connection becomes a WebSocket. Told, not listened to: where anybody else listens for upgrades, the adaptor leaves it to
+   * them to answer one that is refused later, and nobody would.
+   */
+  upgrades({ socket }: IncomingMessage): void {
+    this.connections.upgraded(socket)
   }
 
   /** Under what the limits of a request count: its address. */

@@ -1,5 +1,5 @@
 import { type Context, Hono } from 'hono'
-import { authorizeMesh } from '../auth/principal.ts'
+import { authorizeMesh, principalOf } from '../auth/principal.ts'
 import type { RouteDeps } from '../deps.ts'
 import { EventReader, type EventsFrom } from '../event-reader.ts'
 import { eventStream } from '../event-stream.ts'
@@ -25,13 +25,24 @@ export function eventRoutes(deps: RouteDeps): Hono {
 
 /** EventSource sends `Last-Event-ID` when it comes back; it knows better than the URL it was made with. */
 function answerStream(c: Context, deps: RouteDeps): Response {
-  const { broker, liveReads, draining, config } = deps
+  const { broker, liveReads, draining, config, problems } = deps
   const query = queryOf(c, ['from', 'lastEventId'])
   const id = c.req.header('last-event-id') || query.lastEventId
   const reader = new EventReader(broker.events, id ? { type: 'after', id } : fromOf(query.from, 'latest'))
   const { heartbeatMs } = config
+  const principal = principalOf(c)
+  const problemOf = problems.of.bind(problems)
   const alternatives = (): readonly string[] => otherGateways(broker)
-  const stream = eventStream({ reader, log: broker.events, liveReads, draining, alternatives, heartbeatMs })
+  const stream = eventStream({
+    principal,
+    problemOf,
+    reader,
+    log: broker.events,
+    liveReads,
+    draining,
+    alternatives,
+    heartbeatMs,
+  })
   return streamAnswer(stream, 'text/event-stream')
 }
 
@@ -60,11 +71,14 @@ function fromOf(text: string | undefined, normal: 'earliest' | 'latest'): Events
 async function nextEvent(c: Context, { broker, liveReads, draining }: RouteDeps, waitMs: number): Promise<void> {
   const over = new AbortController()
   const wake = (): void => over.abort()
-  const ends = [liveReads.begin(wake, 'longPoll'), broker.events.onEvent(wake)]
+  const principal = principalOf(c)
+  const ends = [liveReads.begin(wake, 'longPoll'), broker.events.onEvent(wake), principal.onFault(wake)]
   const signal = AbortSignal.any([over.signal, c.req.raw.signal, AbortSignal.timeout(waitMs)])
   try {
     if (draining() || signal.aborted) return
     await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+    const fault = principal.fault()
+    if (fault !== undefined) throw fault
   } finally {
     for (const end of ends) end()
   }

@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 import { MeshError } from '#protocol/errors'
+import { principalOf } from '../auth/principal.ts'
 import { refuseCompressed } from '../body.ts'
 import type { Broker, PublishRequest } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
@@ -21,11 +22,13 @@ export async function publishLines(
 ): Promise<Response> {
   refuseCompressed(c)
   const publisher = new LinePublisher({ publish: publishOnward(broker, request), bodies })
-  const leave = liveReads.begin(() => publisher.stop(new MeshError('DRAINING')))
-  const hurry = bodies.takeTime(c)
+  const ends = [
+    liveReads.begin(() => publisher.stop(new MeshError('DRAINING'))),
+    principalOf(c).onFault((fault) => publisher.stop(fault)),
+    bodies.takeTime(c),
+  ]
   const end = (): void => {
-    leave()
-    hurry()
+    for (const one of ends) one()
     publisher.abandon()
   }
   void publisher.read(bodies.paced(c))

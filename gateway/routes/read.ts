@@ -2,6 +2,7 @@ import { Hono, type Context } from 'hono'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import type { TopicName } from '#protocol/topic-name'
+import { principalOf } from '../auth/principal.ts'
 import { topicToRead } from '../auth/topic-to-read.ts'
 import type { ReadChunk, Reader, ReadFrom, ReadGap } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
@@ -37,7 +38,7 @@ async function answerEvents(c: Context, deps: RouteDeps): Promise<Response> {
   const strict = flagOf('strict', query.strict)
   const lastEventId = c.req.header('last-event-id') || query.lastEventId
   const from: ReadFrom = lastEventId ? { type: 'cursor', cursor: lastEventId } : fromOf(query.from, 'latest')
-  const stream = await streamOf(deps, { topic, from, strict, follow: true, format: serverSentEvents })
+  const stream = await streamOf(c, deps, { topic, from, strict, follow: true, format: serverSentEvents })
   return streamAnswer(stream, 'text/event-stream')
 }
 
@@ -48,7 +49,7 @@ async function answerNdjson(c: Context, deps: RouteDeps): Promise<Response> {
   const strict = flagOf('strict', query.strict)
   const follow = flagOf('follow', query.follow)
   const from = fromOf(query.from, 'earliest')
-  return streamAnswer(await streamOf(deps, { topic, from, strict, follow, format: ndjsonRecords }), ndjsonMediaType)
+  return streamAnswer(await streamOf(c, deps, { topic, from, strict, follow, format: ndjsonRecords }), ndjsonMediaType)
 }
 
 interface Streaming {
@@ -59,12 +60,13 @@ interface Streaming {
   readonly format: StreamFormat
 }
 
-async function streamOf(deps: RouteDeps, { topic, from, strict, follow, format }: Streaming) {
+async function streamOf(c: Context, deps: RouteDeps, { topic, from, strict, follow, format }: Streaming) {
   const { broker, config, liveReads, draining, problems } = deps
   const reader = await openReader(deps, { topic, from, strict })
   const alternatives = (): string[] => otherGateways(broker)
   const problemOf = problems.of.bind(problems)
-  const shared = { liveReads, mesh: broker, draining, alternatives, problemOf }
+  const principal = principalOf(c)
+  const shared = { principal, liveReads, mesh: broker, draining, alternatives, problemOf }
   return recordStream({ ...shared, reader, format }, { ...config, follow })
 }
 
@@ -172,15 +174,18 @@ interface Poll {
 async function pollPage(empty: Page, { c, deps, reader, limit, waitMs }: Poll): Promise<Page> {
   let page = empty
   const drain = new AbortController()
-  const leave = deps.liveReads.begin(() => drain.abort(), 'longPoll')
+  const principal = principalOf(c)
+  const ends = [deps.liveReads.begin(() => drain.abort(), 'longPoll'), principal.onFault(() => drain.abort())]
   const signal = AbortSignal.any([drain.signal, c.req.raw.signal, AbortSignal.timeout(waitMs)])
   try {
     for (;;) {
       if (!deps.draining()) await reader.more(signal)
+      const fault = principal.fault()
+      if (fault !== undefined) throw fault
       page = await readPage(reader, limit, roomOf(deps), page)
       if (hasNews(page) || signal.aborted || deps.draining()) return page
     }
   } finally {
-    leave()
+    for (const end of ends) end()
   }
 }

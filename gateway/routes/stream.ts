@@ -54,7 +54,7 @@ async function answer(c: Context, deps: RouteDeps, { wanted, format, mediaType }
   const problemOf = problems.of.bind(problems)
   const principal = principalOf(c)
   const mayRead = (topic: TopicName): boolean => principal.may('subscribe', topic)
-  const shared = { broker, mayRead, liveReads, draining, alternatives, problemOf }
+  const shared = { broker, principal, mayRead, liveReads, draining, alternatives, problemOf }
   return streamAnswer(await topicsStream({ ...shared, format }, wanted, config, c.req.raw.signal), mediaType)
 }
 

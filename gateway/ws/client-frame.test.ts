@@ -20,7 +20,7 @@ test('each frame is taken apart', () => {
   })
   expect(parse({ type: 'credit', sub: 'a', n: 3 })).toEqual({ type: 'credit', sub: 'a', n: 3 })
   expect(parse({ type: 'unsubscribe', sub: 'a' })).toEqual({ type: 'unsubscribe', sub: 'a' })
-  expect(parse({ type: 'auth', token: 'secret' })).toEqual({ type: 'auth' })
+  expect(parse({ type: 'auth', token: 'secret' })).toEqual({ type: 'auth', token: 'secret' })
   const records = [{ key: 'eu', headers: { 'trace-id': 'a1' }, valueBase64: '/wA=', contentType: 'image/png' }]
   expect(parse({ ...publish, records, ack: 'n:2', wait: '2s' })).toEqual({
     type: 'publish',

@@ -23,7 +23,7 @@ export type ClientInput =
   | { readonly type: 'credit'; readonly sub: string; readonly n: number }
   | { readonly type: 'unsubscribe'; readonly sub: string }
   | PublishInput
-  | { readonly type: 'auth' }
+  | { readonly type: 'auth'; readonly token: string }
   | BadFrame
 
 export interface SubscribeInput {
@@ -104,7 +104,8 @@ function inputOf(frame: JsonObject): ClientInput {
       onlyFields(frame, ['ref', 'topic', 'records', 'ack', 'wait', 'producer', 'idempotencyKey'])
       return publishOf(frame)
     case 'auth':
-      return { type: 'auth' }
+      onlyFields(frame, ['token'])
+      return { type: 'auth', token: tokenOf(frame) }
     default:
       throw invalid('type', 'must be subscribe, credit, unsubscribe, publish or auth')
   }
@@ -237,6 +238,11 @@ function nameOf(frame: JsonObject, field: 'sub' | 'ref'): string {
 
 const isName = (name: unknown): name is string =>
   typeof name === 'string' && name.length >= 1 && name.length <= limits.socketNameLengthMax
+
+function tokenOf({ token }: JsonObject): string {
+  if (typeof token === 'string' && token.length > 0 && token.length <= limits.tokenLengthMax) return token
+  throw invalid('token', `must be a text of 1 to ${limits.tokenLengthMax} characters`)
+}
 
 function countOf(frame: JsonObject, field: string, min: number, max: number = limits.subscriptionCreditMax): number {
   const count = frame[field]

@@ -450,7 +450,8 @@ test.each<[string, Record<string, string>, number, string]>([
 test.each([
   ['//', 404, 'ROUTE_NOT_FOUND'],
   ['/v1/nowhere', 404, 'ROUTE_NOT_FOUND'],
-  ['/v1/ws?token=x', 400, 'BAD_REQUEST'],
+  ['/v1/ws?token=x', 400, 'TOKEN_IN_URL'],
+  ['/v1/ws?ticket=x', 400, 'BAD_REQUEST'],
   ['http://[', 400, 'BAD_REQUEST'],
   ['*', 400, 'BAD_REQUEST'],
 ])('a handshake for %s is refused with a problem', async (target, status, code) => {

@@ -3,17 +3,29 @@ import type { WebSocket } from 'ws'
 import { limits } from '#protocol/limits'
 import { binarySocketProtocol, encodeBinaryHead } from '#protocol/wire/binary-frame'
 import { closeCodes, type SocketLimits } from '#protocol/wire/socket-frames'
+import { MeshError } from '#protocol/errors'
+import type { Authority } from '../auth/authority.ts'
+import type { Principal } from '../auth/principal.ts'
 import type { BatchChunk, BatchReader, ReadChunk } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { otherGateways, returnMs } from '../farewell.ts'
 import { recordJson } from '../record-json.ts'
 import { binaryFrame, type ClientInput, parseBinaryFrame, parseClientFrame } from './client-frame.ts'
+import { Login } from './login.ts'
 import { Session, type SessionInput, type SessionOrder } from './session.ts'
 import { SessionReaders } from './session-readers.ts'
 import type { LiveSocket, Sockets } from './sockets.ts'
 
 export interface ServedSocketDeps extends RouteDeps {
   readonly sockets: Sockets
+  readonly authority?: Authority | undefined
+}
+
+export interface UpgradedSocket {
+  readonly socket: WebSocket
+  readonly handshake: HttpBindings['incoming']
+  /** As the handshake had it; `nobody` is to say who that is. */
+  readonly principal: Principal
 }
 
 /** A client that has said nothing, not even pong, for so many heartbeats is gone. */
@@ -41,6 +53,7 @@ export class ServedSocket implements LiveSocket {
   readonly #client: string
   readonly #isBinary: boolean
   readonly #session: Session
+  readonly #login: Login
   readonly #readers: SessionReaders<BatchReader>
   readonly #inputs: SessionInput[] = []
   readonly #ends: (() => void)[] = []
@@ -53,8 +66,8 @@ export class ServedSocket implements LiveSocket {
   /** Its client is faster than its share. */
   #pause: NodeJS.Timeout | undefined
 
-  constructor(deps: ServedSocketDeps, socket: WebSocket, handshake: HttpBindings['incoming']) {
-    const { broker, config, intake } = deps
+  constructor(deps: ServedSocketDeps, { socket, handshake, principal }: UpgradedSocket) {
+    const { broker, config, intake, authority } = deps
     this.#deps = deps
     this.#socket = socket
     this.#connection = handshake.socket
@@ -65,7 +78,16 @@ export class ServedSocket implements LiveSocket {
       limits: socketLimits,
       isBinary: this.#isBinary,
       recordsPerRead: config.streamRecordsPerRead,
+      principal: () => this.#login.principal,
       topics: () => broker.readableTopics(),
+    })
+    this.#login = new Login({
+      authority,
+      principal,
+      onAdmitted: () => this.#welcome(),
+      onRenewed: () => this.#tell({ type: 'grantsChanged', servers: otherGateways(broker) }),
+      onRefused: (error) => this.#perform({ type: 'sendProblem', error }),
+      onEnd: (error, code) => this.#endWith(error, code),
     })
     this.#readers = new SessionReaders({
       ...deps,
@@ -79,20 +101,37 @@ export class ServedSocket implements LiveSocket {
   }
 
   begin(): void {
-    const { broker, config, sockets } = this.#deps
+    const { config, sockets } = this.#deps
     const beat = setInterval(() => this.#beat(), config.heartbeatMs)
     this.#ends.push(
       () => clearInterval(beat),
-      broker.onTopic((topic) => this.#tell({ type: 'topicAppeared', topic })),
-      broker.onMeshChange(() => this.#tell({ type: 'meshChanged', mesh: broker.reachability() })),
+      () => this.#login.end(),
     )
     this.#socket.on('pong', (data) => this.#onPong(data))
     this.#socket.on('ping', (data) => this.#onPing(data))
     this.#keepPace(0)
     // Before the WebSocket takes it apart.
     this.#connection.prependListener('data', (bytes: Uint8Array) => this.#onBytes(bytes.length))
-    this.#tell({ type: 'connected', mesh: broker.reachability(), servers: otherGateways(broker) })
+    this.#login.begin()
     this.#ends.push(sockets.begin(this))
+  }
+
+  /** It is known who that is, and they are told of us. */
+  #welcome(): void {
+    const { broker } = this.#deps
+    this.#ends.push(
+      broker.onTopic((topic) => this.#tell({ type: 'topicAppeared', topic })),
+      broker.onMeshChange(() => this.#tell({ type: 'meshChanged', mesh: broker.reachability() })),
+    )
+    this.#tell({ type: 'connected', mesh: broker.reachability(), servers: otherGateways(broker) })
+  }
+
+  #endWith(error: unknown, code: number): void {
+    this.#perform({ type: 'sendProblem', error })
+    this.#perform({ type: 'close', code, reason: error instanceof MeshError ? error.code : '' })
+    // Nothing more is read or said; of what it still sends nothing is looked at.
+    this.#ended = true
+    this.#readers.closeAll()
   }
 
   onMessage(data: unknown): void {
@@ -100,7 +139,10 @@ export class ServedSocket implements LiveSocket {
     this.#keepPace(typeof data === 'string' ? data.length : data instanceof ArrayBuffer ? data.byteLength : 0)
     this.#forgetBytes()
     if (this.#socket.readyState !== this.#socket.OPEN) return
-    this.#tell({ type: 'frame', frame: this.#inputOf(data) })
+    const frame = this.#inputOf(data)
+    if (frame.type === 'auth') return void this.#login.say(frame.token)
+    if (this.#login.isAdmitted) this.#tell({ type: 'frame', frame })
+    else this.#login.refuse()
   }
 
   #inputOf(data: unknown): ClientInput {
@@ -248,7 +290,8 @@ export class ServedSocket implements LiveSocket {
     if (this.#pause === undefined && ++this.#silentBeats >= silentBeatsMax) return this.cut()
     this.#socket.ping()
     // Clients see no pings: a welcome shows them that we are here, and who else is.
-    if (!this.#saidSomething) this.#tell({ type: 'silent', servers: otherGateways(this.#deps.broker) })
+    if (!this.#saidSomething && this.#login.isAdmitted)
+      this.#tell({ type: 'silent', servers: otherGateways(this.#deps.broker) })
     this.#saidSomething = false
   }
 

@@ -4,6 +4,7 @@ import { MeshError } from '#protocol/errors'
 import type { TopicName } from '#protocol/topic-name'
 import type { EncodedPublish, PublishRequest, PublishResult, ReadChunk, ReadGap, StoredRecord } from '../broker.ts'
 import { parseClientFrame } from './client-frame.ts'
+import { anonymous } from '../auth/principal.ts'
 import { Session, type SessionInput, type SessionOrder } from './session.ts'
 
 const orders = 'orders' as TopicName
@@ -19,7 +20,14 @@ interface SessionOptions {
 }
 
 function session({ topics = [orders], recordsPerRead = 10, isBinary = false }: SessionOptions = {}) {
-  const machine = new Session({ peer: 'oak', limits, isBinary, recordsPerRead, topics: () => topics })
+  const machine = new Session({
+    peer: 'oak',
+    limits,
+    isBinary,
+    recordsPerRead,
+    principal: () => anonymous,
+    topics: () => topics,
+  })
   /** Tells it one thing after the other; what it orders, in short. */
   const tell = (...inputs: SessionInput[]): string[] => inputs.flatMap((input) => machine.handle(input)).map(inShort)
   tell({ type: 'connected', mesh: whole, servers: [] })
@@ -97,7 +105,14 @@ const countOf = (request: PublishRequest | EncodedPublish): number =>
 // Beginning -------------------------------------------------------------------------------------------------------------
 
 test('a socket is welcomed with the limits and the other servers, and again after silence', () => {
-  const machine = new Session({ peer: 'oak', limits, isBinary: false, recordsPerRead: 10, topics: () => [] })
+  const machine = new Session({
+    peer: 'oak',
+    limits,
+    isBinary: false,
+    recordsPerRead: 10,
+    principal: () => anonymous,
+    topics: () => [],
+  })
   const servers = ['http://elm:8400']
   const welcome = [{ type: 'send', frame: { type: 'welcome', peer: 'oak', limits, servers } }]
   expect(machine.handle({ type: 'connected', mesh: whole, servers })).toEqual(welcome)
@@ -401,7 +416,7 @@ test('a socket that is not in use closes at once when the peer drains', () => {
 
 test('what is no frame is answered and the socket closed; what is a wrong frame is answered', () => {
   const { say, tell } = session()
-  expect(say({ type: 'pears' }, { type: 'auth', token: 't' })).toEqual(['error  BAD_REQUEST', 'error  AUTH_DISABLED'])
+  expect(say({ type: 'pears' })).toEqual(['error  BAD_REQUEST'])
   say(subscribe())
   const broken: SessionInput = { type: 'frame', frame: parseClientFrame('{"type":"subscr') }
   expect(tell(broken)).toEqual(['error  BAD_JSON', 'closeReader 1', 'close 4500 BAD_JSON'])

@@ -12,6 +12,7 @@ import type {
   ReadFrom,
 } from '../broker.ts'
 import { type MeshNews, MeshWatch } from '../mesh-news.ts'
+import { forbidden, type Principal } from '../auth/principal.ts'
 import { overloaded } from '../overload.ts'
 import { invalid } from '../problem.ts'
 import type { BadFrame, ClientInput, PublishInput, SubscribeInput } from './client-frame.ts'
@@ -45,6 +46,8 @@ export type SessionInput =
   | { readonly type: 'advanced'; readonly reader: ReaderNumber }
   | { readonly type: 'published'; readonly ref: string; readonly result: PublishResult }
   | { readonly type: 'publishFailed'; readonly ref: string; readonly error: unknown }
+  /** The principal may read and publish what it could not, or not what it could. */
+  | { readonly type: 'grantsChanged'; readonly servers: readonly string[] }
   | { readonly type: 'topicAppeared'; readonly topic: TopicName }
   | { readonly type: 'meshChanged'; readonly mesh: Reachability }
   | { readonly type: 'socketBehind' }
@@ -72,6 +75,8 @@ export interface SessionConfig {
   readonly isBinary: boolean
   /** Records that one read brings at most. Higher: fewer, larger writes; longer turns. */
   readonly recordsPerRead: number
+  /** Who is at the other end, now. */
+  readonly principal: () => Principal
   /** The topics that are known here now. */
   readonly topics: () => readonly TopicName[]
 }
@@ -135,6 +140,8 @@ export class Session implements Machine<SessionInput, SessionOrder> {
         this.#publishes.delete(input.ref)
         this.#order({ type: 'sendProblem', ref: input.ref, error: input.error })
         return this.#closeIfDone()
+      case 'grantsChanged':
+        return this.#onGrants(input.servers)
       case 'topicAppeared':
         return this.#onTopic(input.topic)
       case 'meshChanged':
@@ -161,7 +168,8 @@ export class Session implements Machine<SessionInput, SessionOrder> {
       case 'publish':
         return this.#onPublish(frame)
       case 'auth':
-        return this.#order({ type: 'sendProblem', error: new MeshError('AUTH_DISABLED') })
+        // Who that is, is found out before this.
+        return
       case 'bad':
         return this.#onBad(frame)
     }
@@ -183,10 +191,17 @@ export class Session implements Machine<SessionInput, SessionOrder> {
     if (this.#subscriptions.size >= subscriptions) {
       return this.#fail(sub, invalid('sub', `is one too many: a socket has at most ${subscriptions} subscriptions`))
     }
+    // Of a pattern what is granted is read; where that can be nothing, it is a mistake.
+    const refused = frame.patterns.find((pattern) => !this.#config.principal().mayInPart('subscribe', pattern))
+    if (refused !== undefined) return this.#fail(sub, forbidden('subscribe', refused))
     const subscription = new Subscription(frame)
     this.#subscriptions.set(sub, subscription)
-    for (const topic of this.#config.topics()) if (subscription.wants(topic)) this.#open(subscription, topic)
+    for (const topic of this.#config.topics()) if (this.#mayRead(subscription, topic)) this.#open(subscription, topic)
     this.#beginIfOpen(subscription)
+  }
+
+  #mayRead(subscription: Subscription, topic: TopicName): boolean {
+    return subscription.wants(topic) && this.#config.principal().may('subscribe', topic)
   }
 
   #open(subscription: Subscription, topic: TopicName): void {
@@ -323,10 +338,10 @@ export class Session implements Machine<SessionInput, SessionOrder> {
 
   #onPublish(frame: PublishInput): void {
     const { ref, topic, producer, ack, waitMs } = frame
-    const refusal = this.#publishRefusal(ref)
+    const refusal = this.#publishRefusal(ref, topic)
     if (refusal !== undefined) return this.#order({ type: 'sendProblem', ref, error: refusal })
     this.#publishes.add(ref)
-    const terms = { topic, producer, ack, waitMs }
+    const terms = { topic, principal: this.#config.principal().name, producer, ack, waitMs }
     const request = 'encoded' in frame ? { ...terms, encoded: frame.encoded } : { ...terms, records: frame.records }
     this.#order({ type: 'publish', ref, request })
   }
@@ -338,10 +353,11 @@ export class Session implements Machine<SessionInput, SessionOrder> {
     return { type: 'published', ref, results: idsOfRuns(runs).map((id) => ({ status, id })), cursor, ack }
   }
 
-  #publishRefusal(ref: string): MeshError | undefined {
+  #publishRefusal(ref: string, topic: TopicName): MeshError | undefined {
     const { publishesInFlight } = this.#config.limits
     if (this.#phase === 'draining') return new MeshError('DRAINING')
     if (this.#publishes.has(ref)) return invalid('ref', 'is in flight on this socket')
+    if (!this.#config.principal().may('publish', topic)) return forbidden('publish', topic)
     if (this.#publishes.size < publishesInFlight) return undefined
     return overloaded('publishes-of-socket', `A socket has at most ${publishesInFlight} publishes in flight.`)
   }
@@ -350,8 +366,32 @@ export class Session implements Machine<SessionInput, SessionOrder> {
 
   #onTopic(topic: TopicName): void {
     for (const subscription of this.#subscriptions.values()) {
-      if (subscription.wants(topic)) this.#open(subscription, topic)
+      if (this.#mayRead(subscription, topic)) this.#open(subscription, topic)
     }
+  }
+
+  /** A renewed token: what it does not grant any more ends, what it grants now is read, and the welcome says that it counts. */
+  #onGrants(servers: readonly string[]): void {
+    if (this.#phase !== 'open') return
+    this.#welcome(servers)
+    const principal = this.#config.principal()
+    for (const { sub, patterns } of this.#subscriptions.values()) {
+      const refused = patterns.find((pattern) => !principal.mayInPart('subscribe', pattern))
+      if (refused !== undefined) this.#fail(sub, forbidden('subscribe', refused))
+    }
+    for (const [reader, { subscription, topic }] of this.#readers) {
+      if (!principal.may('subscribe', topic)) this.#withdraw(subscription, topic, reader)
+    }
+    for (const topic of this.#config.topics()) this.#onTopic(topic)
+  }
+
+  /** What else its pattern matches is read on. */
+  #withdraw(subscription: Subscription, topic: TopicName, reader: ReaderNumber): void {
+    subscription.withdrawn(topic, reader)
+    this.#readers.delete(reader)
+    this.#order({ type: 'closeReader', reader })
+    this.#beginIfOpen(subscription)
+    this.#tellIfCaughtUp(subscription)
   }
 
   #onMesh(mesh: Reachability): void {

@@ -13,7 +13,7 @@ export class Subscription {
   readonly sub: string
   /** Below 0: so many came beyond it, with the batch that used it up. */
   credit: number
-  readonly #patterns: readonly TopicPattern[]
+  readonly patterns: readonly TopicPattern[]
   readonly #from: SubscribeFrom
   readonly #topics = new Map<TopicName, ReaderNumber>()
   /** Topics of the beginning that are not open yet. */
@@ -33,7 +33,7 @@ export class Subscription {
   constructor({ sub, patterns, from, credit }: SubscribeInput) {
     this.sub = sub
     this.credit = credit
-    this.#patterns = patterns
+    this.patterns = patterns
     this.#from = from
   }
 
@@ -51,7 +51,7 @@ export class Subscription {
   }
 
   wants(topic: TopicName): boolean {
-    return !this.#topics.has(topic) && this.#patterns.some((pattern) => matchesTopic(pattern, topic))
+    return !this.#topics.has(topic) && this.patterns.some((pattern) => matchesTopic(pattern, topic))
   }
 
   /** Takes a topic in, and says where its reading starts: whatever nobody has a position in, at its earliest record. */
@@ -75,6 +75,12 @@ export class Subscription {
   opened(topic: TopicName, reader: ReaderNumber, cursor: string): void {
     if (this.#opening.delete(reader)) this.#cursors.set(topic, cursor)
     this.#ready.add(reader)
+  }
+
+  /** It may not be read any more. */
+  withdrawn(topic: TopicName, reader: ReaderNumber): void {
+    this.notFound(topic, reader)
+    this.#ready.delete(reader)
   }
 
   /** Whatever there was of it, and any position in it, is gone. */

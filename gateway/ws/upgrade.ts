@@ -5,6 +5,10 @@ import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import { binarySocketProtocol } from '#protocol/wire/binary-frame'
 import { socketPath, socketProtocol } from '#protocol/wire/socket-frames'
+import type { Authority } from '../auth/authority.ts'
+import { handshakeRefusal } from '../auth/guard.ts'
+import { principalOf } from '../auth/principal.ts'
+import { type AskingHead, isTokenParameter } from '../auth/shown.ts'
 import type { Broker } from '../broker.ts'
 import type { Origins } from '../origins.ts'
 import { queryOf } from '../parameters.ts'
@@ -20,10 +24,13 @@ type Handshake = Pick<HttpBindings['incoming'], 'method' | 'url' | 'headers'>
  * Why a request does not become a WebSocket, or undefined. Asked before the upgrade, so that a refusal is an answer of
  * HTTP with its problem: once upgraded, a connection can only be given a status.
  */
-export function upgradeFault(handshake: Handshake, { broker, sockets, origins }: UpgradeDeps): MeshError | undefined {
+export function upgradeFault(
+  handshake: Handshake,
+  { broker, sockets, origins, authority }: UpgradeDeps,
+): MeshError | undefined {
   const readiness = broker.ready()
   return isServing(readiness)
-    ? (handshakeFault(handshake) ?? origins.fault(handshake.headers) ?? sockets.refusal)
+    ? (handshakeFault(handshake, authority !== undefined) ?? origins.fault(handshake.headers) ?? sockets.refusal)
     : notReady(readiness.reason)
 }
 
@@ -31,15 +38,38 @@ export interface UpgradeDeps {
   readonly broker: Broker
   readonly sockets: Sockets
   readonly origins: Origins
+  readonly authority?: Authority | undefined
 }
 
-function handshakeFault({ method, url = '/', headers }: Handshake): MeshError | undefined {
+/**
+ * What is known at once to be wrong with who asks, likewise before the upgrade. What takes longer to find out, such as a
+ * signature that is wrong, is answered with a status alone.
+ */
+export const callerFault = (handshake: Handshake, authority: Authority | undefined): MeshError | undefined =>
+  handshakeRefusal(askingHeadOf(handshake), authority)
+
+const isWithTicket = (url: string): boolean => url.startsWith(`${socketPath}?ticket=`) && !url.includes('&')
+
+function targetFault(url: string): MeshError {
+  const parameters = new URLSearchParams(url.split('?', 2)[1])
+  if ([...parameters.keys()].some(isTokenParameter)) return new MeshError('TOKEN_IN_URL')
+  return invalid('the target', `must be ${socketPath}`)
+}
+
+const askingHeadOf = ({ method = '', url = '', headers }: Handshake): AskingHead => ({
+  method,
+  url,
+  authorization: headers.authorization,
+  accept: headers.accept,
+})
+
+function handshakeFault({ method, url = '/', headers }: Handshake, takesTickets: boolean): MeshError | undefined {
   if (method !== 'GET') return new MeshError('METHOD_NOT_ALLOWED')
   const { connection = '', upgrade = '', host = '' } = headers
   if (!/(^|[\s,])upgrade($|[\s,])/i.test(connection) || upgrade.toLowerCase() !== 'websocket') {
     return new MeshError('UPGRADE_REQUIRED')
   }
-  if (url !== socketPath) return invalid('the target', `must be ${socketPath}`)
+  if (url !== socketPath && !(takesTickets && isWithTicket(url))) return targetFault(url)
   if (!isHost(host)) return invalid('host', 'is not valid (RFC 9112 §3.2)')
   if (headers['sec-websocket-version'] !== '13') return invalid('sec-websocket-version', 'must be 13 (RFC 6455)')
   if (!/^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')) {
@@ -87,10 +117,11 @@ export function socketRoutes(deps: ServedSocketDeps, reportError: ReportError): 
   const upgrade = upgradeWebSocket(
     (c) => {
       const { incoming } = c.env as HttpBindings
+      const principal = principalOf(c)
       let served: ServedSocket | undefined
       return {
         onOpen(_, { raw }) {
-          served = new ServedSocket(deps, raw as unknown as WebSocket, incoming)
+          served = new ServedSocket(deps, { socket: raw as unknown as WebSocket, handshake: incoming, principal })
           served.begin()
         },
         onMessage: ({ data }) => served?.onMessage(data),

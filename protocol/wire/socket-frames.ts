@@ -13,6 +13,16 @@ export const closeCodes = {
   draining: 4000,
   /** Too many bytes were arriving at this peer. */
   overloaded: 4001,
+  /** What the token grants has changed: the same is good for another socket. */
+  grantsChanged: 4002,
+  /** It cannot be found out now who that is. */
+  unavailable: 4003,
+  tokenExpired: 4100,
+  tokenRevoked: 4101,
+  /** It is not one that this peer trusts. */
+  tokenInvalid: 4102,
+  /** The peer asks for a token, and was given none. */
+  authRequired: 4103,
   /** The client sent what is no frame. */
   badFrame: 4500,
 } as const

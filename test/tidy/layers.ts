@@ -33,7 +33,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   'protocol/wire': layer(['protocol', ...machines]),
   'protocol/peer': layer(allOfProtocol),
   storage: layer(['protocol', 'protocol/log'], ['classic-level', 'abstract-level', 'node:*']),
-  gateway: layer(publicProtocol, ['hono', '@hono/*', 'ws', 'zod']),
+  gateway: layer(publicProtocol, ['hono', '@hono/*', 'jose', 'ws', 'zod']),
   client: layer(publicProtocol),
   lab: layer(['client', 'protocol'], ['node:*']),
   cli: layer(['client', 'protocol', 'lab'], ['commander', 'node:*']),

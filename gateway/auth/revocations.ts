@@ -1,0 +1,31 @@
+import { limits } from '#protocol/limits'
+
+/** Ids of tokens that are good no more, each until the token would have expired. */
+export class Revocations {
+  readonly #untilMs = new Map<string, number>()
+
+  get count(): number {
+    return this.#untilMs.size
+  }
+
+  has(id: string): boolean {
+    return this.#untilMs.has(id)
+  }
+
+  /** Of several the one that lasts longest counts. False: there are too many that have not expired. */
+  add(id: string, untilMs: number, nowMs: number): boolean {
+    const known = this.#untilMs.get(id)
+    if (known === undefined && this.#untilMs.size >= limits.revocationsMax && !this.#forgetExpired(nowMs)) return false
+    this.#untilMs.set(id, Math.max(known ?? untilMs, untilMs))
+    return true
+  }
+
+  *all(): Generator<{ readonly id: string; readonly untilMs: number }> {
+    for (const [id, untilMs] of this.#untilMs) yield { id, untilMs }
+  }
+
+  #forgetExpired(nowMs: number): boolean {
+    for (const [id, untilMs] of this.#untilMs) if (untilMs <= nowMs) this.#untilMs.delete(id)
+    return this.#untilMs.size < limits.revocationsMax
+  }
+}
