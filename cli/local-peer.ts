@@ -3,6 +3,7 @@ import { closeSync, createReadStream, fstatSync, mkdirSync, openSync } from 'nod
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import { MeshError } from '#protocol/errors'
 
 export interface LocalPeerConfig {
@@ -10,10 +11,15 @@ export interface LocalPeerConfig {
   readonly data: string
   readonly listen: string
   readonly http: string
+  /** `host:port`, several with commas. */
   readonly join?: string
   /** Program and first arguments that run `grapevine peer`. */
   readonly command: readonly string[]
+  /** More flags of it. */
+  readonly flags?: readonly string[]
 }
+
+export const ownCommand = (): string[] => [process.execPath, fileURLToPath(new URL('./grapevine.js', import.meta.url))]
 
 /** The line that `grapevine peer` prints on a stdout that is no terminal (DESIGN §13). */
 export interface StartedEvent {
@@ -92,7 +98,7 @@ export class LocalPeer {
   }
 }
 
-function peerFlags({ name, data, listen, http, join: seed }: LocalPeerConfig): string[] {
+function peerFlags({ name, data, listen, http, join: seed, flags: more = [] }: LocalPeerConfig): string[] {
   const flags = ['--name', name, '--data', data, '--listen', listen, '--http', http, '--profile', 'local', '--lab']
-  return ['peer', ...flags, ...(seed === undefined ? [] : ['--join', seed])]
+  return ['peer', ...flags, ...(seed === undefined ? [] : ['--join', seed]), ...more]
 }

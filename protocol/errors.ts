@@ -227,6 +227,8 @@ export const errorCatalogue = {
 
   NODE_TOO_OLD: kind(0, 'Node.js is too old', 'Use npm start, npx, or Node 24.'),
   USAGE: kind(0, 'The command line is not valid', 'See --help.'),
+  SCENARIO_INVALID: kind(0, 'The scenario of the lab is not valid', 'docs/lab.md says what one may hold.'),
+  LAB_UNSUPPORTED: kind(0, 'This back-end of the lab cannot do that', 'docs/lab.md says what each can do, and needs.'),
   NOT_CONVERGED: kind(
     0,
     'Not all peers hold the same records',

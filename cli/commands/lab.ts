@@ -5,6 +5,7 @@ import { everyMember, type MemberGateway } from '../every-member.ts'
 import { memberNamed, report, told } from '../lab-orders.ts'
 import { warn } from '../terminal.ts'
 import { labLinkCommand } from './lab-link.ts'
+import { labReportCommand, labRunCommand } from './lab-run.ts'
 
 const splitHelp = `
 Every peer is told to be deaf and mute to the peers of the other sides: silence,
@@ -20,6 +21,8 @@ export function labCommand(context: Context): Command {
   lab.addCommand(splitCommand(context))
   lab.addCommand(labLinkCommand(context))
   lab.addCommand(healCommand(context))
+  lab.addCommand(labRunCommand(context))
+  lab.addCommand(labReportCommand(context))
   return lab
 }
 

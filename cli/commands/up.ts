@@ -1,11 +1,10 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { pause } from '#client/backoff'
 import { connect } from '#client/mesh'
 import { outputOption, serverDefault, type Context } from '../context.ts'
-import { LocalPeer, type StartedEvent } from '../local-peer.ts'
+import { LocalPeer, ownCommand, type StartedEvent } from '../local-peer.ts'
 import { counted, formatFor, writeRows, type Format } from '../output.ts'
 import { freePorts } from '../ports.ts'
 import { say, styled, warn, type Terminal } from '../terminal.ts'
@@ -38,7 +37,7 @@ interface UpOptions {
 }
 
 /** `peer` is what runs one peer; tests put something smaller there. */
-export function upCommand(context: Context, peer: readonly string[] = ownPeerCommand()): Command {
+export function upCommand(context: Context, peer: readonly string[] = ownCommand()): Command {
   return new Command('up')
     .description('start a mesh on this machine, one process per peer')
     .addOption(new Option('-p, --peers <count>', 'how many').argParser(peerCountOf).default(3))
@@ -178,5 +177,3 @@ function peerCountOf(text: string): number {
   if (Number.isInteger(count) && count >= 1 && count <= names.length) return count
   throw new InvalidArgumentError(`It must be a whole number from 1 to ${names.length}.`)
 }
-
-const ownPeerCommand = (): string[] => [process.execPath, fileURLToPath(new URL('../grapevine.js', import.meta.url))]

@@ -1,6 +1,6 @@
 import { Mesh } from '#client/mesh'
 import { freePorts } from '#cli/ports'
-import { composeCommand, docker, outputOf, run, type Ran } from '#lab/docker/engine'
+import { composeCommand, docker, outputOf, run, type Ran } from '#lab/programs'
 
 const names = ['oak', 'elm', 'ash', 'fir', 'yew']
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest'
 import { eventually } from '#test/integration/process-peer'
 import { isConverged, readAll } from '#test/integration/topic-contents'
 import { ComposeMesh, type ContainerPeer, grapevine, jsonLines } from './compose-mesh.ts'
-import { docker } from '#lab/docker/engine'
+import { docker } from '#lab/programs'
 
 const perSide = 200
 const convergeMsMax = 30_000

@@ -35,7 +35,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   storage: layer(['protocol', 'protocol/log'], ['classic-level', 'abstract-level', 'node:*']),
   gateway: layer(publicProtocol, ['hono', '@hono/*', 'jose', 'ws', 'zod']),
   client: layer(publicProtocol),
-  lab: layer(['client', 'protocol'], ['node:*']),
+  lab: layer(['client', 'protocol'], ['yaml', 'zod', 'node:*']),
   cli: layer(['client', 'protocol', 'lab'], ['commander', 'node:*']),
   node: layer(
     [...allOfProtocol, 'storage', 'gateway'],

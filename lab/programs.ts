@@ -8,7 +8,7 @@ export interface Ran {
   readonly stderr: string
 }
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
+const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** Runs a program at the root of the repository to its end. Rejects only if there is no such program. */
 export function run(
