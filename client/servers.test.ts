@@ -50,6 +50,19 @@ test('one that failed of late is avoided while another works, and forgiven later
   expect(servers.current).toBe(oak)
 })
 
+test('those that a peer told of before it was cut off are remembered, after those that it knows of now', () => {
+  const servers = serversOf([oak], () => 0)
+  servers.learn([elm, ash])
+  servers.learn([])
+  servers.moveOn()
+  expect(servers.current).toBe(elm)
+  servers.learn([fir])
+  servers.moveOn()
+  expect(servers.current).toBe(fir)
+  servers.moveOn()
+  expect(servers.current).toBe(ash)
+})
+
 test('with one server there is nowhere else to go', () => {
   const servers = serversOf([oak])
   servers.moveOn()

@@ -38,7 +38,10 @@ const avoidMs = 10_000
  */
 export class Servers {
   readonly #config: ServersConfig
+  /** Named, then learned, those of the last word first. */
   #urls: readonly string[]
+  /** What the last word was. */
+  #told: readonly string[] = []
   #current: string
   /** When each has failed last, the one that failed longest ago first. */
   readonly #failedAtMs = new Map<string, number>()
@@ -78,16 +81,21 @@ export class Servers {
 
   #next(): string {
     const sound = this.#urls.filter((url) => !this.#failedAtMs.has(url))
-    const named = sound.filter((url) => this.#config.urls.includes(url))
-    const choice = named.length > 0 ? named : sound
+    const among = (urls: readonly string[]): string[] => sound.filter((url) => urls.includes(url))
+    const choice = [among(this.#config.urls), among(this.#told)].find(({ length }) => length > 0) ?? sound
     const [longestAgo] = [...this.#failedAtMs.keys()].filter((url) => this.#urls.includes(url))
     return choice[Math.floor(this.#config.random() * choice.length)] ?? longestAgo ?? this.#current
   }
 
-  /** What a peer says of the others: they stand by after those that were named, in place of what it said before. */
+  /**
+   * What a peer says of the others: they stand by after those that were named. Those that were told of before are remembered,
+   * for a peer that is cut off knows of nobody, and what it knows is of no use to its clients once it has ended.
+   */
   learn(urls: readonly string[]): void {
-    const learned = urls.flatMap((url) => baseUrlOf(url) ?? []).slice(0, learnedMax)
-    this.#urls = [...new Set([...this.#config.urls, ...learned, this.#current])]
+    this.#told = urls.flatMap((url) => baseUrlOf(url) ?? []).slice(0, learnedMax)
+    const named = this.#config.urls
+    const learned = [...this.#told, this.#current, ...this.#urls].filter((url) => !named.includes(url))
+    this.#urls = [...named, ...[...new Set(learned)].slice(0, learnedMax)]
     for (const url of this.#failedAtMs.keys()) if (!this.#urls.includes(url)) this.#failedAtMs.delete(url)
   }
 

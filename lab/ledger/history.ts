@@ -45,6 +45,8 @@ export interface Publish {
   readonly isRetry: boolean
   /** It carried what lets a peer recognize a retry, so that its records come once (P6). */
   readonly isKeyed: boolean
+  /** How often the client may have sent it by itself; once if that is not said. */
+  readonly sends?: number
   readonly outcome: Outcome
 }
 

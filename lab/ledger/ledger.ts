@@ -15,6 +15,8 @@ export interface PublishPlan extends Pick<Publish, 'writer' | 'topic' | 'firstSe
   readonly isRetry?: boolean
   /** By which any peer recognizes it when it is sent again (P6). */
   readonly key?: string
+  /** The client numbers it, so that it comes once, and repeats it by itself: asked in the end, how often it may have been sent. */
+  readonly sends?: () => number
   readonly signal?: AbortSignal
 }
 
@@ -52,7 +54,7 @@ export class Ledger implements History {
 
   /** Sends these records of the writer to that peer. Never throws: what became of them is in the outcome. */
   async publish({ name, client }: LedgerPeer, plan: PublishPlan): Promise<Outcome> {
-    const { writer, topic, firstSeq, count, level, wait, isRetry = false, key, signal } = plan
+    const { writer, topic, firstSeq, count, level, wait, isRetry = false, key, sends, signal } = plan
     const records = Array.from({ length: count }, (_, i) => ({ value: valueOf(writer, firstSeq + i) }))
     const invokedAtMs = this.nowMs()
     const outcome = await this.#outcomeOf(
@@ -72,9 +74,9 @@ export class Ledger implements History {
       level,
       invokedAtMs,
       isRetry,
-      isKeyed: key !== undefined,
+      isKeyed: key !== undefined || sends !== undefined,
     }
-    this.publishes.push({ ...request, outcome })
+    this.publishes.push({ ...request, sends: sends?.() ?? 1, outcome })
     if (outcome.type === 'ok') this.#acked += count
     return outcome
   }

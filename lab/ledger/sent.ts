@@ -26,9 +26,9 @@ function sentIn(publishes: readonly Publish[]): SentBy {
   const count = publishes.reduce((most, { firstSeq, count: records }) => Math.max(most, firstSeq + records), 0)
   const maybeAccepted = Array.from({ length: count }, () => 0)
   const refused = Array.from({ length: count }, () => 0)
-  for (const { firstSeq, count: records, outcome } of publishes) {
-    const sends = outcome.type === 'fail' ? refused : maybeAccepted
-    for (let seq = firstSeq; seq < firstSeq + records; seq++) sends[seq] = (sends[seq] ?? 0) + 1
+  for (const { firstSeq, count: records, outcome, sends = 1 } of publishes) {
+    const counts = outcome.type === 'fail' ? refused : maybeAccepted
+    for (let seq = firstSeq; seq < firstSeq + records; seq++) counts[seq] = (counts[seq] ?? 0) + sends
   }
   return { maybeAccepted, refused, isKeyed: publishes.every(({ isKeyed }) => isKeyed) }
 }
