@@ -1,4 +1,6 @@
+import { pause } from '#client/backoff'
 import type { Mesh } from '#client/mesh'
+import { MeshError } from '#protocol/errors'
 import type { HealView, MeshEvent } from '#protocol/views'
 import type { LabPeer } from './back-end.ts'
 
@@ -33,6 +35,7 @@ export function changeIn({
 }
 
 const waitMs = 10_000
+const askAgainMs = 200
 
 /** Asks every peer what it has come to believe of the others, by its events. Times are of the run, whatever their clocks show. */
 export class Beliefs {
@@ -73,7 +76,9 @@ export class Beliefs {
         this.#missed += page.gap?.missed ?? (page.gap === undefined ? 0 : 1)
         last = page.last ?? last
       } catch (error) {
-        if (!signal.aborted) throw error
+        if (!signal.aborted && !(error instanceof MeshError)) throw error
+        // The gateway had no time for us; its events wait.
+        await pause(askAgainMs, signal).catch(() => undefined)
       }
     }
   }

@@ -5,7 +5,7 @@ import type { Change } from './beliefs.ts'
 import { Findings } from './ledger/findings.ts'
 import { publish, refused } from './ledger/sample-history.ts'
 import { sumOf } from './ledger/sums.ts'
-import { type Observed, reportOf } from './report.ts'
+import { type Observed, reportIn, reportOf } from './report.ts'
 import { reportRow, reportText } from './report-text.ts'
 import { parseScenario } from './scenario.ts'
 import { timelineSvg } from './timeline.ts'
@@ -135,4 +135,20 @@ test('the picture has a bar for each belief, within the run, and no markup of st
   )
   expect(Math.max(...ends)).toBeLessThanOrEqual(980.1)
   expect(svg).not.toMatch(/https?:(?!\/\/www\.w3\.org\/2000\/svg)|<script|@import|NaN/)
+})
+
+test('a report is read again as it was written, and nothing else is taken for one', () => {
+  const report = reportOf(observed())
+  expect(reportIn(JSON.stringify(report))).toEqual(report)
+  const { steps, ...less } = report
+  expect(steps).toHaveLength(2)
+  for (const text of [
+    '',
+    'null',
+    '[]',
+    '{"format":"grapevine-lab-1"}',
+    JSON.stringify(less),
+    JSON.stringify({ ...report, format: 'x' }),
+  ])
+    expect(reportIn(text)).toBeUndefined()
 })

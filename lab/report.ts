@@ -101,6 +101,26 @@ export interface MergedReport {
   readonly mergedInMs?: number
 }
 
+/** Of what a file holds; undefined if it is no report, or one of another version. */
+export function reportIn(text: string): LabReport | undefined {
+  try {
+    const report = JSON.parse(text) as Partial<LabReport> | null
+    const lists = [
+      report?.peers,
+      report?.steps,
+      report?.apart,
+      report?.heals,
+      report?.merged,
+      report?.beliefs,
+      report?.failed,
+    ]
+    const isWhole = lists.every((list) => Array.isArray(list)) && typeof report?.records === 'object'
+    return report?.format === reportFormat && isWhole ? (report as LabReport) : undefined
+  } catch {
+    return undefined
+  }
+}
+
 export function reportOf(observed: Observed): LabReport {
   const { scenario, doneAtMs, endMs, publishes, beliefs, convergedAfterMs, faults, figures } = observed
   const apart = timesApart(scenario, doneAtMs, endMs).map((one) => apartReport(one, observed))

@@ -1,13 +1,15 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, Option } from 'commander'
 import { MeshError } from '#protocol/errors'
 import { backEndNames, type BackEndName, checkPlayable } from '#lab/back-end'
 import { isApart } from '#lab/netns/namespaces'
 import { lacksForSandbox, spawnApart } from '#lab/netns/sandbox'
-import { type LabReport, reportFormat } from '#lab/report'
+import { type LabReport, reportIn } from '#lab/report'
 import { reportRow, reportRowTitles, reportText } from '#lab/report-text'
 import { runScenario } from '#lab/run'
 import { parseScenario } from '#lab/scenario'
@@ -86,8 +88,12 @@ async function runApart(
   if (lack !== undefined) throw new MeshError('LAB_UNSUPPORTED', `--via netns needs ${lack}`)
   const more = Object.entries({ '--report': report, '--picture': picture, '--output': output })
   const options = more.flatMap(([flag, value]) => (value === undefined ? [] : [flag, value]))
+  // What is killed there deletes nothing.
+  const directory = await mkdtemp(join(tmpdir(), 'grapevine-lab-'))
+  process.env['TMPDIR'] = directory
   const child = spawnApart([...ownCommand(), 'lab', 'run', file, '--via', 'netns', ...options])
   const [code] = (await once(child, 'exit')) as [number | null]
+  await rm(directory, { recursive: true, force: true })
   const known = Object.values(exitCodes).find((one) => one === code)
   context.exitCode = known ?? exitCodes.interrupted
 }
@@ -107,7 +113,7 @@ export const labReportCommand = (context: Context): Command =>
     .addHelpText('after', '\nExample:\n  $ grapevine lab report run.json --picture run.svg')
     .action(async (files: readonly string[], options: ReportOptions) => {
       const { terminal } = context
-      const reports = await Promise.all(files.map(reportIn))
+      const reports = await Promise.all(files.map(reportAt))
       const [first, ...others] = reports
       if (options.picture !== undefined && first !== undefined) {
         if (others.length > 0) throw new MeshError('USAGE', 'A picture is of one report')
@@ -119,14 +125,9 @@ export const labReportCommand = (context: Context): Command =>
       await write(terminal, reports.map((report) => (isTable ? reportText(report) : jsonLine(report))).join('\n'))
     })
 
-async function reportIn(file: string): Promise<LabReport> {
-  const text = await textOf(file, 'USAGE')
-  try {
-    const report = JSON.parse(text) as LabReport
-    if (report.format === reportFormat) return report
-  } catch {
-    // Said below.
-  }
+async function reportAt(file: string): Promise<LabReport> {
+  const report = reportIn(await textOf(file, 'USAGE'))
+  if (report !== undefined) return report
   throw new MeshError('USAGE', `${file} is no report of lab run, or one of another version`)
 }
 

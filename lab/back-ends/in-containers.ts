@@ -7,7 +7,8 @@ import { PacketFilter } from '../packet-filter.ts'
 import { composeCommand, docker, outputOf } from '../programs.ts'
 
 const composeFile = fileURLToPath(new URL('../../docker/compose.yaml', import.meta.url))
-const startMsMax = 60_000
+/** A machine that is busy with other things takes long to start five Node processes. */
+const startMsMax = 180_000
 const askAgainMs = 100
 
 export interface InContainersConfig {
@@ -63,7 +64,7 @@ export class InContainers implements BackEnd {
     await this.#filter.add(name, { enter: ['nsenter', '--target', pid, '--net'], address })
     const http = `http://127.0.0.1:${this.#ports.get(name)}`
     const client = new Mesh({ servers: [http], learnServers: false })
-    const { peerId } = await selfOf(client, AbortSignal.timeout(startMsMax))
+    const { peerId } = await selfOf(client, http, AbortSignal.timeout(startMsMax))
     const peer = { name, http, client, peerId }
     this.#peers.push(peer)
     return peer
@@ -88,13 +89,15 @@ export class InContainers implements BackEnd {
 }
 
 /** A port is published before anybody listens in the container. */
-async function selfOf(client: Mesh, signal: AbortSignal): ReturnType<Mesh['self']> {
+async function selfOf(client: Mesh, http: string, signal: AbortSignal): ReturnType<Mesh['self']> {
   for (;;) {
     try {
-      return await client.self({ signal })
+      return await client.self()
     } catch (error) {
-      if (signal.aborted || !(error instanceof MeshError)) throw error
-      await pause(askAgainMs, signal)
+      if (!(error instanceof MeshError)) throw error
+      if (signal.aborted)
+        throw new MeshError('UNAVAILABLE', `${http} did not answer in ${startMsMax / 1_000} s`, { cause: error })
+      await pause(askAgainMs, AbortSignal.timeout(2 * askAgainMs))
     }
   }
 }
