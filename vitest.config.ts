@@ -20,6 +20,7 @@ export default defineConfig({
       suite('integration', ['test/integration/**/*.test.ts'], { ...processes, exclude: [heavy, short] }),
       suite('netns', ['test/netns/**/*.test.ts'], processes),
       suite('docker', ['test/docker/**/*.test.ts'], processes),
+      suite('deploy', ['test/deploy/**/*.test.ts'], processes),
       suite('browser', ['test/browser/**/*.test.ts'], processes),
       suite('heavy', [`{protocol,storage,node,gateway,client,lab,cli,test}/${heavy}`], {
         ...processes,

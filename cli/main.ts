@@ -8,11 +8,14 @@ import { allWritten, say, type Terminal } from './terminal.ts'
 import { admitCommand, decommissionCommand, forgetCommand } from './commands/decisions.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { eventsCommand } from './commands/events.ts'
+import { exportCommand } from './commands/export.ts'
 import { gossipCommand } from './commands/gossip.ts'
 import { healthCommand } from './commands/health.ts'
 import { helpCommand } from './commands/help.ts'
+import { importCommand } from './commands/import.ts'
 import { labCommand } from './commands/lab.ts'
 import { linksCommand } from './commands/links.ts'
+import { logLevelCommand } from './commands/log-level.ts'
 import { membersCommand } from './commands/members.ts'
 import { healsCommand, partitionsCommand } from './commands/partitions.ts'
 import { pubCommand } from './commands/pub.ts'
@@ -58,7 +61,7 @@ function programOf(context: Context): Command {
     .version(version, '-V, --version', 'show the version')
     .option('--debug', 'show the stack of an error')
     .addHelpText('after', examples)
-  const commands = [upCommand, peerCommand, pubCommand, subCommand, topicsCommand]
+  const commands = [upCommand, peerCommand, pubCommand, subCommand, topicsCommand, exportCommand, importCommand]
   const views = [
     membersCommand,
     gossipCommand,
@@ -71,6 +74,7 @@ function programOf(context: Context): Command {
     verifyCommand,
     healthCommand,
     doctorCommand,
+    logLevelCommand,
     decommissionCommand,
     forgetCommand,
     admitCommand,

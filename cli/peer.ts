@@ -40,7 +40,7 @@ export function peerCommand(context: Context): Command {
       import('#node/heap-growth'),
     ])
     growHeapFreely()
-    const peer = await startPeer(config, createLog(config.name))
+    const peer = await startPeer(config, createLog(config.name, config.logLevel))
     await announce(terminal, peer)
     const end = await Promise.race([peer.failed, aborted(terminal.stop)])
     await peer.drain()

@@ -1,5 +1,6 @@
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
+import type { LogLevel } from '#protocol/log-level'
 import type {
   GossipView,
   HealView,
@@ -398,6 +399,12 @@ export class Mesh implements AsyncDisposable {
     const finish = Promise.all(this.#streams).then(() => this.#publisher.flush())
     await untilAborted(finish, this.#signal(signal))
     this.close()
+  }
+
+  /** How much the peer that answers says in its log; told a level, from now on until it starts again. */
+  async logLevel(level?: LogLevel, options: CallOptions = {}): Promise<LogLevel> {
+    const asked: Asked = { path: '/v1/log-level', ...(level && { method: 'PUT', json: { level } }) }
+    return (await this.#ask<{ level: LogLevel }>(asked, options)).level
   }
 
   /** Ends every call and subscription of this mesh at once. */

@@ -1,5 +1,5 @@
 import { limits } from '#protocol/limits'
-import type { PublishTerms } from './publish-messages.ts'
+import { isNamed, type PublishTerms } from './publish-messages.ts'
 import type { KeptRecord } from './record.ts'
 
 /** What is to be published in one call, and has no place in a message yet. */
@@ -77,6 +77,5 @@ interface TopicQueue<Item> {
   bytes: number
 }
 
-/** A key names what one call publishes, and nothing besides. */
 const areAlike = (a: PublishTerms, b: PublishTerms): boolean =>
-  a.ack === b.ack && a.wait === b.wait && a.idempotencyKey === undefined && b.idempotencyKey === undefined
+  a.ack === b.ack && a.wait === b.wait && !isNamed(a) && !isNamed(b)

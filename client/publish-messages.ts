@@ -6,8 +6,12 @@ import type { PublishFrame } from '#protocol/wire/socket-frames'
 import type { ProducerNumber } from './producer-numbers.ts'
 import { type KeptRecord, outgoingJson, outgoingLogRecord } from './record.ts'
 
-/** What is said of a publish besides its records. */
-export type PublishTerms = Omit<PublishFrame, 'type' | 'ref' | 'records' | 'producer'>
+/** What is said of a publish besides its records; a producer only if it is not the mesh object itself. */
+export type PublishTerms = Omit<PublishFrame, 'type' | 'ref' | 'records'>
+
+/** A key, or a number of its own, is of what one call publishes, and of nothing besides. */
+export const isNamed = ({ idempotencyKey, producer }: PublishTerms): boolean =>
+  idempotencyKey !== undefined || producer !== undefined
 
 export interface MessageForm {
   readonly isBinary: boolean
@@ -32,9 +36,12 @@ export class PublishMessages {
     return this.#records.length
   }
 
-  /** With that number, unless it has a key. Throws MeshError BODY_TOO_LARGE, and in binary RECORD_TOO_LARGE, BAD_REQUEST. */
+  /**
+   * With that number, unless it has one of its own, or a key. Throws MeshError BODY_TOO_LARGE, and in binary
+   * RECORD_TOO_LARGE, BAD_REQUEST.
+   */
   of(number: ProducerNumber, { isBinary, bytesMax }: MessageForm): string | Uint8Array<ArrayBuffer> {
-    const producer = this.terms.idempotencyKey === undefined && { producer: number }
+    const producer = !isNamed(this.terms) && { producer: number }
     const message = isBinary ? this.#inBinary(producer) : this.#inJson(producer)
     if (!isLonger(message, bytesMax)) return message
     const form = isBinary ? 'In binary' : 'As JSON'

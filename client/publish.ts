@@ -10,6 +10,11 @@ export interface PublishOptions {
    * number of this mesh object, which is enough for as long as that lives.
    */
   readonly idempotencyKey?: string
+  /**
+   * A number of your own in place of one of this mesh object: any peer answers with what is stored under it. `seq`, from 0, is
+   * that of the first record, the others follow. A producer publishes in order; a higher `epoch` puts an end to a lower one.
+   */
+  readonly producer?: { readonly id: string; readonly epoch?: number; readonly seq: number }
   /** How long to wait for the level: milliseconds, or text such as `300ms` and `2s`. At most 60 s. */
   readonly wait?: number | string
   readonly signal?: AbortSignal
@@ -42,12 +47,13 @@ export interface PublishedMany extends Ack {
 export function publishCall(
   topic: string,
   records: readonly OutgoingRecord[],
-  { ack, wait, idempotencyKey }: PublishOptions,
+  { ack, wait, idempotencyKey, producer }: PublishOptions,
 ): Omit<PublishCall, 'signal'> {
   const terms = {
     topic,
     ...(ack === undefined ? {} : { ack }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    ...(producer && { producer }),
     ...(wait === undefined ? {} : { wait: durationText(wait) }),
   }
   return { terms, records: records.map(keptRecord), waitMs: waitMsOf(wait) }

@@ -9,7 +9,7 @@ import type { Connection, Participant } from './connection.ts'
 import type { Frame, FrameSocket } from './frame-socket.ts'
 import { Outbox, type OutboxItem } from './outbox.ts'
 import { errorOfProblem } from './problem.ts'
-import { PublishMessages } from './publish-messages.ts'
+import { isNamed, PublishMessages } from './publish-messages.ts'
 import { type ProducerNumber, ProducerNumbers } from './producer-numbers.ts'
 import { keptBytes } from './record.ts'
 
@@ -246,7 +246,7 @@ export class Publisher implements Participant {
     } catch (error) {
       return this.#onRefused(parcel, parcel.isLost ? unknown(String(error)) : (error as Error))
     }
-    if (parcel.number === undefined && terms.idempotencyKey === undefined) this.#numbers.take(terms.topic, count)
+    if (parcel.number === undefined && !isNamed(terms)) this.#numbers.take(terms.topic, count)
     parcel.number = number
     this.#inFlight.set(String(parcel.order), parcel)
     this.#await(parcel, socket)

@@ -126,7 +126,8 @@ export type PublishValue = string | Uint8Array | number | boolean | null | reado
 
 export interface OutgoingRecord {
   readonly value: PublishValue
-  readonly key?: string
+  /** Bytes are not copied: leave them as they are. */
+  readonly key?: string | Uint8Array
   readonly headers?: Readonly<Record<string, string>>
   /** Default: `text/plain; charset=utf-8` for a string, `application/octet-stream` for bytes, else `application/json`. */
   readonly contentType?: string
@@ -161,7 +162,7 @@ export const keptBytes = ({ value, key = '', headers }: KeptRecord): number =>
 /** The record as one element of `{records: […]}`. Text and bytes arrive byte for byte, whatever their content type. */
 export function outgoingJson({ key, headers, contentType, value }: KeptRecord): Record<string, unknown> {
   return {
-    ...(key !== undefined && { key }),
+    ...(typeof key === 'string' ? { key } : keyFields(key)),
     ...(headers && { headers }),
     contentType,
     ...valueJson(value, contentType),
@@ -187,7 +188,7 @@ function parsed(text: string): unknown {
 export function outgoingLogRecord({ value, key, headers, contentType }: KeptRecord): LogRecord {
   const type = knownType(contentType)
   return {
-    ...(key !== undefined && { key: wellFormed(key) }),
+    ...(key !== undefined && { key: typeof key === 'string' ? wellFormed(key) : key }),
     headers: headers === undefined ? type.headers : headersOf(headers, contentType),
     value: typeof value === 'string' ? bytesOfText(value, type) : value,
     producer,

@@ -9,6 +9,7 @@ import type { GatewayConfig } from './config.ts'
 import type { RouteDeps } from './deps.ts'
 import type { Intake } from './intake/intake.ts'
 import { LiveReads } from './live-reads.ts'
+import type { GatewayLog } from './gateway-log.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { Origins } from './origins.ts'
 import { boundOf } from './overload.ts'
@@ -18,6 +19,7 @@ import { eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
 import { indexOf } from './routes/index.ts'
 import { labRoutes } from './routes/lab.ts'
+import { logLevelRoutes } from './routes/log-level.ts'
 import { meshRoutes } from './routes/mesh.ts'
 import { metricsRoutes } from './routes/metrics.ts'
 import { publishRoutes } from './routes/publish.ts'
@@ -42,6 +44,8 @@ export interface GatewayDeps {
   readonly intake?: Intake
   /** Without it there are no WebSockets. */
   readonly sockets?: Sockets
+  /** Without it there is no `/v1/log-level`. */
+  readonly log?: GatewayLog
   readonly origins?: Origins
   /** Without it everybody may do everything. */
   readonly authority?: Authority | undefined
@@ -91,6 +95,7 @@ export function createGateway({ broker, config, reportError = console.error, met
     app.route('/', socketRoutes({ ...shared, sockets: deps.sockets, authority: deps.authority }, reportError))
   app.route('/', ticketRoutes(deps.authority))
   if (metrics !== undefined) app.route('/', metricsRoutes(metrics))
+  if (deps.log !== undefined) app.route('/', logLevelRoutes(shared, deps.log))
   const routes = app.routes.filter(({ path }) => path !== everywhere)
   app.get('/', indexOf(broker.self, routes))
   app.onError((error) => problems.response(error))

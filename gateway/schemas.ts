@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { MeshError } from '#protocol/errors'
 import { type AckLevel, parseAckLevel } from '#protocol/ack-level'
 import { limits } from '#protocol/limits'
+import { logLevels } from '#protocol/log-level'
 import { type AskedConfig, topicConfigDefaults } from '#protocol/topic-config'
 import { jsonOf, type Bodies, type BodyLimit } from './body.ts'
 import { invalid } from './problem.ts'
@@ -46,6 +47,8 @@ function orDefault<Schema extends z.ZodType>(schema: Schema, normal: z.output<Sc
 }
 
 export const cursorBody = z.strictObject({ cursor: z.string().min(1).max(limits.namedCursorTextMax) })
+
+export const logLevelBody = z.strictObject({ level: z.enum(logLevels) })
 
 export const labPartitionBody = z.strictObject({
   drop: z.array(z.string().min(1).max(128)).min(1).max(limits.membersMax),

@@ -7,6 +7,7 @@ import type { TopicName } from '#protocol/topic-name'
 import type { BatchReader, PublishResult, ReadChunk } from './broker.ts'
 import { gatewayDefaults, type GatewayConfig } from './config.ts'
 import { FakeBroker } from './fake-broker.ts'
+import type { GatewayLog, RequestLine } from './gateway-log.ts'
 import { startGateway, type GatewayServer } from './server.ts'
 
 const orders = 'orders' as TopicName
@@ -16,13 +17,14 @@ afterEach(async () => {
   for (const end of ends.splice(0).toReversed()) await end()
 })
 
-async function start(config: Partial<GatewayConfig> = {}, broker = new FakeBroker()) {
+async function start(config: Partial<GatewayConfig> = {}, broker = new FakeBroker(), log?: GatewayLog) {
   const reported: unknown[] = []
   const reportError = (error: unknown) => void reported.push(error)
   const gateway = await startGateway({
     broker,
     config: { ...gatewayDefaults, port: 0, drainMs: 500, ...config },
     reportError,
+    ...(log && { log }),
   })
   ends.push(() => gateway.stop())
   return { broker, gateway, reported, records: `${gateway.url}/v1/topics/orders/records` }
@@ -75,6 +77,27 @@ test('a port in use is named', async () => {
 test('an address of another machine is a mistake in the configuration', async () => {
   // RFC 5737: for documentation, so nobody has it.
   await expect(start({ host: '192.0.2.1' })).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
+})
+
+test('at level debug each request is said, without its query; at others none', async () => {
+  const lines = new Map<string, RequestLine>()
+  const { promise: ended, resolve } = Promise.withResolvers<void>()
+  const log: GatewayLog = {
+    level: 'info',
+    request(line) {
+      lines.set(line.path, line)
+      if (line.path === '/nowhere') resolve()
+    },
+  }
+  const { gateway } = await start({}, new FakeBroker(), log)
+  await (await fetch(`${gateway.url}/version`)).text()
+  log.level = 'debug'
+  await (await fetch(`${gateway.url}/healthz?ticket=secret`)).text()
+  await (await fetch(`${gateway.url}/nowhere`)).text()
+  await ended
+  expect([...lines.keys()]).toEqual(['/healthz', '/nowhere'])
+  expect(lines.get('/healthz')).toMatchObject({ method: 'GET', status: 200 })
+  expect(lines.get('/nowhere')?.status).toBe(404)
 })
 
 // Publishing and streaming --------------------------------------------------------------------------------------------------

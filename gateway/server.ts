@@ -18,6 +18,7 @@ import { answerClientError, answerFault, answerSocket, type ClientError, headFau
 import type { GatewayConfig } from './config.ts'
 import { Intake } from './intake/intake.ts'
 import { LiveReads } from './live-reads.ts'
+import type { GatewayLog, RequestLine } from './gateway-log.ts'
 import type { GatewayLoad, GatewayMetrics } from './metrics.ts'
 import { Origins } from './origins.ts'
 import { boundOf } from './overload.ts'
@@ -34,6 +35,8 @@ export interface GatewayServerDeps {
   readonly metrics?: GatewayMetrics
   /** Without it everybody may do everything. */
   readonly authority?: Authority | undefined
+  /** Told of every request at level `debug`. */
+  readonly log?: GatewayLog
 }
 
 export interface GatewayServer {
@@ -54,6 +57,7 @@ export async function startGateway({
   reportError = console.error,
   metrics,
   authority,
+  log,
 }: GatewayServerDeps): Promise<GatewayServer> {
   const liveReads = new LiveReads(config.readersMax)
   const sockets = new Sockets(config)
@@ -61,7 +65,7 @@ export async function startGateway({
   const intake = new Intake(config, { onCut: (bound) => metrics?.cut(bound) })
   const bodies = new Bodies(config.arrivingBytesMax, intake)
   const parts = { broker, config, reportError, liveReads, bodies, sockets, origins, intake, authority }
-  const app = createGateway({ ...parts, ...(metrics && { metrics }) })
+  const app = createGateway({ ...parts, ...(metrics && { metrics }), ...(log && { log }) })
   const problems = new Problems(
     () => broker.self.name,
     reportError,
@@ -82,9 +86,11 @@ export async function startGateway({
       return fault === undefined
     },
     answer(incoming, outgoing) {
+      const startedMs = log?.level === 'debug' ? performance.now() : undefined
       outgoing.once('close', () => {
         intake.end(incoming, outgoing)
-        if (metrics !== undefined) tellAnswered(metrics, incoming, outgoing)
+        metrics?.answered(incoming.method ?? '', statusOf(outgoing))
+        if (startedMs !== undefined) log?.request(lineOf(incoming, outgoing, performance.now() - startedMs))
       })
       const fault = intake.take(incoming, outgoing) ?? headFault(incoming) ?? origins.fault(incoming.headers)
       if (fault === undefined) void answer(incoming, outgoing)
@@ -152,8 +158,12 @@ const serverOptionsOf = (config: GatewayConfig): ServerOptions => ({
   keepAliveInitialDelay: 60_000,
 })
 
-function tellAnswered(metrics: GatewayMetrics, { method = '' }: IncomingMessage, outgoing: ServerResponse): void {
-  metrics.answered(method, outgoing.headersSent ? outgoing.statusCode : 'aborted')
+const statusOf = (outgoing: ServerResponse): number | 'aborted' =>
+  outgoing.headersSent ? outgoing.statusCode : 'aborted'
+
+function lineOf({ method = '', url = '' }: IncomingMessage, outgoing: ServerResponse, ms: number): RequestLine {
+  const [path = ''] = url.split('?', 1)
+  return { method, path, status: statusOf(outgoing), ms: Math.round(ms) }
 }
 
 function loadOf({

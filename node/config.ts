@@ -4,6 +4,7 @@ import { parseOrigin } from '#gateway/origins'
 import { gatewayDefaults } from '#gateway/config'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
+import { logLevels } from '#protocol/log-level'
 import { membershipProfiles } from '#protocol/membership/config'
 import { replicationDefaults } from '#protocol/replication/config'
 import { deletedGraceMsDefault } from '#protocol/topics/remains'
@@ -149,6 +150,7 @@ export const nodeConfigSchema = z.object({
   handoffGrace: duration
     .default(replicationDefaults.handoffGraceMs)
     .describe('for so long a copy that others have taken over is kept all the same (default: 1h)'),
+  logLevel: z.enum(logLevels).default('info').describe('how much is said in the log'),
   lab: flag.default(false).describe('allow clients to cut links of this peer'),
   insecure: flag
     .default(false)

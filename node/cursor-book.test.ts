@@ -63,7 +63,7 @@ test('many edits at once share writes, and the last of each name holds; after a 
   for (let turns = 0; turns < 40; turns++) {
     const [one, other] = [cursors[turns % 5], cursors[(turns + 2) % 5]] as [string, string]
     const first = broker.putNamedCursor(orders, 'back', one)
-    for (let turn = 0; turn < turns; turn++) await null
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve()
     await Promise.all([first, broker.putNamedCursor(orders, 'back', other)])
     expect(await broker.namedCursor(orders, 'back')).toBe(other)
   }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Lab, LabLink } from '#gateway/broker'
 import { gatewayDefaults } from '#gateway/config'
+import type { GatewayLog } from '#gateway/gateway-log'
 import { type GatewayServer, startGateway } from '#gateway/server'
 import { MeshError } from '#protocol/errors'
 import { type Epoch, parsePeerId, type PeerId } from '#protocol/ids'
@@ -22,7 +23,7 @@ import type { PeerDriver } from './driver.ts'
 import { strangerTold } from './event-words.ts'
 import { loadIdentity } from './identity.ts'
 import { LateListener } from './late-listener.ts'
-import type { Log } from './log.ts'
+import type { LeveledLog, Log } from './log.ts'
 import { MeshEvents } from './mesh-events.ts'
 import { PeerMetrics } from './metrics.ts'
 import { createTransport, type Network } from './network/network.ts'
@@ -50,7 +51,7 @@ export interface RunningPeer {
 }
 
 /** The order of a peer's parts: each started needs those before it; a stop goes back. */
-export async function startPeer(config: NodeConfig, log: Log): Promise<RunningPeer> {
+export async function startPeer(config: NodeConfig, log: LeveledLog): Promise<RunningPeer> {
   const failed = Promise.withResolvers<MeshError>()
   const metrics = new PeerMetrics()
   const stops: (() => Promise<void> | void)[] = [() => metrics.stop()]
@@ -182,7 +183,7 @@ async function startHttp(parts: {
   readonly config: NodeConfig
   readonly broker: PeerBroker
   readonly metrics: PeerMetrics
-  readonly log: Log
+  readonly log: LeveledLog
 }): Promise<GatewayServer> {
   const { config, broker, metrics, log } = parts
   const address = parseAddress(config.http)
@@ -198,12 +199,25 @@ async function startHttp(parts: {
     metrics,
     reportError,
     authority: auth?.authority,
+    log: gatewayLogOf(log),
   }).catch((error: unknown) => {
     auth?.stop()
     throw error
   })
   return { ...gateway, stop: () => gateway.stop().finally(() => auth?.stop()) }
 }
+
+/** Levels are changed through the gateway. */
+const gatewayLogOf = (log: LeveledLog): GatewayLog => ({
+  get level() {
+    return log.level
+  },
+  set level(level) {
+    log.level = level
+    log.info('log level changed', { to: level })
+  },
+  request: (line) => log.debug('request', { ...line }),
+})
 
 /** Names under which browsers may know the gateway. */
 const ownHostsOf = ({ http, advertiseHttp }: NodeConfig): readonly string[] => [

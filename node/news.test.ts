@@ -19,7 +19,7 @@ function teller() {
   const membership = { nameOf: (peer: PeerId): string => peer }
   const news = newsOf({
     config: {} as never,
-    log: { info: line, warn: line, error: line },
+    log: { debug: line, info: line, warn: line, error: line },
     metrics: { partition: () => {} } as unknown as PeerMetrics,
     events,
     driver: () => ({ peer: { membership } }) as unknown as PeerDriver,

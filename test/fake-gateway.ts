@@ -77,6 +77,7 @@ export class FakeGateway implements AsyncDisposable {
   self: Partial<SelfNowView> = {}
   status: ((topic: string) => Partial<TopicStatus> | undefined) | undefined
   dropped: readonly string[] = []
+  logLevel = 'info'
   labLinks: readonly { readonly from: string; readonly loss?: number; readonly delayMs?: number }[] = []
   /** Copies that a publish reaches whatever it asks for. */
   copies = 1
@@ -183,6 +184,10 @@ export class FakeGateway implements AsyncDisposable {
     const url = new URL(request.url ?? '/', this.url)
     const body = await text(request)
     if (url.pathname === '/healthz') return json(response, 200, { status: 'ok' })
+    if (url.pathname === '/v1/log-level') {
+      if (request.method === 'PUT') this.logLevel = (JSON.parse(body) as { level: string }).level
+      return json(response, 200, { level: this.logLevel })
+    }
     const [, , area = '', name = '', ...rest] = url.pathname.split('/').map(decodeURIComponent)
     if (area === 'topics') return this.#serveTopic({ request, response, url, body, topic: name, rest: rest.join('/') })
     if (area === 'ws') return problem(response, this.takesSockets ? 'UPGRADE_REQUIRED' : 'DRAINING')

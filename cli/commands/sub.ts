@@ -5,6 +5,7 @@ import type { CursorMap, StreamItem } from '#client/subscription'
 import { MeshError } from '#protocol/errors'
 import { connectTo, outputOption, withClientOptions, type ClientOptions, type Context } from '../context.ts'
 import { counted, formatFor, jsonLine, printable, type Format } from '../output.ts'
+import { startOf } from '../start.ts'
 import { say, styled, warn, write, type Terminal } from '../terminal.ts'
 
 const help = `
@@ -42,17 +43,6 @@ export function subCommand(context: Context): Command {
       const print = await printerFor(context.terminal, mesh, { ...options, topics })
       await readTopics({ terminal: context.terminal, mesh, topics, from, options, print })
     })
-}
-
-/** Whether a cursor is whole and of this topic is for the peer to say. */
-function startOf(from: string): string | CursorMap {
-  if (from === 'earliest' || from === 'latest' || /^gv\d+\./.test(from)) return from
-  if (!from.startsWith('{')) throw new MeshError('USAGE', `${from} is no start: earliest, latest or a cursor`)
-  try {
-    return JSON.parse(from) as CursorMap
-  } catch {
-    throw new MeshError('USAGE', `--from ${from} is neither a start nor JSON of cursors`)
-  }
 }
 
 interface Reading {

@@ -148,7 +148,8 @@ async function publish({ at, topic, count, ack = 'local' }: Publishing): Promise
   return (await Promise.all(ofWriters)).flat()
 }
 
-function expected({ value, ...rest }: OutgoingRecord): Expected {
+function expected({ value, key, ...others }: OutgoingRecord): Expected {
+  const rest = { ...others, ...(typeof key === 'string' && { key }) }
   return value instanceof Uint8Array
     ? { ...rest, valueBase64: Buffer.from(value).toString('base64') }
     : { ...rest, value }

@@ -83,5 +83,5 @@ test('no stranger has become a member, and the peer has not made a mistake', asy
       .map(({ name }) => name)
       .toSorted(),
   ).toEqual(['elm', 'oak'])
-  expect(oak().log).not.toMatch(/"level":50/)
+  expect(oak().log).not.toMatch(/"level":"error"/)
 })

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { layersHold } from './layers.ts'
 import { proofsExist } from './proofs.ts'
@@ -77,6 +78,18 @@ export const namesAreKebabCase: Rule = ({ path }) =>
     ? []
     : [{ path, line: 1, message: 'names of files and folders are kebab-case' }]
 
+const operations = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8')
+
+/** Who watches logs relies on the names of events: each stands in `docs/operations.md`. */
+export const eventsAreListed: Rule = (file) => {
+  if (!file.path.startsWith('node/') || !isCode(file.path) || isTest(file.path)) return []
+  const pattern = /\blog(?:\.(?:debug|info|warn|error))?\(\s*'[^']+'/g
+  return everyMatch(file, { pattern, message: (match) => match }).flatMap((found) => {
+    const event = /'([^']+)'/.exec(found.message)?.[1] ?? ''
+    return operations.includes(`\`${event}\``) ? [] : [{ ...found, message: `not in docs/operations.md: ${event}` }]
+  })
+}
+
 export const rules: Readonly<Record<string, Rule>> = {
   layersHold,
   protocolIsPure,
@@ -87,4 +100,5 @@ export const rules: Readonly<Record<string, Rule>> = {
   namesNoMachine,
   namesAreKebabCase,
   proofsExist,
+  eventsAreListed,
 }

@@ -135,6 +135,7 @@ describe('an injected violation is reported', () => {
     ['proofsExist', 'docs/guarantees.md', 'Run `npm run gone -- --all`.', 'no such script: gone'],
     ['proofsExist', 'docs/guarantees.md', 'checkers `order` and `gone`;', 'no such checker: gone'],
     ['proofsExist', 'docs/guarantees.md', 'planted `reuse-epoch`,\n`gone`;', 'no such planted bug: gone'],
+    ['eventsAreListed', 'node/news.ts', "log.info('all is well', {})", 'not in docs/operations.md: all is well'],
   ]
 
   test.each(injected)('%s: %s: %s', (rule, path, text, message) => {

@@ -1,0 +1,166 @@
+import { Command } from 'commander'
+import type { Mesh } from '#client/mesh'
+import type { PublishedMany } from '#client/publish'
+import { MeshError } from '#protocol/errors'
+import { ackText, checkAckLevel, waitOption } from '../ack-options.ts'
+import { connectTo, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { type ExportedRecord, recordOfLine } from '../exported-record.ts'
+import { ImportRuns, type ImportRun } from '../import-runs.ts'
+import { inputOf } from '../input.ts'
+import { lineBatches } from '../lines.ts'
+import { counted, jsonLine } from '../output.ts'
+import { Progress } from '../progress.ts'
+import { say, warn, write, type Terminal } from '../terminal.ts'
+
+const help = `
+A merge, which may be repeated: records that this mesh has already, as they were
+written or from an import before, are not stored again. They keep value, key,
+headers and order per writer; what they are called and when they are stored is
+new, and the headers grapevine-origin and grapevine-origin-time say what was.
+
+Examples:
+  $ grapevine import < orders.ndjson
+  $ grapevine import --ack majority --topic orders.restored < orders.ndjson`
+
+interface ImportOptions extends ClientOptions {
+  readonly ack: string
+  readonly wait?: string
+  readonly topic?: string
+}
+
+/** Requests that are under way at a time: the disk of the peer works while the next are read. */
+const runsInFlight = 16
+
+export function importCommand(context: Context): Command {
+  return withClientOptions(new Command('import'))
+    .description('publish what export has written, from stdin')
+    .option('-a, --ack <level>', 'wait until it is on disk at: local, n:K, majority or all', 'local')
+    .addOption(waitOption())
+    .option('-t, --topic <name>', 'to this topic, whatever they were in')
+    .addHelpText('after', help)
+    .action(async (options: ImportOptions) => {
+      checkAckLevel(options.ack)
+      await using mesh = await connectTo(context, options.server)
+      await new Import(context, mesh, options).run()
+    })
+}
+
+class Import {
+  readonly #context: Context
+  readonly #mesh: Mesh
+  readonly #options: ImportOptions
+  readonly #runs = new ImportRuns()
+  readonly #progress: Progress
+  readonly #underWay: Promise<PublishedMany>[] = []
+  readonly #present: Present
+  #line = 0
+  #published = 0
+  #skipped = 0
+  #worst: PublishedMany | undefined
+
+  constructor(context: Context, mesh: Mesh, options: ImportOptions) {
+    this.#context = context
+    this.#mesh = mesh
+    this.#options = options
+    this.#progress = new Progress(context.terminal)
+    this.#present = new Present(mesh, context.terminal)
+  }
+
+  async run(): Promise<void> {
+    const { terminal } = this.#context
+    try {
+      for await (const batch of lineBatches(inputOf(terminal))) for (const line of batch) await this.#take(line)
+      for (const run of this.#runs.end()) await this.#publish(run)
+      while (this.#underWay.length > 0) await this.#oldest()
+    } catch (error) {
+      this.#progress.end()
+      say(terminal, `${counted(this.#published, 'record')} imported before that. It is safe to import the whole again.`)
+      throw error
+    }
+    this.#progress.end()
+    await this.#tell()
+  }
+
+  async #take(line: Uint8Array): Promise<void> {
+    this.#line++
+    const exported = this.#recordOf(line)
+    if (exported === undefined) return
+    const record = { ...exported, topic: this.#options.topic ?? exported.topic }
+    if (await this.#present.has(record)) this.#skipped++
+    else for (const run of this.#runs.add(record)) await this.#publish(run)
+  }
+
+  #recordOf(line: Uint8Array): ExportedRecord | undefined {
+    if (line.length === 0) return undefined
+    try {
+      return recordOfLine(line)
+    } catch (error) {
+      if (!(error instanceof MeshError)) throw error
+      throw new MeshError(error.code, `line ${this.#line}: ${error.message}`)
+    }
+  }
+
+  async #publish({ topic, records, producer }: ImportRun): Promise<void> {
+    const { ack, wait } = this.#options
+    const options = { ack, producer, signal: this.#context.terminal.stop, ...(wait !== undefined && { wait }) }
+    const answer = this.#mesh.publishMany(topic, records, options)
+    // Its turn to be looked at comes later.
+    answer.catch(() => undefined)
+    this.#underWay.push(answer)
+    if (this.#underWay.length >= runsInFlight) await this.#oldest()
+  }
+
+  async #oldest(): Promise<void> {
+    const published = await this.#underWay.shift()
+    if (published === undefined) return
+    this.#published += published.ids.length
+    if (this.#worst === undefined || published.copies < this.#worst.copies) this.#worst = published
+    this.#progress.show(`${counted(this.#published, 'record')} imported`)
+  }
+
+  async #tell(): Promise<void> {
+    const { terminal } = this.#context
+    const [records, present, worst] = [this.#published, this.#skipped, this.#worst]
+    if (worst?.reached === false) {
+      this.#context.exitCode = exitCodes.degraded
+      warn(terminal, `stored, but ack=${worst.level} was not reached in time for all. The mesh goes on copying.`)
+    }
+    const ack = worst === undefined ? '' : `  ${ackText(worst)}`
+    const isJson = formatOf(this.#context, this.#options) === 'json'
+    const text = `${counted(records, 'record')} imported, ${counted(present, 'record')} were here already${ack}\n`
+    await write(terminal, isJson ? jsonLine({ records, present, ...(worst && { reached: worst.reached }) }) : text)
+  }
+}
+
+/** What the mesh has of the feeds that an export is from: of a topic asked for once. */
+class Present {
+  readonly #mesh: Mesh
+  readonly #terminal: Terminal
+  /** By topic, and feed, the offset behind the last record that anybody has. */
+  readonly #ends = new Map<string, ReadonlyMap<string, number>>()
+
+  constructor(mesh: Mesh, terminal: Terminal) {
+    this.#mesh = mesh
+    this.#terminal = terminal
+  }
+
+  /** It is here under the id that it was written with, or was let go of by retention. */
+  async has({ topic, origin }: ExportedRecord): Promise<boolean> {
+    let ends = this.#ends.get(topic)
+    if (ends === undefined) this.#ends.set(topic, (ends = await this.#endsOf(topic)))
+    return origin.offset < (ends.get(origin.feed) ?? 0)
+  }
+
+  async #endsOf(topic: string): Promise<ReadonlyMap<string, number>> {
+    const ends = new Map<string, number>()
+    try {
+      const { replicas } = await this.#mesh.topicStatus(topic, { signal: this.#terminal.stop })
+      for (const { feed, nextOffset } of replicas.flatMap(({ feeds }) => feeds))
+        ends.set(feed, Math.max(ends.get(feed) ?? 0, nextOffset))
+    } catch (error) {
+      if (!(error instanceof MeshError && error.code === 'TOPIC_NOT_FOUND')) throw error
+    }
+    return ends
+  }
+}
