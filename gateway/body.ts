@@ -31,7 +31,7 @@ export class Bodies {
 
   /** Throws OVERLOADED when what is held is too much. */
   refuseOverload(): void {
-    if (this.#arrivingBytes > this.#arrivingBytesMax) throw overloaded('bodies', 'Too many large bodies at once.')
+    if (this.#arrivingBytes > this.#arrivingBytesMax) throw tooMuchArrives()
   }
 
   /** Half of the bound is there for whoever reads no more than it must. */
@@ -62,14 +62,51 @@ export class Bodies {
    */
   async read(c: Context, limit: BodyLimit): Promise<Uint8Array> {
     refuseCompressed(c)
-    if (Number(c.req.raw.headers.get('content-length') ?? 0) > limit.bytesMax) throw tooLarge(limit)
-    try {
-      const body = await this.#readPieces(piecesOf(c), limit)
-      this.#spend(c, body.length)
-      return body
-    } catch (error) {
-      throw error instanceof MeshError ? error : brokenOff(error)
-    }
+    if (Number(fieldOf(c, 'content-length') ?? 0) > limit.bytesMax) throw tooLarge(limit)
+    const incoming = incomingOf(c)
+    if (incoming === undefined) return this.#readPieces(c.req.raw.body ?? noPieces(), limit)
+    const body = await this.#readIncoming(incoming, limit)
+    this.#spend(c, body.length)
+    return body
+  }
+
+  /** By the events of Node's stream: its iterator costs more than all the rest of a publish. */
+  #readIncoming(incoming: Incoming, limit: BodyLimit): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      const pieces: Uint8Array[] = []
+      let size = 0
+      const end = (): void => {
+        this.hold(-size)
+        incoming.off('data', onData).off('end', onEnd).off('error', onBroken).off('close', onBroken)
+      }
+      const onData = (piece: Uint8Array): void => {
+        pieces.push(piece)
+        size += piece.length
+        this.hold(piece.length)
+        const fault = this.#faultOf(size, limit)
+        if (fault === undefined) return
+        end()
+        // What more comes is drained by the server, so that the client gets to read why.
+        incoming.pause()
+        reject(fault)
+      }
+      const onEnd = (): void => {
+        end()
+        resolve(pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces, size))
+      }
+      const onBroken = (cause?: unknown): void => {
+        end()
+        reject(brokenOff(cause))
+      }
+      incoming.on('data', onData).on('end', onEnd).on('error', onBroken).on('close', onBroken)
+      // Before there was anybody to be told.
+      if (incoming.destroyed) onBroken()
+    })
+  }
+
+  #faultOf(size: number, limit: BodyLimit): MeshError | undefined {
+    if (size > limit.bytesMax) return tooLarge(limit)
+    return this.#arrivingBytes > this.#arrivingBytesMax ? tooMuchArrives() : undefined
   }
 
   /** The pieces of a body without end: its client is held back when it sends more than its share. */
@@ -91,22 +128,32 @@ export class Bodies {
     let size = 0
     try {
       for await (const piece of body) {
+        pieces.push(piece)
         size += piece.length
         this.hold(piece.length)
-        if (size > limit.bytesMax) throw tooLarge(limit)
-        this.refuseOverload()
-        pieces.push(piece)
+        const fault = this.#faultOf(size, limit)
+        if (fault !== undefined) throw fault
       }
       return Buffer.concat(pieces, size)
+    } catch (error) {
+      throw error instanceof MeshError ? error : brokenOff(error)
     } finally {
       this.hold(-size)
     }
   }
 }
 
+const tooMuchArrives = (): MeshError => overloaded('bodies', 'Too many large bodies at once.')
+
+/** One field of the head: Node's own where there is one, since a `Headers` has to be made. */
+function fieldOf(c: Context, name: string): string | undefined {
+  const incoming = incomingOf(c)
+  return incoming === undefined ? (c.req.raw.headers.get(name) ?? undefined) : (incoming.headers[name] as string)
+}
+
 export function refuseCompressed(c: Context): void {
-  const encoding = c.req.raw.headers.get('content-encoding')
-  if (encoding === null || encoding === 'identity') return
+  const encoding = fieldOf(c, 'content-encoding')
+  if (encoding === undefined || encoding === 'identity') return
   throw new MeshError('UNSUPPORTED_MEDIA', 'Send the body without Content-Encoding.')
 }
 

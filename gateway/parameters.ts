@@ -61,8 +61,10 @@ export function queryOf<Name extends string>(
   repeat: readonly string[] = [],
 ): Partial<Record<Name, string>> {
   const found: Partial<Record<string, string>> = {}
-  if (!c.req.raw.url.includes('?')) return found as Partial<Record<Name, string>>
-  for (const [name, values] of Object.entries(c.req.queries())) {
+  const { url } = c.req.raw
+  const start = url.indexOf('?')
+  if (start < 0) return found as Partial<Record<Name, string>>
+  for (const [name, values] of plainQuery(url.slice(start + 1)) ?? Object.entries(c.req.queries())) {
     if (repeat.includes(name)) continue
     // It has been looked at, and is no matter of the route.
     if (name === 'ticket' && c.get('isByTicket') === true) continue
@@ -77,6 +79,16 @@ export function queryOf<Name extends string>(
     found[name] = values[0] ?? ''
   }
   return found as Partial<Record<Name, string>>
+}
+
+/** What nothing has to be decoded of, once each: as Hono reads it, at a tenth of the cost. Undefined for any other query. */
+function plainQuery(text: string): [string, string[]][] | undefined {
+  if (!/^[\w.:-]+=[\w.:-]*(?:&[\w.:-]+=[\w.:-]*){0,3}$/.test(text)) return undefined
+  const pairs = text.split('&').map((pair): [string, string[]] => {
+    const equals = pair.indexOf('=')
+    return [pair.slice(0, equals), [pair.slice(equals + 1)]]
+  })
+  return new Set(pairs.map(([name]) => name)).size === pairs.length ? pairs : undefined
 }
 
 /** Throws ACK_LEVEL_INVALID. */

@@ -98,6 +98,7 @@ export class PeerBroker implements Broker {
   #cursors: CursorBook | undefined
   readonly #shared = new SharedRecords()
   #reachability: Reachability | undefined
+  #cursor: { topicId?: TopicId; inputsHandled: number; text: string } = { inputsHandled: 0, text: '' }
   readonly #draining = new AbortController()
   readonly #booted = Promise.withResolvers<PeerDriver>()
   readonly events: MeshEvents
@@ -230,20 +231,32 @@ export class PeerBroker implements Broker {
     return this.#take(request)
   }
 
-  async #take(request: AnyPublish): Promise<PublishResult> {
+  /** What waits for copies, maybe for a minute, are numbers: nothing here holds the request, whose bytes are in the log by then. */
+  #take(request: AnyPublish): Promise<PublishResult> {
     const { clock, onPublish } = this.#deps
     const startMs = clock.nowMs()
-    let outcome: PublishFigures['outcome'] = 'refused'
-    let bytes = 0
+    const level = request.ack.type
+    const records = countOf(request)
+    const tell = (outcome: PublishFigures['outcome'], bytes: number): void =>
+      onPublish?.({ level, outcome, records, bytes, tookMs: clock.nowMs() - startMs })
+    const refuse = (error: unknown): never => {
+      tell('refused', 0)
+      throw error
+    }
+    const { answers, bytes } = this.#begin(request)
+    return answers.then((result) => {
+      tell(result.ack.reached ? 'reached' : 'unreached', bytes)
+      return result
+    }, refuse)
+  }
+
+  #begin(request: AnyPublish): { readonly answers: Promise<PublishResult>; readonly bytes: number } {
     try {
       const sets = this.#encode(request)
-      bytes = sets.reduce((sum, set) => sum + recordSetBytes(set), 0)
-      const result = await this.#publish(request, sets)
-      outcome = result.ack.reached ? 'reached' : 'unreached'
-      return result
-    } finally {
-      const records = countOf(request)
-      onPublish?.({ level: request.ack.type, outcome, records, bytes, tookMs: clock.nowMs() - startMs })
+      const bytes = sets.reduce((sum, set) => sum + recordSetBytes(set), 0)
+      return { answers: this.#publish(request, sets), bytes }
+    } catch (error) {
+      return { answers: Promise.reject(error as Error), bytes: 0 }
     }
   }
 
@@ -253,9 +266,13 @@ export class PeerBroker implements Broker {
     return recordSetsOf(request, this.#deps.digests)
   }
 
-  async #publish({ topic, ack, waitMs }: AnyPublish, sets: readonly RecordSet[]): Promise<PublishResult> {
-    const driver = this.#accepting()
-    const answers = await driver.publish(topic, sets, ack, waitMs)
+  #publish({ topic, ack, waitMs }: AnyPublish, sets: readonly RecordSet[]): Promise<PublishResult> {
+    return this.#accepting()
+      .publish(topic, sets, ack, waitMs)
+      .then((answers) => this.#resultOf(topic, answers))
+  }
+
+  #resultOf(topic: TopicName, answers: readonly PublishAnswer[]): PublishResult {
     const { placed: last, settled } = answers.at(-1) as PublishAnswer
     const peers = answers
       .map(({ settled }) => settled.peers)
@@ -265,7 +282,7 @@ export class PeerBroker implements Broker {
       runs: answers.flatMap(({ placed }) => {
         return placed.runs.map(({ feed, firstOffset, count }) => ({ feed: feedText(feed), from: firstOffset, count }))
       }),
-      cursor: this.#cursorOfAll(last.runs[0]?.feed.topicId ?? driver.peer.topicIdOf(topic)),
+      cursor: this.#cursorOfAll(last.runs[0]?.feed.topicId ?? this.#running().peer.topicIdOf(topic)),
       ack: this.#ackOf({ ...settled, reached, peers }),
     }
   }
@@ -281,8 +298,16 @@ export class PeerBroker implements Broker {
     }
   }
 
-  /** The cursor of a reader that has read everything that this peer holds. */
+  /** The cursor of a reader that has read everything that this peer holds; made once for all publishes that an fsync settles. */
   #cursorOfAll(topicId: TopicId): string {
+    const { inputsHandled } = this.#running()
+    if (this.#cursor.topicId !== topicId || this.#cursor.inputsHandled !== inputsHandled) {
+      this.#cursor = { topicId, inputsHandled, text: this.#newCursorOfAll(topicId) }
+    }
+    return this.#cursor.text
+  }
+
+  #newCursorOfAll(topicId: TopicId): string {
     const { digests } = this.#deps
     const held = this.#running().feeds(topicId)
     // An entry implies the predecessors; a disk that lost a part of one must not have its reader skip that part.

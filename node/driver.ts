@@ -138,6 +138,7 @@ export class PeerDriver implements TransportListener, HeldFeeds {
   readonly #machine: Machine<PeerInput, PeerEffect>
   readonly #inputs: PeerInput[] = []
   #handling = false
+  #inputsHandled = 0
   #stopped: MeshError | undefined
   #lastNumber = 0
   readonly #records = new Map<number, RecordSet>()
@@ -209,6 +210,11 @@ export class PeerDriver implements TransportListener, HeldFeeds {
       commit: deps.commit,
       input: (input) => this.#input(input),
     })
+  }
+
+  /** Inputs that the machine has had: as long as it has no more, it is where it was. */
+  get inputsHandled(): number {
+    return this.#inputsHandled
   }
 
   start(): void {
@@ -480,6 +486,7 @@ export class PeerDriver implements TransportListener, HeldFeeds {
     try {
       for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
         if (this.#stopped !== undefined) continue
+        this.#inputsHandled++
         for (const effect of this.#machine.handle(next, this.#deps.clock.nowMs())) this.#perform(effect)
       }
     } finally {

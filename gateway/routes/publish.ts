@@ -5,14 +5,14 @@ import { textOf, utf8 } from '#protocol/text'
 import { idsOfRuns } from '#protocol/wire/socket-frames'
 import { authorize, principalOf } from '../auth/principal.ts'
 import type { BodyLimit } from '../body.ts'
-import type { ClientProducer, PublishResult } from '../broker.ts'
+import type { Broker, ClientProducer, PublishRequest, PublishResult } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { isContentType, mediaTypeOf, recordsMediaType } from '#protocol/media-type'
 import { isNdjson } from '../ndjson.ts'
 import { ackLevelOf, queryOf, topicOf, waitMsOf } from '../parameters.ts'
 import { invalid } from '../problem.ts'
 import { producerOfTexts, type ProducerTexts, refuseTwo } from '../producer.ts'
-import { isHeaderName, publishBodyOf, refuseRecordHead, type RecordHead } from '../publish-body.ts'
+import { isHeaderName, type PublishBody, publishBodyOf, refuseRecordHead, type RecordHead } from '../publish-body.ts'
 import { jsonAnswer } from './json-answer.ts'
 import { publishLines } from './publish-lines.ts'
 
@@ -32,14 +32,18 @@ export function publishRoutes(deps: RouteDeps): Hono {
       refuseRecordHead(head)
       return publishLines(c, deps, { topic, principal, ack, waitMs, producer })
     }
-    const body = publishBodyOf(await bodies.read(c, limitOf(head)), head)
-    const records = body.type === 'one' ? [body.record] : body.records
-    refuseTwo(producer, records)
-    const result = await broker.publish({ topic, principal, records, ack, waitMs, producer })
-    return body.type === 'one' ? answerOne(result) : answerBatch(result)
+    const terms = { topic, principal, ack, waitMs, producer }
+    return publish(broker, terms, publishBodyOf(await bodies.read(c, limitOf(head)), head))
   })
 
   return routes
+}
+
+/** Whatever waits for copies, maybe for a minute, holds nothing of the body. */
+function publish(broker: Broker, terms: Omit<PublishRequest, 'records'>, body: PublishBody): Promise<Response> {
+  const records = body.type === 'one' ? [body.record] : body.records
+  refuseTwo(terms.producer, records)
+  return broker.publish({ ...terms, records }).then(body.type === 'one' ? answerOne : answerBatch)
 }
 
 const recordHeaderPrefix = 'record-header-'

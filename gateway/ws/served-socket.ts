@@ -240,7 +240,7 @@ export class ServedSocket implements LiveSocket {
       case 'closeReader':
         return this.#readers.close(order)
       case 'publish':
-        return void this.#publish(order)
+        return this.#publish(order)
       case 'close':
         return this.#socket.close(order.code, order.reason)
     }
@@ -319,13 +319,13 @@ export class ServedSocket implements LiveSocket {
 
   // Publishing ----------------------------------------------------------------------------------------------------------
 
-  async #publish({ ref, request }: Extract<SessionOrder, { type: 'publish' }>): Promise<void> {
-    try {
-      const { broker } = this.#deps
-      const result = 'encoded' in request ? broker.publishEncoded(request) : broker.publish(request)
-      this.#tell({ type: 'published', ref, result: await result })
-    } catch (error) {
-      this.#tell({ type: 'publishFailed', ref, error })
-    }
+  /** What waits for copies holds nothing of the request. */
+  #publish({ ref, request }: Extract<SessionOrder, { type: 'publish' }>): void {
+    const { broker } = this.#deps
+    const result = 'encoded' in request ? broker.publishEncoded(request) : broker.publish(request)
+    result.then(
+      (published) => this.#tell({ type: 'published', ref, result: published }),
+      (error: unknown) => this.#tell({ type: 'publishFailed', ref, error }),
+    )
   }
 }

@@ -2,6 +2,7 @@ import { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { AbstractMessageStream } from '@libp2p/utils'
 import type { AbortOptions, MessageStream } from '@libp2p/interface'
+import { gathered } from './gathered.ts'
 import { networkLimits } from './network-limits.ts'
 
 type Callback = (error?: Error | null) => void
@@ -74,6 +75,7 @@ export class DecryptedStream extends AbstractMessageStream {
     // Neither Node nor libp2p takes it as an option for a socket like this one.
     const { _writableState: writable } = socket as unknown as { _writableState: { highWaterMark: number } }
     writable.highWaterMark = networkLimits.plaintextBytesTarget
+    gathered(socket)
     const ended = Promise.withResolvers<void>()
     this.#closed = ended.promise.then(() => encrypted.close()).catch((error: Error) => encrypted.abort(error))
     if (socket.closed) ended.resolve()

@@ -35,6 +35,12 @@ export async function throughputs(runMs: number, profiles?: string): Promise<rea
   return await throughput(oak, elm, runMs)
 }
 
+/** How much of a bare route is left of HTTP publishes. */
+export async function posts(runMs: number, profiles?: string): Promise<readonly Figure[]> {
+  await using mesh = await benchMesh(profiles)
+  return await httpRatio(mesh.peers[0], runMs)
+}
+
 /** Batches from one client with `ack=all`: three fsynced copies of each; read at another peer meanwhile. */
 async function throughput(at: ProcessPeer, readAt: ProcessPeer, runMs: number): Promise<readonly Figure[]> {
   await using asJson = await connect({ servers: [at.http], binary: false })

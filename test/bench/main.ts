@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
-import { basics, throughputs } from './basics.ts'
+import { basics, posts, throughputs } from './basics.ts'
 import { type Figure, tableOf } from './figures.ts'
 import { finishedFeeds } from './finished-feeds.ts'
 import { following } from './following.ts'
@@ -16,6 +16,7 @@ import { start } from './start.ts'
  *
  *   npm run bench [-- --seconds 5]                      idle, throughput, latency, HTTP
  *   npm run bench -- throughput                         of these, throughput alone
+ *   npm run bench -- http                             … and HTTP alone
  *   npm run bench -- split [--records 1000000]          so many records on each side of a split, and the heal
  *   npm run bench -- idle-topics [--topics 10000]       as many topics in which nothing happens, and one record
  *   npm run bench -- many-topics [--topics 1000]        as many topics written at once
@@ -43,6 +44,7 @@ const runMs = number(values.seconds, 5) * 1_000
 
 const benches: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
   basics: () => basics(runMs, profiles),
+  http: () => posts(runMs, profiles),
   throughput: () => throughputs(runMs, profiles),
   split: () => longSplit(number(values.records, 1_000_000), profiles),
   'idle-topics': () => idleTopics(number(values.topics, 10_000), profiles),

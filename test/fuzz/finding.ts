@@ -8,6 +8,14 @@ export interface Finding {
   readonly input: string
 }
 
+/** What to throw at a peer. */
+export interface FuzzOrder {
+  readonly seed: number
+  readonly count: number
+  /** It ends then, however many there were. */
+  readonly seconds?: number | undefined
+}
+
 export interface FuzzReport {
   readonly target: string
   readonly inputs: number

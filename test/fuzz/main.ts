@@ -6,11 +6,12 @@ import { fuzzSockets } from './sockets.ts'
 
 const usage = `Throws wrong, damaged and hostile bytes at a peer: it must stay up, answer by name, and go on serving.
 
-  npm run fuzz -- --http 200000 --sockets 200000 --frames 1000000 [--seed 1]
+  npm run fuzz -- --http 200000 --sockets 200000 --frames 1000000 [--seed 1] [--seconds 600]
 
   --http     requests to a gateway: damaged, hostile, random bytes
   --sockets  frames over WebSockets
   --frames   frames from peers that have been let in
+  --seconds  ends requests, and then sockets, after so long, however many there were
 `
 
 const { values } = parseArgs({
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     sockets: { type: 'string' },
     frames: { type: 'string' },
     seed: { type: 'string' },
+    seconds: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 })
@@ -32,9 +34,10 @@ function tell({ target, inputs, findings, seen, stallMs, memoryMiB, seconds }: F
 }
 
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
+const seconds = values.seconds === undefined ? undefined : Number(values.seconds)
 const runs: (() => Promise<FuzzReport>)[] = []
-if (values.http !== undefined) runs.push(() => fuzzHttp({ seed, count: Number(values.http) }))
-if (values.sockets !== undefined) runs.push(() => fuzzSockets({ seed, count: Number(values.sockets) }))
+if (values.http !== undefined) runs.push(() => fuzzHttp({ seed, seconds, count: Number(values.http) }))
+if (values.sockets !== undefined) runs.push(() => fuzzSockets({ seed, seconds, count: Number(values.sockets) }))
 if (values.frames !== undefined) runs.push(() => fuzzFrames({ seed, count: Number(values.frames) }))
 
 if (values.help || runs.length === 0) {

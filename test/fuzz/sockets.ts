@@ -6,7 +6,7 @@ import { binarySocketProtocol, decodeBatchFrame } from '#protocol/wire/binary-fr
 import { closeCodes, socketProtocol } from '#protocol/wire/socket-frames'
 import { Dice } from '#test/sim/dice'
 import { concat } from './bytes.ts'
-import type { FuzzReport } from './finding.ts'
+import type { FuzzOrder, FuzzReport } from './finding.ts'
 import { civilFrame, encode, opcodes, wildFrame } from './socket-frames.ts'
 import { type PeerUnderFire, underFire } from './under-fire.ts'
 
@@ -16,17 +16,17 @@ const framesPerSocket = 20
 /** Sockets between two good requests that must be served. */
 const serveEvery = 100
 /** A peer that has nothing to answer is not waited for any longer, and its end of a socket that was closed no longer than that. */
-const patienceMs = { word: 100, end: 10_000 }
+const patienceMs = { word: 100, end: 60_000 }
 
 /** Of RFC 6455 §7.4.1, and those that a client closes with: they are echoed. */
 const codesOfOthers = [1000, 1001, 1002, 1003, 1005, 1007, 1008, 1009, 3000, 4999]
 const codesAllowed: ReadonlySet<number> = new Set([...codesOfOthers, ...Object.values(closeCodes)])
 
 /** WebSockets of a real peer: every word of it is a frame of ours, every refusal is named, every close has a fitting code. */
-export const fuzzSockets = ({ seed, count }: { seed: number; count: number }): Promise<FuzzReport> =>
-  underFire('sockets', (under) => {
+export const fuzzSockets = ({ seed, count, seconds }: FuzzOrder): Promise<FuzzReport> =>
+  underFire({ target: 'sockets', seconds }, (under) => {
     const fuzz = new SocketFuzz(seed, under)
-    return under.endure(count, () => fuzz.run(count))
+    return under.endure(() => fuzz.run(count))
   })
 
 class SocketFuzz {
@@ -40,9 +40,11 @@ class SocketFuzz {
     this.#under = under
   }
 
-  async run(count: number): Promise<void> {
+  /** Returns how many there were. */
+  async run(count: number): Promise<number> {
     await this.#under.peer.client.publishMany('fuzz-1', [{ value: 'pears' }])
     await Promise.all(Array.from({ length: clients }, () => this.#client(count)))
+    return this.#next
   }
 
   async #client(count: number): Promise<void> {

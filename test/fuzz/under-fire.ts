@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ProcessPeer } from '#test/integration/process-peer'
 import { PrometheusText } from '#test/prometheus-text'
-import { type Finding, findingsMax, type FuzzReport, printable, Tally } from './finding.ts'
+import { type Finding, findingsMax, type FuzzOrder, type FuzzReport, printable, Tally } from './finding.ts'
 
 /** Its heap, of which it needs less than 50 MiB: what is kept of each input, however little, ends the process. */
 const heapMiBMax = 128
@@ -14,14 +14,16 @@ export class PeerUnderFire {
   readonly tally = new Tally()
   readonly #target: string
   readonly #findings: Finding[] = []
+  readonly #untilMs: number
 
-  constructor(target: string, peer: ProcessPeer) {
+  constructor({ target, seconds = Number.POSITIVE_INFINITY }: Fire, peer: ProcessPeer) {
     this.#target = target
+    this.#untilMs = performance.now() + seconds * 1_000
     this.peer = peer
   }
 
   get hasEnough(): boolean {
-    return this.#findings.length >= findingsMax
+    return this.#findings.length >= findingsMax || performance.now() > this.#untilMs
   }
 
   found(index: number, what: string, input: Uint8Array = new Uint8Array(0)): void {
@@ -37,12 +39,13 @@ export class PeerUnderFire {
   }
 
   /** Fires, and looks at the peer afterwards: it serves, and has made no mistake of its own. */
-  async endure(inputs: number, fire: () => Promise<void>): Promise<FuzzReport> {
+  async endure(fire: () => Promise<number>): Promise<FuzzReport> {
     const startedMs = performance.now()
     const before = await this.#figures()
     let after = before
+    let inputs = 0
     try {
-      await fire()
+      inputs = await fire()
       await this.serve()
       after = await this.#figures()
       if (after.internal > 0) this.found(inputs, `${after.internal} answers were INTERNAL:\n${this.peer.log}`)
@@ -90,15 +93,16 @@ function stallOf(text: PrometheusText): number {
   return Math.min(...reaching) * 1_000
 }
 
-export async function underFire(
-  target: string,
-  fuzz: (peer: PeerUnderFire) => Promise<FuzzReport>,
-): Promise<FuzzReport> {
+interface Fire extends Pick<FuzzOrder, 'seconds'> {
+  readonly target: string
+}
+
+export async function underFire(order: Fire, fuzz: (peer: PeerUnderFire) => Promise<FuzzReport>): Promise<FuzzReport> {
   const directory = await mkdtemp(join(tmpdir(), 'grapevine-fuzz-'))
   const within = ['env', `NODE_OPTIONS=--max-old-space-size=${heapMiBMax}`]
   const peer = await ProcessPeer.start({ name: 'oak', data: `${directory}/oak`, within })
   try {
-    return await fuzz(new PeerUnderFire(target, peer))
+    return await fuzz(new PeerUnderFire(order, peer))
   } finally {
     await peer[Symbol.asyncDispose]()
     await rm(directory, { recursive: true, force: true })
