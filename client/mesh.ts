@@ -1,6 +1,5 @@
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
-import type { LogLevel } from '#protocol/log-level'
 import type {
   GossipView,
   HealView,
@@ -168,7 +167,7 @@ export class Mesh implements AsyncDisposable {
       offline: options.offline ?? 'wait',
       signal: this.#closing.signal,
     })
-    this.lab = new Lab((asked, options) => this.#ask(asked, options))
+    this.lab = new Lab((asked, options) => this.ask(asked, options))
   }
 
   /** The server that is asked first: the one that answered last. */
@@ -264,7 +263,7 @@ export class Mesh implements AsyncDisposable {
 
   /** Makes a topic, or finds it made as asked; what is left out is not asked for. Throws TOPIC_DIFFERS. */
   createTopic(topic: string, asked: TopicAsked = {}, options: CallOptions = {}): Promise<TopicView> {
-    return this.#ask({ method: 'PUT', path: topicPath(topic), json: asked }, options)
+    return this.ask({ method: 'PUT', path: topicPath(topic), json: asked }, options)
   }
 
   /**
@@ -279,7 +278,7 @@ export class Mesh implements AsyncDisposable {
     const { version } = options
     const headers = { 'if-match': version === undefined ? '*' : `"${version}"` }
     const repeatable = version === undefined
-    return this.#ask({ method: 'PATCH', path: topicPath(topic), json: asked, headers, repeatable }, options)
+    return this.ask({ method: 'PATCH', path: topicPath(topic), json: asked, headers, repeatable }, options)
   }
 
   /**
@@ -287,7 +286,7 @@ export class Mesh implements AsyncDisposable {
    * while. Not repeated if the answer is lost: a topic that was made since would be deleted.
    */
   deleteTopic(topic: string, options: CallOptions = {}): Promise<DeletedTopic> {
-    return this.#ask({ method: 'DELETE', path: topicPath(topic), repeatable: false }, options)
+    return this.ask({ method: 'DELETE', path: topicPath(topic), repeatable: false }, options)
   }
 
   /** What every replica holds of the topic, as far as the peer that answers knows. */
@@ -347,7 +346,7 @@ export class Mesh implements AsyncDisposable {
 
   #decide(member: string, decision: string, options: CallOptions): Promise<MemberView> {
     const path = `/v1/mesh/members/${encodeURIComponent(member)}/${decision}`
-    return this.#ask({ method: 'POST', path }, options)
+    return this.ask({ method: 'POST', path }, options)
   }
 
   gossip(options: CallOptions = {}): Promise<GossipView> {
@@ -401,12 +400,6 @@ export class Mesh implements AsyncDisposable {
     this.close()
   }
 
-  /** How much the peer that answers says in its log; told a level, from now on until it starts again. */
-  async logLevel(level?: LogLevel, options: CallOptions = {}): Promise<LogLevel> {
-    const asked: Asked = { path: '/v1/log-level', ...(level && { method: 'PUT', json: { level } }) }
-    return (await this.#ask<{ level: LogLevel }>(asked, options)).level
-  }
-
   /** Ends every call and subscription of this mesh at once. */
   close(): void {
     this.#closing.abort(new DOMException('the mesh was closed', 'AbortError'))
@@ -418,11 +411,14 @@ export class Mesh implements AsyncDisposable {
   }
 
   #get<T>(path: string, options: CallOptions, waitMs = 0): Promise<T> {
-    return this.#ask({ path, waitMs }, options)
+    return this.ask({ path, waitMs }, options)
   }
 
-  /** GET, and repeatable, unless said otherwise. */
-  #ask<T>({ json, ...asked }: Asked, { signal }: CallOptions): Promise<T> {
+  /**
+   * Any request of the API, for what there is no method for: `mesh.ask({ path: '/v1/log-level' })`. GET, and asked again at
+   * the next server if no answer comes, unless said otherwise. `T` is the caller's word, nothing checks it.
+   */
+  ask<T>({ json, ...asked }: Asked, { signal }: CallOptions = {}): Promise<T> {
     const request: Request = {
       method: 'GET',
       repeatable: true,
@@ -451,7 +447,7 @@ export interface LabLink {
   readonly delayMs?: number
 }
 
-interface Asked extends Partial<Omit<Request, 'signal' | 'body'>> {
+export interface Asked extends Partial<Omit<Request, 'signal' | 'body'>> {
   readonly path: string
   /** What is said in the body. */
   readonly json?: object

@@ -24,7 +24,9 @@ export function logLevelCommand(context: Context): Command {
       const rows = await Promise.all(
         options.server.map(async (server) => {
           await using mesh = new Mesh({ servers: [server] })
-          return { level: await mesh.logLevel(asked, { signal }), server: mesh.server }
+          const change = asked && { method: 'PUT' as const, json: { level: asked } }
+          const { level } = await mesh.ask<{ level: LogLevel }>({ path: '/v1/log-level', ...change }, { signal })
+          return { server: mesh.server, level }
         }),
       )
       await writeRows(context.terminal, formatOf(context, options), rows, [
