@@ -11,12 +11,9 @@ import { isApart } from '#lab/netns/namespaces'
 import { lacksForSandbox, spawnApart } from '#lab/netns/sandbox'
 import { type LabReport, reportIn } from '#lab/report'
 import { reportRow, reportRowTitles, reportText } from '#lab/report-text'
-import { runScenario } from '#lab/run'
-import { parseScenario } from '#lab/scenario'
 import { timelineSvg } from '#lab/timeline'
 import { outputOption, type Context } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
-import { backEndFor } from '../lab-mesh.ts'
 import { ownCommand } from '../local-peer.ts'
 import { formatFor, jsonLine } from '../output.ts'
 import { version } from '../peer.ts'
@@ -59,6 +56,12 @@ export const labRunCommand = (context: Context): Command =>
     .addOption(outputOption())
     .addHelpText('after', runHelp)
     .action(async (file: string, options: RunOptions) => {
+      // Not at the top: other commands start without YAML and the ledger.
+      const [{ parseScenario }, { runScenario }, { backEndFor }] = await Promise.all([
+        import('#lab/scenario'),
+        import('#lab/run'),
+        import('../lab-mesh.ts'),
+      ])
       const scenario = parseScenario(await textOf(pathOf(file), 'SCENARIO_INVALID'))
       checkPlayable(scenario, options.via)
       if (options.via === 'netns' && !isApart) return await runApart(context, file, options)

@@ -241,3 +241,13 @@ test('a link for which more waits than there is room for is closed', () => {
   for (let bytes = 0; bytes <= limits.labDelayedBytesMax; bytes += frame.length) lab.dataFrame(1, frame)
   expect(orders).toEqual(['close 1: too much waits on the way that lab mode makes'])
 })
+
+test('after the stop nothing arrives any more', () => {
+  const { lab, clock, listener } = setUp()
+  lab.setWays(new Map([[elm, { loss: 0, delayMs: 200 }]]))
+  lab.controlFrame(1, word)
+  lab.linkDown(1, 'closed', 'good-bye')
+  lab.stop()
+  clock.advance(1_000)
+  expect(listener.heard.map(({ type }) => type)).toEqual(['linkUp', 'linkUp'])
+})

@@ -127,6 +127,12 @@ export class LabFilter implements Transport, TransportListener {
     this.#listener.dialFailed(target, reason, there)
   }
 
+  /** What is still on its way is lost, and the listener hears nothing more. To be called with the stop of the transport. */
+  stop(): void {
+    for (const { arriving } of this.#links.values()) arriving.clear()
+    this.#links.clear()
+  }
+
   #arrive(id: LinkId, bytes: number, deliver: () => void): void {
     const link = this.#links.get(id)
     if (link === undefined) return deliver()

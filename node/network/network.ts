@@ -63,6 +63,7 @@ export async function createTransport(config: NetworkConfig, listener: Transport
     expectMembers: (members) => expectMembers(node, members),
     ...(lab === undefined ? {} : { lab }),
     stop: async () => {
+      lab?.stop()
       await links.stop()
       await node.stop()
     },
