@@ -97,7 +97,7 @@ async function selfOf(client: Mesh, http: string, signal: AbortSignal): ReturnTy
       if (!(error instanceof MeshError)) throw error
       if (signal.aborted)
         throw new MeshError('UNAVAILABLE', `${http} did not answer in ${startMsMax / 1_000} s`, { cause: error })
-      await pause(askAgainMs, AbortSignal.timeout(2 * askAgainMs))
+      await pause(askAgainMs, new AbortController().signal)
     }
   }
 }
