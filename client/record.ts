@@ -1,7 +1,7 @@
 import { MeshError } from '#protocol/errors'
 import type { LogRecord } from '#protocol/log/record'
 import { isContentType, unknownMediaType, type ValueForm, valueFormOf } from '#protocol/media-type'
-import { bytesOfBase64url, textOf, utf8 } from '#protocol/text'
+import { base64urlOf, bytesOfBase64url, textOf, utf8 } from '#protocol/text'
 
 /** A record as the gateway writes it in JSON (DESIGN §11). */
 export interface RecordJson {
@@ -244,12 +244,12 @@ function contentTypeOf(value: PublishValue): string {
 
 const isText = (contentType: string): boolean => contentType.toLowerCase().startsWith('text/')
 
-/** RFC 4648 §4, which `protocol/text` does not need. */
-function base64Of(bytes: Uint8Array): string {
-  let binary = ''
-  for (let i = 0; i < bytes.length; i += 8192) binary += String.fromCharCode(...bytes.subarray(i, i + 8192))
-  return btoa(binary)
-}
+/** RFC 4648 §4: another alphabet than that of URLs, and padding. */
+const base64Of = (bytes: Uint8Array): string =>
+  base64urlOf(bytes)
+    .replaceAll('-', '+')
+    .replaceAll('_', '/')
+    .padEnd(4 * Math.ceil(bytes.length / 3), '=')
 
 function bytesOfBase64(text: string): Uint8Array {
   const urlText = text.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')

@@ -1,6 +1,6 @@
 import type { Digests } from '#protocol/digests'
 import { MeshError } from '#protocol/errors'
-import { base64urlOf, bytesOfBase64url, bytesOfHex, hexOf } from '#protocol/text'
+import { base64urlOf, bytesOfBase64url, hexOf } from '#protocol/text'
 import type { CursorEntry } from './cursor.ts'
 import { cursorBytes, cursorScheme } from './cursor-layout.ts'
 
@@ -27,7 +27,7 @@ export function cursorWithin(
   if (at === undefined || found.length > 1) throw invalid('does not say where that is')
   const view = new DataView(bytes.buffer)
   view.setBigUint64(at + 16, BigInt(nextOffset))
-  bytes.set(bytesOfHex(hashPrefix) ?? [], at + 24)
+  view.setUint32(at + 24, parseInt(hashPrefix, 16))
   view.setUint32(end, crc32(bytes.subarray(0, end)))
   return cursorScheme + base64urlOf(bytes)
 }

@@ -81,6 +81,7 @@ export function encodeRecordSets(records: readonly LogRecord[]): readonly Record
     bytes = 0
   }
   for (const record of records) {
+    checkNumbers(record)
     const next = measure(record, headers)
     // One more range than there is, in case that this record opens one.
     const needed = bytes + next.length + (ranges.length + 1) * PRODUCER_RANGE_BYTES
@@ -93,7 +94,10 @@ export function encodeRecordSets(records: readonly LogRecord[]): readonly Record
   return sets
 }
 
-/** The bytes of any number of records, one behind the other, for who does not cut them into sets. Throws as `encodeRecords` does. */
+/**
+ * The bytes of any number of records, one behind the other, for a client, whose peer makes a set of them. Throws as
+ * `encodeRecords` does; that timestamps and producers are numbers that fit is taken for granted.
+ */
 export function encodeRecordBytes(records: readonly LogRecord[]): Uint8Array {
   const headers = new SharedHeaders()
   const measured = records.map((record) => measure(record, headers))
@@ -189,8 +193,13 @@ interface MeasuredRecord {
 }
 
 function measure(record: LogRecord, shared: SharedHeaders): MeasuredRecord {
-  checkRecord(record)
   const { key, value, timestampMs, producer } = record
+  if (key !== undefined && key.length > limits.recordKeyBytesMax) {
+    throw new MeshError(
+      'BAD_REQUEST',
+      `A key has at most ${limits.recordKeyBytesMax} bytes; this one has ${key.length}.`,
+    )
+  }
   const headers = shared.encode(record.headers)
   const length =
     6 +
@@ -220,13 +229,7 @@ function written(records: readonly MeasuredRecord[], bytes: number): Uint8Array 
   return out.finish()
 }
 
-function checkRecord({ key, timestampMs, producer }: LogRecord): void {
-  if (key !== undefined && key.length > limits.recordKeyBytesMax) {
-    throw new MeshError(
-      'BAD_REQUEST',
-      `A key has at most ${limits.recordKeyBytesMax} bytes; this one has ${key.length}.`,
-    )
-  }
+function checkNumbers({ timestampMs, producer }: LogRecord): void {
   if (timestampMs !== undefined && !isWhole(timestampMs, timestampMsMax)) {
     throw new MeshError('BAD_REQUEST', 'A timestamp is in whole milliseconds since 1970.')
   }
