@@ -134,7 +134,8 @@ export class FakeBroker implements Broker {
 
   async topic(topic: TopicName): Promise<TopicView | undefined> {
     const config = this.#configs.get(topic)
-    return config && { ...this.#summaryOf(topic), config: configJson(config), version: this.#versionOf(topic) }
+    const offsets = [{ feed: this.#feed, earliest: 0, next: this.#recordsOf(topic).length }]
+    return config && { ...this.#summaryOf(topic), offsets, config: configJson(config), version: this.#versionOf(topic) }
   }
 
   readableTopics(): TopicName[] {

@@ -1,3 +1,4 @@
+import { limits } from '#protocol/limits'
 import { configJson } from '#protocol/topic-config'
 import {
   matchesTopic,
@@ -10,6 +11,7 @@ import {
 import { configOf, exists } from '#protocol/topics/topic-state'
 import type { RemainsView, TopicSummary, TopicView } from '#protocol/views'
 import type { PeerDriver } from './driver.ts'
+import type { FeedView } from './read-source.ts'
 
 /** Topics of clients that this peer knows: those that are registered, and those that it holds feeds of before it has heard of that. */
 export function topicNames({ peer }: PeerDriver): ReadonlySet<TopicName> {
@@ -42,8 +44,22 @@ export function topicView(driver: PeerDriver, topic: TopicName): TopicView | und
   if (summary === undefined) return undefined
   const state = topics.get(topic)
   const editedAtMs = Math.max(0, ...[...state.edited.values()].map(({ atMs = 0 }) => atMs))
-  const view = { ...summary, config: configJson(configOf(state)), version: topics.versionOf(state) }
+  const view = {
+    ...summary,
+    ...offsetsOf(driver.source.known(summary.topicId)),
+    config: configJson(configOf(state)),
+    version: topics.versionOf(state),
+  }
   return editedAtMs === 0 ? view : { ...view, edited: new Date(editedAtMs).toISOString() }
+}
+
+function offsetsOf(feeds: readonly FeedView[]): Pick<TopicView, 'offsets' | 'offsetsLeftOut'> {
+  const shown = feeds.slice(-limits.replicationRowsMax)
+  const leftOut = feeds.length - shown.length
+  const offsets = shown.map(({ feed: { writer, epoch }, floor, head }) => {
+    return { feed: `${writer}.${epoch}`, earliest: floor.nextOffset, next: head.nextOffset }
+  })
+  return { offsets, ...(leftOut > 0 && { offsetsLeftOut: leftOut }) }
 }
 
 /** What is left of deleted topics here; of topics that match. */

@@ -39,6 +39,18 @@ test('the first publish makes a topic, without waiting for anything', async () =
   await expect(broker.putTopic(orders, { replicas: 4 })).rejects.toMatchObject({ code: 'TOPIC_DIFFERS' })
 })
 
+test('a topic tells from where on each feed is kept', async () => {
+  const { broker, driver } = await boot()
+  await publish(broker, ['one', 'two'])
+  const [held] = driver.feeds(driver.peer.topicIdOf(orders))
+  if (held === undefined) throw new Error('nothing is held')
+  driver.letGo([{ feed: held.feed, floor: held.head }])
+  await publish(broker, ['three'])
+  await driver.idle()
+  const offsets = [{ feed: `oak.${'1'.padStart(16, '0')}`, earliest: 2, next: 3 }]
+  expect(await broker.topic(orders)).toMatchObject({ records: 1, offsets })
+})
+
 test('a flood of new topics is a few records of the registry', async () => {
   const { broker, driver } = await boot()
   const names = Array.from({ length: 2_000 }, (_, i) => `orders-${i}` as TopicName)

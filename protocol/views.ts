@@ -366,6 +366,10 @@ export interface TopicSummary {
 export interface TopicView extends TopicSummary {
   /** What holds, defaults included. */
   readonly config: ConfigJson
+  /** Of each feed known here the first offset that retention has left, and the one after its last; the latest feeds, at most 256. */
+  readonly offsets: readonly { readonly feed: string; readonly earliest: number; readonly next: number }[]
+  /** Feeds that are not listed, if there are any. */
+  readonly offsetsLeftOut?: number
   /** Names this configuration; the same at every peer that knows the same edits. */
   readonly version: string
   /** When it was last changed by hand, by the clock of the peer that took the change. */
