@@ -329,7 +329,7 @@ test.each([
   const answer = await ask(request, body)
   expect(answer).toMatchObject({ status, type: 'application/problem+json' })
   expect(answer.body).toMatchObject({
-    type: `urn:grapevine:error:${code}`,
+    type: `/problems/${code}`,
     title,
     status,
     code,

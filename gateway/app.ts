@@ -15,6 +15,7 @@ import { Origins } from './origins.ts'
 import { boundOf } from './overload.ts'
 import { isServing, Problems, type ReportError } from './problem.ts'
 import { cursorRoutes } from './routes/cursors.ts'
+import { documentRoutes } from './routes/documents.ts'
 import { eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
 import { indexOf } from './routes/index.ts'
@@ -87,6 +88,7 @@ export function createGateway({ broker, config, reportError = console.error, met
     eventRoutes,
     labRoutes,
     healthRoutes,
+    documentRoutes,
   ]
   for (const routesOf of areas) {
     app.route('/', routesOf(shared))

@@ -2,8 +2,11 @@ import { type ErrorCode, MeshError } from '#protocol/errors'
 import type { Broker, Unreadiness } from './broker.ts'
 import { returnMs } from './farewell.ts'
 
+export const problemMediaType = 'application/problem+json'
+
 /** An error as RFC 9457 problem details, with the code of the catalogue; facts of the error are extension members. */
 export interface Problem {
+  /** Where the page about its code is, at any peer. */
   readonly type: string
   readonly title: string
   readonly status: number
@@ -35,7 +38,7 @@ export class Problems {
     this.#onProblem(error)
     return {
       ...error.facts,
-      type: `urn:grapevine:error:${error.code}`,
+      type: `/problems/${error.code}`,
       title: error.title,
       status: error.status,
       detail: error.message,
@@ -64,7 +67,7 @@ export class Problems {
 
 /** Header fields that go with a problem. Who is to come back later is told when: not all at once. */
 export function problemFields({ status, code, retryMs = returnMs() }: Problem): Record<string, string> {
-  const type = { 'content-type': 'application/problem+json' }
+  const type = { 'content-type': problemMediaType }
   if (status === 401) return { ...type, 'www-authenticate': challengeOf(code) }
   if (status !== 503 && status !== 429) return type
   return { ...type, 'retry-after': String(Math.ceil(Number(retryMs) / 1_000)) }

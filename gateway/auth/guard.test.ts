@@ -61,7 +61,7 @@ const publish = (broker: FakeBroker, topic: string, value: string) =>
   })
 
 /** What is there for everybody: it says nothing of records, topics or members. */
-const open = ['/', '/healthz', '/readyz', '/version', '/openapi.json', '/asyncapi.json', '/problems/:code']
+const open = ['/', '/healthz', '/readyz', '/version', '/openapi.json', '/asyncapi.json', '/problems', '/problems/:code']
 /** What needs a token and no grant: a list of what one may see, a ticket for oneself, a socket that asks by itself. */
 const withoutGrant = ['GET /v1/topics', 'POST /v1/tickets', 'GET /v1/ws']
 
@@ -103,7 +103,7 @@ describe('every route', () => {
 
 test('what is open to all is open to all, whatever they show', async () => {
   const { ask } = gateway()
-  for (const path of ['/', '/healthz', '/readyz', '/version']) {
+  for (const path of ['/', '/healthz', '/readyz', '/version', '/openapi.json', '/problems', '/problems/INTERNAL']) {
     expect((await ask(`GET ${path}`)).status, path).toBe(200)
     expect((await ask(`GET ${path}`, 'nonsense')).status, path).toBe(200)
   }

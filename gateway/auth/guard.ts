@@ -77,6 +77,7 @@ const openPaths: ReadonlySet<string> = new Set([
   '/version',
   '/openapi.json',
   '/asyncapi.json',
+  '/problems',
 ])
 
 /** From Node's own table where there is one: to make a `Headers` costs more than to look at it. */

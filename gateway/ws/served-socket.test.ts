@@ -12,6 +12,7 @@ import { utf8 } from '#protocol/text'
 import type { TopicName } from '#protocol/topic-name'
 import { binarySocketProtocol, decodeBatchFrame, encodeBinaryHead } from '#protocol/wire/binary-frame'
 import { socketProtocol } from '#protocol/wire/socket-frames'
+import { peerFrame } from '../api/asyncapi.ts'
 import type { BatchChunk, BatchReader, PublishResult, ReadChunk } from '../broker.ts'
 import { gatewayDefaults, type GatewayConfig } from '../config.ts'
 import { FakeBroker } from '../fake-broker.ts'
@@ -55,7 +56,7 @@ class Client {
     this.closed = once(this.socket, 'close').then(([code]) => code as number)
     this.socket.on('error', () => {})
     this.socket.on('message', (data: Buffer, isBinary: boolean) => {
-      this.frames.push(isBinary ? batchFrame(data) : (JSON.parse(data.toString()) as Frame))
+      this.frames.push(isBinary ? batchFrame(data) : frameOf(data.toString()))
       this.#arrived.resolve()
     })
     ends.push(() => this.socket.terminate())
@@ -86,6 +87,17 @@ class Client {
     return this.frames.flatMap(({ record }) => (record === undefined ? [] : [(record as { value: unknown }).value]))
   }
 }
+
+/** A frame that is as `/asyncapi.json` says. */
+function frameOf(text: string): Frame {
+  const frame = JSON.parse(text) as Frame
+  const { error } = peerFrame.safeParse(frame)
+  if (error !== undefined) undescribed.push(`${text.slice(0, 200)} ${error.message}`)
+  return frame
+}
+
+const undescribed: string[] = []
+afterEach(() => expect(undescribed.splice(0)).toEqual([]))
 
 /** A batch with its records, as JSON would have them. */
 function batchFrame(data: Uint8Array): Frame {
