@@ -51,7 +51,7 @@ export class Operators {
     // Others have to hear of it.
     scheduler.after(dice.between(0, 3_000), () => {
       // People give who is new an address that answers.
-      if (peers.some((other) => other.joinsOnlyBy(peer.id))) return
+      if (peer.isStillJoining || peers.some((other) => other.joinsOnlyBy(peer.id))) return
       if (peer.driver?.peer.membership.statusOf(peer.id)?.type === 'forgotten') peer.retire()
     })
   }

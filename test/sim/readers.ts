@@ -117,7 +117,7 @@ export class SimReader {
   }
 
   get #disks(): readonly SimDisk[] {
-    return this.#deps.peers.flatMap(({ disk }) => (disk.twin === undefined ? [disk] : [disk, disk.twin]))
+    return disksIn(this.#deps.peers)
   }
 
   #topicIdAt({ peer }: PeerDriver): TopicId {
@@ -161,8 +161,11 @@ export class SimReader {
     this.#deps.trace.line(at, 'read', `${this.reading.name} ${placeText(place)}`)
   }
 
-  #takeGap(gap: ReadGap, { at, disks, written }: Stay): void {
-    const wasHeld = disks.some((disk) => holdsSome(disk, this.reading.topic, gap, written))
+  #takeGap(gap: ReadGap, { at, written }: Stay): void {
+    // A peer that crashed before it had written down who joined does not know of that one's copies, and cannot ask.
+    const members = new Set(at.driver?.peer.membership.registryView().peers)
+    const asked = this.#deps.peers.filter(({ id }) => members.has(id))
+    const wasHeld = disksIn(asked).some((disk) => holdsSome(disk, this.reading.topic, gap, written))
     this.reading.gaps.push({ ...gap, at: at.id, wasHeld })
     this.#deps.trace.line(at.id, 'gap', `${this.reading.name} ${gap.type} ${gap.feed} [${gap.from}, ${gap.to})`)
   }
@@ -197,3 +200,6 @@ function once<T>(make: () => T): () => T {
 const isForgotten = (peer: SimPeer): boolean => peer.isRetired || statusAt(peer, peer.id) === 'forgotten'
 
 const startOf = ({ from }: Reading): 'earliest' | 'latest' => (from === 'latest' ? 'latest' : 'earliest')
+
+const disksIn = (peers: readonly SimPeer[]): readonly SimDisk[] =>
+  peers.flatMap(({ disk }) => (disk.twin === undefined ? [disk] : [disk, disk.twin]))

@@ -314,6 +314,12 @@ export class SimPeer {
     return !hasJoined && others.length > 0 && others.every((seed) => seed === peer)
   }
 
+  /** It was told to join by somebody whom it has not met: two meshes may meet through it alone. */
+  get isStillJoining(): boolean {
+    const known = this.driver?.peer.membership.registryView().peers ?? []
+    return this.#deps.seeds.some((seed) => seed !== this.id && !known.includes(seed))
+  }
+
   /** Nobody starts it again. Its disk stays as it is. */
   retire(): void {
     this.#deps.trace.line(this.machine, 'retire', 'switched off for good')

@@ -92,4 +92,8 @@ export const corpus: readonly (World & { readonly lesson: string })[] = [
   },
   // A new peer was told to join by one that had been switched off for good.
   { seed: 5758, kind: 'swarm', lesson: 'who is to be joined by is not switched off' },
+  // Two meshes were to meet through a peer that was decommissioned in one of them before it had reached the other.
+  { seed: 6029, kind: 'swarm', lesson: 'who is to bring two meshes together is not switched off' },
+  // It was told of a peer and gave it a copy, and its disk failed before who belongs was written.
+  { seed: 6097, kind: 'swarm', lesson: 'who is not known to belong cannot be asked for what is lost here' },
 ]
