@@ -127,7 +127,7 @@ export const limits = {
   membersMax: 8_192,
   /** Members that do not answer and are dialed at a time, beside those that should; one more waits for its longest back-off. */
   dialsOfAbsentMax: 64,
-  /** Of a registry of more than these the longest back-off grows with it: all may be gone, and a dial costs a millisecond. */
+  /** Where more than these are not there the longest back-off grows with their number: a dial costs a millisecond. */
   absentPerBackoffMax: 256,
   memberAddressesMax: 8,
   memberNameBytesMax: 64,

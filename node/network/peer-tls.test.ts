@@ -1,9 +1,12 @@
 import { X509Certificate } from 'node:crypto'
-import { createConnection } from 'node:net'
+import { once } from 'node:events'
+import { createConnection, type Socket } from 'node:net'
+import { connect } from 'node:tls'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
+import { streamPair } from '@libp2p/utils'
 import { yamux } from '@libp2p/yamux'
 import fc from 'fast-check'
 import { createLibp2p } from 'libp2p'
@@ -12,6 +15,8 @@ import { listenedAddresses } from './addresses.ts'
 import { certificateOf, peerOfCertificate } from './certificate.ts'
 import { der, derValuesOf } from './der.ts'
 import { createMeshNode } from './libp2p-node.ts'
+import { PeerTls } from './peer-tls.ts'
+import { nodeStreamOf } from './tls-streams.ts'
 import { peerIdOf } from '../identity.ts'
 import type { MeshNode } from './libp2p-node.ts'
 import type { Ed25519PrivateKey } from '@libp2p/interface'
@@ -74,15 +79,35 @@ describe('a peer is understood by', () => {
   })
 })
 
-test('a connection that ends during the handshake leaves nothing behind', async () => {
-  const peer = await ours()
+/** A socket on which TLS with that peer is to begin. */
+async function agreedOnTls(peer: MeshNode): Promise<Socket> {
   const [host, port] = (listenedAddresses(peer)[0] ?? '').split(':')
   const socket = createConnection({ host: host ?? '', port: Number(port) })
-  socket.write('\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n')
-  await new Promise((resolve) => socket.once('data', resolve))
-  socket.destroy()
-  expect((await talk(await ours(), peer)).heard).toBe('hello')
-  expect(peer.getConnections()).toHaveLength(1)
+  const words = '\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n'
+  socket.write(words)
+  let heard = 0
+  while (heard < words.length) heard += ((await once(socket, 'data')) as [Buffer])[0].byteLength
+  return socket
+}
+
+describe('a connection', () => {
+  test('that ends during the handshake leaves nothing behind', async () => {
+    const peer = await ours()
+    const socket = await agreedOnTls(peer)
+    socket.destroy()
+    expect((await talk(await ours(), peer)).heard).toBe('hello')
+    expect(peer.getConnections()).toHaveLength(1)
+  })
+
+  test('of who shows no certificate is refused', async () => {
+    const [outbound, inbound] = await streamPair()
+    const upgrader = { getStreamMuxers: () => new Map() }
+    const secured = new PeerTls(await generateKeyPair('Ed25519'), { upgrader }).secureInbound(inbound)
+    const stranger = connect({ socket: nodeStreamOf(outbound), rejectUnauthorized: false, ALPNProtocols: ['libp2p'] })
+    stranger.on('error', () => undefined)
+    await expect(secured).rejects.toThrow('it showed no certificate')
+    expect(inbound.status).toBe('aborted')
+  })
 })
 
 describe('a certificate', () => {

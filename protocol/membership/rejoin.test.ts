@@ -1,9 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import type { PeerId } from '#protocol/ids'
 import { limits } from '#protocol/limits'
+import { SeededRandom } from '#protocol/random'
 import { membershipProfiles } from './config.ts'
-import { Rejoin } from './rejoin.ts'
-import { peerOf, rumor, TestMesh } from './test-mesh.ts'
+import { Links } from './links.ts'
+import { Registry } from './registry.ts'
+import { Rejoin, type RejoinDeps } from './rejoin.ts'
+import { factsOf, peerOf, rumor, TestMesh } from './test-mesh.ts'
+import { Turn } from './turn.ts'
 
 // Goal: the mesh always re-merges, and nobody is dialed in a tight loop. Method: count dials over hours of virtual time.
 
@@ -12,6 +16,17 @@ const { dialBackoffMsMin, dialBackoffMsMax } = membershipProfiles.lan
 const gapsOf = (mesh: TestMesh, from: PeerId, to: string): number[] => {
   const times = mesh.dials.filter((dial) => dial.from === from && dial.to === `${to}:7400`).map(({ atMs }) => atMs)
   return times.slice(1).map((atMs, index) => atMs - (times[index] ?? 0))
+}
+
+/** Of a peer that has no link with any of so many members, `p0` and so on. */
+function rejoinOf(members: number, more: Partial<RejoinDeps>): Rejoin {
+  const registry = new Registry([])
+  for (let index = 0; index < members; index++) registry.merge(peerOf(`p${index}`), factsOf(`p${index}`))
+  const config = membershipProfiles.lan
+  const no = (): boolean => false
+  const rules = { mayRest: no, isNeeded: no, isThere: () => true }
+  const parts = { registry, links: new Links(), seeds: [] }
+  return new Rejoin({ self: peerOf('oak'), config, random: new SeededRandom(1), ...parts, ...rules, ...more })
 }
 
 describe('a member that is gone', () => {
@@ -41,6 +56,25 @@ describe('a member that is gone', () => {
     const perSecond = mesh.dials.filter(({ from }) => from === oak).length / 30
     expect(perSecond).toBeGreaterThan(limits.absentPerBackoffMax / (dialBackoffMsMax / 1_000) / 2)
     expect(perSecond).toBeLessThan((2 * limits.absentPerBackoffMax) / (dialBackoffMsMax / 1_000))
+  })
+
+  test('one of a few among thousands that are there, is dialed as often as in a small mesh', () => {
+    const longestGap = (isGone: (index: number) => boolean): number => {
+      const rejoin = rejoinOf(2_048, { isThere: (peer) => !isGone(Number(peer.slice(1))) })
+      let turn = new Turn(0)
+      rejoin.memberMissing(peerOf('p0'), turn)
+      const gaps = Array.from({ length: 12 }, () => {
+        const failed = new Turn(turn.nowMs + 1)
+        rejoin.dialFailed({ type: 'member', peer: peerOf('p0') }, 'refused', failed)
+        const { dueMs } = rejoin.snapshot()[0] as { dueMs: number }
+        turn = new Turn(dueMs)
+        rejoin.timerFired({ type: 'member', peer: peerOf('p0') }, dueMs, turn)
+        return dueMs - failed.nowMs
+      })
+      return Math.max(...gaps)
+    }
+    expect(longestGap((index) => index < 10)).toBeLessThanOrEqual(dialBackoffMsMax)
+    expect(longestGap((index) => index < 1_024)).toBeGreaterThan(2 * dialBackoffMsMax)
   })
 
   test('is found again at an address it told long ago, by a peer that restarted meanwhile', () => {

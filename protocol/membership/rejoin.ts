@@ -44,6 +44,8 @@ export interface RejoinDeps {
   readonly seeds: readonly string[]
 }
 
+const absenteesHoldMs = 1_000
+
 /**
  * Endless re-join: the mesh always re-merges (DESIGN §6). Every registered member without a link is dialed for ever, at
  * every address ever learned, with capped and jittered back-off. A seed is dialed until it answered, and again whenever
@@ -59,6 +61,7 @@ export class Rejoin {
   #lastLinkUpMs = Number.NEGATIVE_INFINITY
   /** Links in a row that did not stand for long and left us to our seeds, whoever was at their other end. */
   #seedFlaps = 0
+  #absentees = { count: 0, atMs: Number.NEGATIVE_INFINITY }
   #stopped = false
 
   constructor(deps: RejoinDeps) {
@@ -96,7 +99,7 @@ export class Rejoin {
     if (!isFlapping && this.#deps.mayRest(peer)) return rest(dial)
     if (dial.phase === 'waiting' && this.#isTooSoon(dial, turn)) return
     if (options.left === true) this.#wait(dial, this.#jittered(this.#deps.config.dialBackoffMsMax), turn)
-    else if (isFlapping) this.#wait(dial, this.#backoffMs(dial.flaps), turn)
+    else if (isFlapping) this.#wait(dial, this.#backoffMs(dial.flaps, turn), turn)
     else this.#startInTurn(dial, peer, turn)
   }
 
@@ -109,7 +112,7 @@ export class Rejoin {
     const dial = this.#dialOf({ type: 'member', peer }, turn)
     if (dial.phase !== 'waiting' || dial.attempts > 0) return
     if (this.#deps.mayRest(peer)) rest(dial)
-    else this.#wait(dial, this.#backoffMs(2), turn)
+    else this.#wait(dial, this.#backoffMs(2, turn), turn)
   }
 
   /** The link was closed because nothing needs it. */
@@ -124,7 +127,7 @@ export class Rejoin {
   wake(peer: PeerId, turn: Turn): void {
     const dial = this.#dials.get(peer)
     if (dial?.phase !== 'resting') return
-    if (this.#isTooSoon(dial, turn)) this.#wait(dial, this.#backoffMs(dial.flaps), turn)
+    if (this.#isTooSoon(dial, turn)) this.#wait(dial, this.#backoffMs(dial.flaps, turn), turn)
     else this.#startInTurn(dial, peer, turn)
   }
 
@@ -164,7 +167,7 @@ export class Rejoin {
   /** A link that stood since then is gone, and only our seeds may lead back, unless another comes up in a moment. */
   linkLost(sinceMs: Millis, turn: Turn): void {
     this.#seedFlaps = this.#wasShort(sinceMs, turn) ? this.#seedFlaps + 1 : 0
-    this.#seedsMissing(this.#backoffMs(Math.max(1, this.#seedFlaps)), turn)
+    this.#seedsMissing(this.#backoffMs(Math.max(1, this.#seedFlaps), turn), turn)
   }
 
   linkUp(peer: PeerId, turn: Turn): void {
@@ -222,7 +225,7 @@ export class Rejoin {
     const { config, links } = this.#deps
     // While we are in a mesh, a missing seed is no emergency: it is asked as rarely as a push-pull happens.
     const isCalm = dial.target.type === 'seed' && links.count > 0
-    this.#wait(dial, isCalm ? this.#jittered(config.pushPullIntervalMs) : this.#backoffMs(dial.attempts), turn)
+    this.#wait(dial, isCalm ? this.#jittered(config.pushPullIntervalMs) : this.#backoffMs(dial.attempts, turn), turn)
   }
 
   /** True if a dial was given up by this timer. A stale timer finds another due time. */
@@ -265,7 +268,7 @@ export class Rejoin {
   /** After a dial or a link. Whose links do not last gets more time. */
   #isTooSoon({ attempts, flaps, startedMs }: Dial, turn: Turn): boolean {
     const isTried = attempts > 0 || flaps > 0
-    return isTried && turn.nowMs - startedMs < this.#backoffMsMax(Math.max(1, flaps))
+    return isTried && turn.nowMs - startedMs < this.#backoffMsMax(Math.max(1, flaps), turn)
   }
 
   #wasShort(sinceMs: Millis, turn: Turn): boolean {
@@ -301,7 +304,8 @@ export class Rejoin {
   #startInTurn(dial: Dial, peer: PeerId, turn: Turn): void {
     const { config, isThere } = this.#deps
     const isAbsent = !isThere(peer)
-    if (isAbsent && this.dialing >= limits.dialsOfAbsentMax) this.#wait(dial, this.#jittered(this.#longestMs), turn)
+    if (isAbsent && this.dialing >= limits.dialsOfAbsentMax)
+      this.#wait(dial, this.#jittered(this.#longestMs(turn)), turn)
     else if (isAbsent || this.#dialing(isThere) < config.dialsAtOnce) this.#start(dial, turn)
     else this.#queue(dial, peer, turn)
   }
@@ -351,18 +355,28 @@ export class Rejoin {
     turn.setTimer({ type: 'redial', target: dial.target }, afterMs)
   }
 
-  #backoffMs(attempts: number): Millis {
-    return this.#jittered(this.#backoffMsMax(attempts))
+  #backoffMs(attempts: number, turn: Turn): Millis {
+    return this.#jittered(this.#backoffMsMax(attempts, turn))
   }
 
-  #backoffMsMax(attempts: number): Millis {
-    return Math.min(this.#longestMs, this.#deps.config.dialBackoffMsMin * 2 ** (attempts - 1))
+  #backoffMsMax(attempts: number, turn: Turn): Millis {
+    return Math.min(this.#longestMs(turn), this.#deps.config.dialBackoffMsMin * 2 ** (attempts - 1))
   }
 
-  /** All who belong may be gone, and each is dialed for ever: so many take turns. */
-  get #longestMs(): Millis {
-    const { config, registry } = this.#deps
-    return config.dialBackoffMsMax * Math.max(1, registry.size / limits.absentPerBackoffMax)
+  /** Each that is not there is dialed for ever: where these are very many they take turns. */
+  #longestMs(turn: Turn): Millis {
+    return this.#deps.config.dialBackoffMsMax * Math.max(1, this.#absent(turn) / limits.absentPerBackoffMax)
+  }
+
+  /** As of the last second: where thousands are gone this is asked hundreds of times in one. */
+  #absent({ nowMs }: Turn): number {
+    const { registry, isThere } = this.#deps
+    if (registry.size <= limits.absentPerBackoffMax) return 0
+    if (nowMs - this.#absentees.atMs >= absenteesHoldMs) {
+      const count = registry.peers().reduce((sum, peer) => sum + (isThere(peer) ? 0 : 1), 0)
+      this.#absentees = { count, atMs: nowMs }
+    }
+    return this.#absentees.count
   }
 
   /** Between half of `ms` and all of it. */
