@@ -6,6 +6,7 @@ import { guard } from './auth/guard.ts'
 import { Bodies } from './body.ts'
 import type { Broker } from './broker.ts'
 import type { GatewayConfig } from './config.ts'
+import { crossOrigin } from './cors.ts'
 import type { RouteDeps } from './deps.ts'
 import type { Intake } from './intake/intake.ts'
 import { LiveReads } from './live-reads.ts'
@@ -76,6 +77,7 @@ export function createGateway({ broker, config, reportError = console.error, met
   }
 
   const app = new Hono()
+  app.use(everywhere, crossOrigin(origins))
   app.use(everywhere, guard(deps.authority))
   const areas = [
     publishRoutes,

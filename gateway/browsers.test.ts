@@ -44,3 +44,50 @@ test('a page of another origin opens no WebSocket; our own and those that are li
   expect(await upgrade('https://shop.example')).toBe(101)
   expect(await upgrade(url)).toBe(101)
 })
+
+const shop = { origin: 'https://shop.example' }
+
+test('a page of an origin that is listed may ask for anything, and read what it is answered, problems too', async () => {
+  const { broker, url } = await start({ allowOrigins: ['https://shop.example'] })
+  const asked = {
+    'access-control-request-method': 'PUT',
+    'access-control-request-headers': 'authorization, record-key',
+  }
+  const preflight = await fetch(`${url}/v1/topics/orders`, { method: 'OPTIONS', headers: { ...shop, ...asked } })
+  expect([preflight.status, await preflight.text()]).toEqual([204, ''])
+  expect(Object.fromEntries(preflight.headers)).toMatchObject({
+    'access-control-allow-origin': 'https://shop.example',
+    'access-control-allow-methods': expect.stringContaining('PUT'),
+    'access-control-allow-headers': 'authorization,record-key',
+    'access-control-max-age': '600',
+  })
+  expect(await broker.topic('orders' as never)).toBeUndefined()
+  const body = 'pears'
+  const headers = { ...shop, 'content-type': 'text/plain' }
+  const made = await fetch(`${url}/v1/topics/orders/records`, { method: 'POST', headers, body })
+  const refused = await fetch(`${url}/v1/topics/orders/records?akc=all`, { headers: shop })
+  const bytes = { ...shop, accept: 'application/octet-stream' }
+  const record = await fetch(`${url}/v1/topics/orders/records/oak-id.0123456789abcdef.0`, { headers: bytes })
+  for (const answer of [made, refused, record]) {
+    expect(answer.headers.get('access-control-allow-origin')).toBe('https://shop.example')
+    expect(answer.headers.get('access-control-expose-headers')).toContain('Grapevine-Cursor')
+    expect(answer.headers.get('vary')).toMatch(/origin/i)
+    expect(answer.headers.get('access-control-allow-credentials')).toBeNull()
+  }
+  expect([made.status, refused.status]).toEqual([201, 400])
+  const gone = new AbortController()
+  const events = { ...shop, accept: 'text/event-stream' }
+  const stream = await fetch(`${url}/v1/topics/orders/records`, { headers: events, signal: gone.signal })
+  expect(stream.headers.get('access-control-allow-origin')).toBe('https://shop.example')
+  const first = await stream.body?.getReader().read()
+  expect(Buffer.from(first?.value ?? []).toString()).toMatch(/^retry/)
+  gone.abort()
+})
+
+test('our own pages and programs are told nothing of origins, and an OPTIONS that is no preflight is refused', async () => {
+  const { url } = await start({ allowOrigins: ['https://shop.example'] })
+  for (const headers of [{ origin: url }, {}]) {
+    expect((await fetch(`${url}/healthz`, { headers })).headers.get('access-control-allow-origin')).toBeNull()
+  }
+  expect((await fetch(`${url}/healthz`, { method: 'OPTIONS', headers: shop })).status).toBe(405)
+})

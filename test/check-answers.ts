@@ -44,6 +44,8 @@ function faultOf(request: Request, response: Response, text: string | undefined)
   }
   // An upgrade is answered on the socket; this one nobody sees.
   if (request.headers.has('upgrade')) return undefined
+  // A preflight is of whatever comes after it.
+  if (request.method === 'OPTIONS') return undefined
   const operation = operationOf(request)
   if (operation === undefined) return 'is of no operation'
   const content = operation.answers[response.status]
