@@ -8,7 +8,7 @@ import type { Authority } from '../auth/authority.ts'
 import type { Principal } from '../auth/principal.ts'
 import type { BatchChunk, BatchReader, ReadChunk } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
-import { otherGateways, returnMs } from '../farewell.ts'
+import { leaveMs, otherGateways } from '../farewell.ts'
 import { recordJson } from '../record-json.ts'
 import { binaryFrame, type ClientInput, parseBinaryFrame, parseClientFrame } from './client-frame.ts'
 import { Login } from './login.ts'
@@ -195,7 +195,11 @@ export class ServedSocket implements LiveSocket {
   }
 
   drain(): void {
-    this.#tell({ type: 'draining', servers: otherGateways(this.#deps.broker), retryMs: returnMs() })
+    this.#tell({
+      type: 'draining',
+      servers: otherGateways(this.#deps.broker),
+      retryMs: leaveMs(this.#deps.sockets.count),
+    })
   }
 
   cut(): void {

@@ -146,6 +146,6 @@ export interface ByeFrame {
   readonly reason: 'draining'
   /** Gateways of other peers that are alive. */
   readonly servers: readonly string[]
-  /** How long to wait if none of them answers. */
+  /** Go at a random moment within this time, so that not all come at once; or come back after it. */
   readonly retryMs: number
 }
