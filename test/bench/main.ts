@@ -8,6 +8,7 @@ import { following } from './following.ts'
 import { idleTopics } from './idle-topics.ts'
 import { longSplit } from './long-split.ts'
 import { manyTopics } from './many-topics.ts'
+import { fanOut, idleSockets } from './sockets.ts'
 import { start } from './start.ts'
 
 /**
@@ -22,6 +23,8 @@ import { start } from './start.ts'
  *   npm run bench -- many-topics [--topics 1000]        as many topics written at once
  *   npm run bench -- start [--megabytes 1000]           how soon a peer with so much log is ready
  *   npm run bench -- finished-feeds [--feeds 10000]     … and one with so many feeds of epochs that are over
+ *   npm run bench -- fan-out [--sockets 1000]           a topic with so many WebSocket subscribers
+ *   npm run bench -- idle-sockets [--sockets 10000]     as many WebSockets in which nothing happens
  *   npm run bench -- following [--megabytes 100]         reading where a topic is not kept, and where it is
  *
  * `--profiles DIRECTORY`: leaves a CPU profile of each peer there, to be opened by a browser's developer tools.
@@ -35,6 +38,7 @@ const { values, positionals } = parseArgs({
     megabytes: { type: 'string' },
     feeds: { type: 'string' },
     bytes: { type: 'string' },
+    sockets: { type: 'string' },
     profiles: { type: 'string' },
   },
 })
@@ -51,6 +55,8 @@ const benches: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
   start: () => start(number(values.megabytes, 1_000) * 2 ** 20),
   'finished-feeds': () => finishedFeeds(number(values.feeds, 10_000), number(values.bytes, 200)),
   following: () => following(number(values.megabytes, 100) * 2 ** 20, profiles),
+  'fan-out': () => fanOut(number(values.sockets, 1_000), runMs),
+  'idle-sockets': () => idleSockets(number(values.sockets, 10_000)),
   'many-topics': () => manyTopics(number(values.topics, 1_000), number(values.seconds, 20) * 1_000, profiles),
 }
 
