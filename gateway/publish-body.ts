@@ -5,6 +5,7 @@ import { utf8 } from '#protocol/text'
 import { jsonOf } from './body.ts'
 import { isContentType, mediaTypeOf, recordsMediaType, unknownMediaType, valueFormOf } from '#protocol/media-type'
 import type { RecordToPublish } from './broker.ts'
+import { cloudEventsMediaType, eventsOf } from './cloud-events.ts'
 import { invalid } from './problem.ts'
 import { producerOfJson } from './producer.ts'
 
@@ -32,6 +33,10 @@ export function publishBodyOf(body: Uint8Array, head: RecordHead): PublishBody {
   if (mustBeBatch || mediaType === 'application/json') {
     const document = jsonOf(body)
     if (mustBeBatch || isRecords(document)) return { type: 'batch', records: recordsOf(document, head) }
+  }
+  if (mediaType === cloudEventsMediaType) {
+    refuseRecordHead(head)
+    return { type: 'batch', records: eventsOf(jsonOf(body)).map((record, index) => checked(record, `[${index}]`)) }
   }
   return { type: 'one', record: checked({ ...head, value: body }) }
 }

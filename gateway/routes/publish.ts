@@ -6,6 +6,7 @@ import { idsOfRuns } from '#protocol/wire/socket-frames'
 import { authorize, principalOf } from '../auth/principal.ts'
 import type { BodyLimit } from '../body.ts'
 import type { Broker, ClientProducer, PublishRequest, PublishResult } from '../broker.ts'
+import { cloudEventPrefix, cloudEventsMediaType } from '../cloud-events.ts'
 import type { RouteDeps } from '../deps.ts'
 import { isContentType, mediaTypeOf, recordsMediaType } from '#protocol/media-type'
 import { isNdjson } from '../ndjson.ts'
@@ -63,6 +64,7 @@ function headOf(c: Context): { readonly head: RecordHead; readonly producer: Cli
   for (const [name, value] of headerFields(c)) {
     if (name === 'content-type') headers.set(name, contentTypeOf(value))
     else if (name === 'record-key') key = utf8(headerText(value))
+    else if (name.startsWith(cloudEventPrefix)) headers.set(name, headerText(value))
     else if (name.startsWith(recordHeaderPrefix)) headers.set(recordHeaderName(name), headerText(value))
     else if (name in producerFields) producer[producerFields[name] as keyof ProducerTexts] = headerText(value)
   }
@@ -100,7 +102,9 @@ const batchLimit: BodyLimit = { bytesMax: limits.requestBytesMax, tooLarge: 'BOD
 /** A batch may be larger than a record; which of both `application/json` is can be told only from its text. */
 function limitOf({ headers }: RecordHead): BodyLimit {
   const mediaType = mediaTypeOf(headers['content-type'] ?? '')
-  return mediaType === 'application/json' || mediaType === recordsMediaType ? batchLimit : recordLimit
+  const mayBeMany =
+    mediaType === 'application/json' || mediaType === recordsMediaType || mediaType === cloudEventsMediaType
+  return mayBeMany ? batchLimit : recordLimit
 }
 
 /** 201: the level was reached. 202: durable here, but not on as many peers as asked within `wait` (P2). */
