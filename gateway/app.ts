@@ -78,7 +78,7 @@ export function createGateway({ broker, config, reportError = console.error, met
 
   const app = new Hono()
   app.use(everywhere, crossOrigin(origins))
-  app.use(everywhere, guard(deps.authority))
+  app.use(everywhere, guard(deps.authority, deps.intake?.rates))
   const areas = [
     publishRoutes,
     readRoutes,

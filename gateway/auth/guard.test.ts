@@ -7,6 +7,7 @@ import { createGateway } from '../app.ts'
 import { gatewayDefaults } from '../config.ts'
 import { FakeBroker } from '../fake-broker.ts'
 import type { GatewayMetrics } from '../metrics.ts'
+import { Intake } from '../intake/intake.ts'
 import { Sockets } from '../ws/sockets.ts'
 import { authorityOf, everything, madeToken } from './test-authority.ts'
 
@@ -26,7 +27,7 @@ const metrics: GatewayMetrics = {
   cut: () => {},
 }
 
-function gateway() {
+function gateway(intake?: Intake) {
   const broker = new FakeBroker()
   broker.lab = {
     drop: () => [],
@@ -38,7 +39,15 @@ function gateway() {
   const sockets = new Sockets(gatewayDefaults)
   const reported: unknown[] = []
   const reportError = (error: unknown) => void reported.push(error)
-  const app = createGateway({ broker, config: gatewayDefaults, authority, metrics, sockets, reportError })
+  const app = createGateway({
+    broker,
+    config: gatewayDefaults,
+    authority,
+    metrics,
+    sockets,
+    reportError,
+    ...(intake && { intake }),
+  })
   const ask = async (request: string, token?: string, more: Record<string, string> = {}, body?: string) => {
     const [method = '', path = ''] = request.split(' ')
     const headers = { ...(token !== undefined && { authorization: `Bearer ${token}` }), ...more }
@@ -99,6 +108,19 @@ describe('every route', () => {
       expect(broker.published.length).toBe(published)
     },
   )
+})
+
+test('each principal has a rate of its own, which it takes everywhere with it', async () => {
+  // Two seconds' worth: one request.
+  const rates = { requestsPerSecond: 0.5, bytesPerSecond: 1_000 }
+  const intake = new Intake({ ...gatewayDefaults, rates }, { onCut: () => {} })
+  const { ask } = gateway(intake)
+  expect((await ask('GET /v1/topics', shop.text)).status).toBe(200)
+  const refused = await ask('GET /v1/topics', shop.text)
+  expect(refused).toMatchObject({ status: 429, code: 'RATE_LIMITED' })
+  expect(refused.headers.get('retry-after')).toMatch(/^[2-4]$/)
+  expect((await ask('GET /v1/topics', eu.text)).status).toBe(200)
+  intake.stop()
 })
 
 test('what is open to all is open to all, whatever they show', async () => {

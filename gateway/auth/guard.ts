@@ -2,15 +2,18 @@ import type { HttpBindings } from '@hono/node-server'
 import type { Context, MiddlewareHandler } from 'hono'
 import { MeshError } from '#protocol/errors'
 import { socketPath } from '#protocol/wire/socket-frames'
+import type { Rates } from '../intake/rates.ts'
+import { rateLimited } from '../overload.ts'
 import type { Authority } from './authority.ts'
 import { anonymous, nobody, type Principal } from './principal.ts'
 import { type AskingHead, type Shown, shownIn } from './shown.ts'
 
 /**
  * Comes before all routes: finds out who asks, or answers 401. Without an authority everybody may do all. What is open to
- * all, and a WebSocket that is to say who it is with its first frame, is for nobody in particular.
+ * all, and a WebSocket that is to say who it is with its first frame, is for nobody in particular. A principal has a rate of
+ * its own, beside that of its address, wherever it asks from.
  */
-export function guard(authority: Authority | undefined): MiddlewareHandler {
+export function guard(authority: Authority | undefined, rates?: Pick<Rates, 'take'>): MiddlewareHandler {
   if (authority === undefined) {
     return (c, next) => {
       c.set('principal', anonymous)
@@ -20,6 +23,9 @@ export function guard(authority: Authority | undefined): MiddlewareHandler {
   return (c, next) => {
     const admit = (principal: Principal): Promise<void> => {
       c.set('principal', principal)
+      // A word that no address is.
+      const waitMs = principal === nobody ? 0 : (rates?.take(`principal ${principal.name}`) ?? 0)
+      if (waitMs > 0) throw rateLimited(waitMs)
       return next()
     }
     if (isOpen(c)) return admit(nobody)
