@@ -17,7 +17,9 @@ export async function benchMesh(profiles?: string): Promise<BenchMesh> {
   const directory = await mkdtemp(join(tmpdir(), 'grapevine-bench-'))
   started.defer(() => rm(directory, { recursive: true, force: true }))
   const within = profiles === undefined ? [] : ['env', `NODE_OPTIONS=--cpu-prof --cpu-prof-dir=${profiles}`]
-  const peers = await startMesh(directory, ['oak', 'elm', 'ash'], () => ({ within }))
+  // All clients of a bench come from one address, and have what all could have together.
+  const flags = ['--max-connections', '50000', '--rate', '1000000', '--rate-bytes', '10000000000']
+  const peers = await startMesh(directory, ['oak', 'elm', 'ash'], () => ({ within, flags }))
   for (const peer of peers) {
     started.use(peer)
     // What is killed leaves no profile.
