@@ -255,3 +255,12 @@ test('cursors that are too long together end the stream, and say so', async () =
   }
   expect(await problemOf(get('?topic=orders'))).toMatchObject({ status: 503, code: 'OVERLOADED' })
 })
+
+test('a pattern matches no topic of the mesh: those are named', async () => {
+  const { append, get } = gateway()
+  append('orders', 'pears')
+  append('$topics', 'of the mesh')
+  const valuesOf = async (query: string) => (await (await get(query, lines)).text()).match(/"value":"[^"]+"/g)
+  expect(await valuesOf('?topic=**')).toEqual(['"value":"pears"'])
+  expect(await valuesOf('?topic=$topics')).toEqual(['"value":"of the mesh"'])
+})

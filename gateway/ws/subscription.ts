@@ -1,4 +1,4 @@
-import { matchesTopic, type TopicName, type TopicPattern } from '#protocol/topic-name'
+import { isInternal, matchesTopic, type TopicName, type TopicPattern } from '#protocol/topic-name'
 import type { ReadFrom } from '../broker.ts'
 import type { SubscribeFrom, SubscribeInput } from './client-frame.ts'
 
@@ -51,7 +51,9 @@ export class Subscription {
   }
 
   wants(topic: TopicName): boolean {
-    return !this.#topics.has(topic) && this.patterns.some((pattern) => matchesTopic(pattern, topic))
+    // Of the mesh's own topics each is named by itself.
+    const isMatch = (pattern: string): boolean => !isInternal(topic) || pattern === topic
+    return !this.#topics.has(topic) && this.patterns.some((pattern) => isMatch(pattern) && matchesTopic(pattern, topic))
   }
 
   /** Takes a topic in, and says where its reading starts: whatever nobody has a position in, at its earliest record. */
