@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { connect, type Mesh } from '#client/mesh'
 import { baseUrlOf } from '#client/servers'
+import { MeshError } from '#protocol/errors'
 import { exitCodes, type ExitCode } from './exit-codes.ts'
 import { formats, formatFor, type Format } from './output.ts'
 import type { Terminal } from './terminal.ts'
@@ -16,7 +18,11 @@ export const newContext = (terminal: Terminal): Context => ({ terminal, exitCode
 export interface ClientOptions {
   readonly server: readonly string[]
   readonly output?: Format
+  readonly tokenFile?: string
 }
+
+/** Whom to ask, and as whom. */
+export type Access = Pick<ClientOptions, 'server' | 'tokenFile'>
 
 export const serverDefault = 'http://127.0.0.1:8400'
 
@@ -47,11 +53,25 @@ export function withClientOptions(command: Command, output: Option = outputOptio
         .default([serverDefault], serverDefault)
         .argParser(serversOf),
     )
+    .option('--token-file <file>', 'file with the token to show; without it, GRAPEVINE_TOKEN')
     .addOption(output)
 }
 
-export const connectTo = (context: Context, servers: readonly string[]): Promise<Mesh> =>
-  connect({ servers, signal: context.terminal.stop, offline: 'fail' })
+export async function connectTo(context: Context, access: Access): Promise<Mesh> {
+  const options = { servers: access.server, signal: context.terminal.stop, offline: 'fail' } as const
+  return connect({ ...options, ...(await tokenOf(context, access)) })
+}
+
+/** Never an option by itself: whoever lists processes would see it. Throws USAGE. */
+export async function tokenOf({ terminal }: Context, { tokenFile }: Access): Promise<{ readonly token?: string }> {
+  const fromEnv = terminal.env['GRAPEVINE_TOKEN']
+  if (tokenFile === undefined) return fromEnv ? { token: fromEnv } : {}
+  const text = await readFile(tokenFile, 'utf8').catch((cause: unknown) => {
+    const reason = (cause as NodeJS.ErrnoException).code ?? 'unknown error'
+    throw new MeshError('USAGE', `--token-file ${tokenFile} cannot be read (${reason})`, { cause })
+  })
+  return { token: text.trim() }
+}
 
 export const formatOf = (context: Context, options: ClientOptions): Format =>
   formatFor(context.terminal.stdout, options.output)

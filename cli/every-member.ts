@@ -1,7 +1,7 @@
 import { connect, type Mesh } from '#client/mesh'
 import { MeshError } from '#protocol/errors'
 import type { MemberView } from '#protocol/views'
-import { connectTo, type Context } from './context.ts'
+import { type Access, connectTo, type Context, tokenOf } from './context.ts'
 
 /** A member with its own gateway, or why that does not answer. */
 export interface MemberGateway {
@@ -20,17 +20,18 @@ export interface EveryMember {
 }
 
 /** Every member that one peer knows, asked at its own gateway. */
-export async function everyMember(context: Context, servers: readonly string[]): Promise<EveryMember> {
-  const mesh = await connectTo(context, servers)
+export async function everyMember(context: Context, access: Access): Promise<EveryMember> {
+  const mesh = await connectTo(context, access)
   const members = await mesh.members({ signal: context.terminal.stop })
   mesh.close()
   const { present = [], left = [] } = Object.groupBy(members, ({ state }) => (state === 'left' ? 'left' : 'present'))
-  return { present: await Promise.all(present.map((member) => gatewayOf(member, context.terminal.stop))), left }
+  return { present: await Promise.all(present.map((member) => gatewayOf(context, access, member))), left }
 }
 
-export async function gatewayOf(member: MemberView, signal: AbortSignal): Promise<MemberGateway> {
+export async function gatewayOf(context: Context, access: Access, member: MemberView): Promise<MemberGateway> {
+  const signal = context.terminal.stop
   try {
-    const mesh = await connect({ servers: [member.http], signal, answerMsMax })
+    const mesh = await connect({ servers: [member.http], signal, answerMsMax, ...(await tokenOf(context, access)) })
     const self = await mesh.self({ signal })
     if (self.peerId === member.id) return { member, mesh }
     // A port that another peer has taken since would be counted twice.

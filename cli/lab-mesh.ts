@@ -8,7 +8,7 @@ import { InContainers } from '#lab/back-ends/in-containers'
 import { InNamespaces, type SpawnPeer } from '#lab/back-ends/in-namespaces'
 import { InPeers } from '#lab/back-ends/in-peers'
 import type { Scenario } from '#lab/scenario'
-import type { Context } from './context.ts'
+import { type Context, tokenOf } from './context.ts'
 import { everyMember } from './every-member.ts'
 import { memberNamed } from './lab-orders.ts'
 import { LocalPeer, ownCommand } from './local-peer.ts'
@@ -62,11 +62,18 @@ async function runningPeers(context: Context, { joining }: Scenario, server: rea
       'LAB_UNSUPPORTED',
       `${joining.join()} is to join, which needs a mesh of its own: leave out --server`,
     )
-  const { present } = await everyMember(context, server)
+  // The token, if the mesh asks for one, is in the environment.
+  const { present } = await everyMember(context, { server })
+  const access = await tokenOf(context, { server })
   for (const { mesh } of present) mesh?.close()
   const start = async (name: string) => {
     const { member } = memberNamed(name, present)
-    const client = await connect({ servers: [member.http], learnServers: false, signal: context.terminal.stop })
+    const client = await connect({
+      servers: [member.http],
+      learnServers: false,
+      signal: context.terminal.stop,
+      ...access,
+    })
     return { name: member.name, peerId: member.id, http: member.http, client }
   }
   return new InPeers({ start, stop: () => Promise.resolve() })

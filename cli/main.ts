@@ -21,6 +21,7 @@ import { healsCommand, partitionsCommand } from './commands/partitions.ts'
 import { pubCommand } from './commands/pub.ts'
 import { replicationCommand } from './commands/replication.ts'
 import { subCommand } from './commands/sub.ts'
+import { tokenCommand } from './commands/token.ts'
 import { topicsCommand } from './commands/topics.ts'
 import { upCommand } from './commands/up.ts'
 import { verifyCommand } from './commands/verify.ts'
@@ -79,6 +80,7 @@ function programOf(context: Context): Command {
     forgetCommand,
     admitCommand,
     labCommand,
+    tokenCommand,
   ]
   for (const command of [...commands, ...views]) program.addCommand(command(context))
   program.addCommand(helpCommand(program))

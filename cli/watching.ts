@@ -31,7 +31,7 @@ export function viewCommand<View extends object>(
     .addHelpText('after', help)
     .action(async (options: WatchOptions) => {
       const { terminal } = context
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       const format = formatOf(context, options)
       await shownAnew(terminal, { watch: options.watch, format }, async () => {
         const shown = await view(mesh, { signal: terminal.stop })

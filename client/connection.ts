@@ -113,7 +113,8 @@ export class Connection {
       return end
     } catch (cause) {
       const error = await servers.whyNoSocket(this.#config.signal).catch(() => cause as MeshError)
-      return { error, mayComeBack: true, wasUsed: false }
+      // Whoever is not let in is not let in the next time either.
+      return { error, mayComeBack: error.retryable || (error.status !== 401 && error.status !== 403), wasUsed: false }
     }
   }
 

@@ -9,6 +9,7 @@ import {
   type WelcomeFrame,
 } from '#protocol/wire/socket-frames'
 import { errorOfProblem } from './problem.ts'
+import { currentToken, type Token } from './token.ts'
 import type { Gap, RecordJson } from './record.ts'
 
 export type Frame = PeerFrame<RecordJson, Gap> | BatchFrame
@@ -26,6 +27,7 @@ export interface FrameSocketConfig {
   readonly silenceMsMax: number
   /** Whether records may come and go as bytes. */
   readonly binary: boolean
+  readonly token?: Token | undefined
   readonly signal: AbortSignal
 }
 
@@ -52,6 +54,7 @@ export class FrameSocket {
   #lastHeardMs = performance.now()
   #framesCount = 0
   #problem: MeshError | undefined
+  #isWelcome = false
   #isOver = false
 
   /** Resolves with the peer's welcome. Rejects with UNAVAILABLE, or the reason of the signal. */
@@ -61,11 +64,11 @@ export class FrameSocket {
     onFrame: OnFrame,
   ): Promise<{ readonly socket: FrameSocket; readonly welcome: WelcomeFrame }> {
     config.signal.throwIfAborted()
-    const socket = new FrameSocket(server, config, onFrame)
+    const socket = new FrameSocket(server, config, onFrame, await currentToken(config.token))
     return { socket, welcome: await socket.#welcomed.promise }
   }
 
-  private constructor(server: string, config: FrameSocketConfig, onFrame: OnFrame) {
+  private constructor(server: string, config: FrameSocketConfig, onFrame: OnFrame, token: string | undefined) {
     this.server = server
     this.#config = config
     this.#onFrame = onFrame
@@ -73,6 +76,8 @@ export class FrameSocket {
     const protocols = config.binary ? [binarySocketProtocol, socketProtocol] : socketProtocol
     this.#socket = new WebSocket(server.replace(/^http/, 'ws') + socketPath, protocols)
     this.#socket.binaryType = 'arraybuffer'
+    // Before the welcome: a browser sends no headers with a WebSocket.
+    if (token !== undefined) this.#socket.onopen = () => this.send({ type: 'auth', token })
     this.#socket.onmessage = ({ data }) => this.#hear(data)
     this.#socket.onclose = ({ code, reason }) => this.#over(code, `closed with ${code} ${reason}`.trimEnd())
     config.signal.addEventListener('abort', this.#onAbort)
@@ -101,8 +106,11 @@ export class FrameSocket {
     this.#lastHeardMs = performance.now()
     const frame = frameOf(data)
     if (typeof frame === 'string') return this.#over(1002, `sent ${frame}`)
-    if (frame.type === 'welcome') this.#welcomed.resolve(frame)
-    else this.#framesCount++
+    if (isAuthDisabled(frame)) return
+    if (frame.type === 'welcome') {
+      this.#isWelcome = true
+      this.#welcomed.resolve(frame)
+    } else this.#framesCount++
     // What is about nothing in particular is about the socket.
     if (frame.type === 'error' && frame.sub === undefined && frame.ref === undefined) {
       this.#problem = errorOfProblem(frame.problem, { status: 0, server: this.server })
@@ -117,6 +125,12 @@ export class FrameSocket {
     if (silentMs > max) this.#over(1006, `was silent for ${max} ms`)
   }
 
+  /** A token that was good once and is no more may be followed by another, where it is not always the same. */
+  #mayComeBack(code: number): boolean {
+    const isTokenOver = code >= 4100 && code < 4200
+    return isTokenOver ? this.#isWelcome && typeof this.#config.token === 'function' : mayComeBack(code)
+  }
+
   readonly #onAbort = (): void => this.#over(1000, 'closed')
 
   /** We may find it over before the socket does: a connection that is stuck never closes. */
@@ -129,9 +143,13 @@ export class FrameSocket {
     const error = this.#problem ?? new MeshError('UNAVAILABLE', `${this.server}: the WebSocket ${what}`)
     this.#welcomed.promise.catch(() => undefined)
     this.#welcomed.reject(this.#config.signal.aborted ? (this.#config.signal.reason as Error) : error)
-    this.#end.resolve({ error, mayComeBack: mayComeBack(code), wasUsed: this.#framesCount > 0 })
+    this.#end.resolve({ error, mayComeBack: this.#mayComeBack(code), wasUsed: this.#framesCount > 0 })
   }
 }
+
+/** The peer asks nobody for a token, and was given ours. */
+const isAuthDisabled = (frame: Frame): boolean =>
+  frame.type === 'error' && (frame.problem as { readonly code?: unknown }).code === 'AUTH_DISABLED'
 
 /** Or what it is instead. */
 function frameOf(data: unknown): Frame | string {

@@ -9,4 +9,5 @@ export type { CallOptions, ConnectOptions, Page, PageOptions, SubscribeOptions }
 export type { Ack, Published, PublishedMany, PublishOptions } from './publish.ts'
 export { ReceivedRecord } from './record.ts'
 export type { Gap, OutgoingRecord, PublishValue } from './record.ts'
+export type { Token } from './token.ts'
 export type { StreamItem } from './subscription.ts'

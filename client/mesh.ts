@@ -31,6 +31,7 @@ import {
 import { Publisher } from './publisher.ts'
 import { type Gap, ReceivedRecord, type OutgoingRecord, type PublishValue, type RecordJson } from './record.ts'
 import { baseUrlOf, Servers, type Fetch, type Request } from './servers.ts'
+import { fetchWith, type Token } from './token.ts'
 import { streamOf, type StreamItem } from './subscription.ts'
 
 export interface ConnectOptions {
@@ -54,6 +55,8 @@ export interface ConnectOptions {
   readonly outboxBytesMax?: number
   /** False: records go and come as JSON even where bytes are offered, for who wants to look at them on the way. */
   readonly binary?: boolean
+  /** For peers that ask for one. */
+  readonly token?: Token
   readonly fetch?: Fetch
   /** A float in [0, 1), for jitter. */
   readonly random?: () => number
@@ -149,8 +152,8 @@ export class Mesh implements AsyncDisposable {
   constructor(options: ConnectOptions) {
     const { answerMsMax = 10_000 } = options
     const urls = baseUrlsOf(options.servers)
-    const { fetch: ask = (url, init) => fetch(url, init), random = Math.random } = options
-    this.#servers = new Servers({ urls, fetch: ask, answerMsMax, random })
+    const { token, fetch: ask = (url, init) => fetch(url, init), random = Math.random } = options
+    this.#servers = new Servers({ urls, fetch: fetchWith(token, ask), answerMsMax, random })
     this.#connection = new Connection({
       servers: this.#servers,
       backoff: options.backoff ?? defaultBackoff,
@@ -159,6 +162,7 @@ export class Mesh implements AsyncDisposable {
       silenceMsMax: options.silenceMsMax ?? 45_000,
       learnServers: options.learnServers ?? true,
       binary: options.binary ?? true,
+      token,
       signal: this.#closing.signal,
     })
     this.#publisher = new Publisher(this.#connection, {
@@ -239,6 +243,12 @@ export class Mesh implements AsyncDisposable {
     const path = `${topicPath(topic)}/records?${query.toString()}`
     const page = await this.#get<PageJson>(path, options, options.waitMs)
     return { gaps: [], ...page, records: page.records.map((json) => new ReceivedRecord(json, page.cursor)) }
+  }
+
+  /** The token with that id is good no more, at any peer. Where that has been told before, nothing happens. */
+  async revokeToken(id: string, options: CallOptions = {}): Promise<void> {
+    const path = `/v1/tokens/${encodeURIComponent(id)}`
+    await this.ask({ method: 'DELETE', path, repeatable: true }, options)
   }
 
   /** Returns if the process of the peer answers, on whatever side of a split it is. */

@@ -29,6 +29,7 @@ import { readRoutes } from './routes/read.ts'
 import { recordRoutes } from './routes/record.ts'
 import { streamRoutes } from './routes/stream.ts'
 import { ticketRoutes } from './routes/tickets.ts'
+import { tokenRoutes } from './routes/tokens.ts'
 import { topicRoutes } from './routes/topics.ts'
 import type { Sockets } from './ws/sockets.ts'
 import { socketRoutes } from './ws/upgrade.ts'
@@ -98,6 +99,7 @@ export function createGateway({ broker, config, reportError = console.error, met
   if (deps.sockets !== undefined)
     app.route('/', socketRoutes({ ...shared, sockets: deps.sockets, authority: deps.authority }, reportError))
   app.route('/', ticketRoutes(deps.authority))
+  app.route('/', tokenRoutes(shared, deps.authority))
   if (metrics !== undefined) app.route('/', metricsRoutes(metrics))
   if (deps.log !== undefined) app.route('/', logLevelRoutes(shared, deps.log))
   const routes = app.routes.filter(({ path }) => path !== everywhere)

@@ -117,6 +117,9 @@ export interface Broker {
   meshReplication(): ReplicationView
   readonly events: MeshEventLog
 
+  /** Tells all peers that the token with that id is good no more. Resolves once that is on this peer's disk. */
+  revokeToken(id: string, untilMs: number): Promise<void>
+
   /** Lab mode only: undefined where the peer was started without --lab. */
   readonly lab?: Lab | undefined
 }

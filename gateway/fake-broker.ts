@@ -103,6 +103,11 @@ export class FakeBroker implements Broker {
 
   async started(): Promise<void> {}
 
+  readonly revoked: string[] = []
+  async revokeToken(id: string): Promise<void> {
+    this.revoked.push(id)
+  }
+
   async putTopic(topic: TopicName, asked: AskedConfig): Promise<{ created: boolean }> {
     this.#failIfAsked()
     const config = this.#configs.get(topic)

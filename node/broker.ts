@@ -33,7 +33,14 @@ import type { FeedDigest } from '#protocol/replication/messages'
 import type { SettledPublish } from '#protocol/replication/inputs'
 import { topicHeads } from '#protocol/replication/status'
 import type { AskedConfig } from '#protocol/topic-config'
-import { isInternal, matchesTopic, type TopicName, type TopicPattern, topicsTopic } from '#protocol/topic-name'
+import {
+  isInternal,
+  matchesTopic,
+  type TopicName,
+  type TopicPattern,
+  revocationsTopic,
+  topicsTopic,
+} from '#protocol/topic-name'
 import type {
   FeedHead,
   GossipView,
@@ -51,6 +58,7 @@ import type {
   TopicView,
 } from '#protocol/views'
 import { CursorBook } from './cursor-book.ts'
+import { encodeRevocation } from './auth/mesh-revocations.ts'
 import { CurrentReader, topicDeleted } from './current-reader.ts'
 import type { PeerDriver, PublishAnswer } from './driver.ts'
 import type { Clock } from './driver-ports.ts'
@@ -523,6 +531,10 @@ export class PeerBroker implements Broker {
     const member = [...members, ...forgotten].find((one) => one.id === id)
     if (member === undefined) throw new MeshError('MEMBER_NOT_FOUND')
     return member
+  }
+
+  async revokeToken(id: string, untilMs: number): Promise<void> {
+    await this.#accepting().publish(revocationsTopic, [encodeRevocation({ id, untilMs })], { type: 'local' }, 0)
   }
 
   /** Found once for all who were told of a change. */

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Authority } from '#gateway/auth/authority'
 import type { Lab, LabLink } from '#gateway/broker'
 import { gatewayDefaults } from '#gateway/config'
 import type { GatewayLog } from '#gateway/gateway-log'
@@ -14,6 +15,7 @@ import { openLevelStore } from '#storage/open-level-store'
 import type { StoreWarning } from '#storage/store-warning'
 import { openMemoryStore } from '#storage/locked-memory-store'
 import { advertisedAddresses, advertisedHttp } from './advertised.ts'
+import { MeshRevocations } from './auth/mesh-revocations.ts'
 import { openAuthority } from './auth/open-authority.ts'
 import { bootPeer } from './boot.ts'
 import { PeerBroker } from './broker.ts'
@@ -71,8 +73,7 @@ export async function startPeer(config: NodeConfig, log: LeveledLog): Promise<Ru
     stops.push(() => gateway.stop())
     const { cluster, listen, lab } = config
     const secrets = await loadSecrets(config.secretFile)
-    const onStranger = (news: StrangerNews): void => events.add(...strangerTold(news))
-    const told = { log: log.info, onStranger }
+    const told = { log: log.info, onStranger: (news: StrangerNews): void => events.add(...strangerTold(news)) }
     const network = await createTransport({ privateKey, cluster, secrets, listen, lab, ...told }, listener)
     stops.push(() => network.stop())
     const bound = { peers: network.addresses, clients: gateway }
@@ -98,6 +99,7 @@ export async function startPeer(config: NodeConfig, log: LeveledLog): Promise<Ru
       ...(config.storage === 'level' && { space: () => spaceAt(config.data) }),
       ...news,
     })
+    await followRevocations(gateway.authority, driver, log)
     broker.attach(driver, selfView(config, { peerId, epoch, http, listen: network.addresses }), labOf(driver, network))
     const onDisk = config.storage === 'level' ? { data: config.data } : {}
     metrics.attach({ broker, driver, gateway, clock: realClock, strangers: network.strangers, ...onDisk })
@@ -184,7 +186,7 @@ async function startHttp(parts: {
   readonly broker: PeerBroker
   readonly metrics: PeerMetrics
   readonly log: LeveledLog
-}): Promise<GatewayServer> {
+}): Promise<GatewayServer & { readonly authority: Authority | undefined }> {
   const { config, broker, metrics, log } = parts
   const address = parseAddress(config.http)
   if (address === undefined) throw new MeshError('CONFIG_INVALID', `--http ${config.http} is not host:port`)
@@ -204,7 +206,12 @@ async function startHttp(parts: {
     auth?.stop()
     throw error
   })
-  return { ...gateway, stop: () => gateway.stop().finally(() => auth?.stop()) }
+  return { ...gateway, authority: auth?.authority, stop: () => gateway.stop().finally(() => auth?.stop()) }
+}
+
+/** Before clients are served: what was revoked is on this disk. */
+async function followRevocations(authority: Authority | undefined, driver: PeerDriver, log: Log): Promise<void> {
+  if (authority !== undefined) await new MeshRevocations({ driver, authority, self: driver.peer.self, log }).read()
 }
 
 /** Levels are changed through the gateway. */

@@ -28,6 +28,9 @@ export const topicsTopic = '$topics' as TopicName
 /** Named cursors of clients, kept as any topic is. Clients ask for them by name, and do not read it. */
 export const cursorsTopic = '$cursors' as TopicName
 
+/** Ids of tokens that are good no more: kept by every member, too. */
+export const revocationsTopic = '$revocations' as TopicName
+
 /** The mesh's own: clients read it and never publish to it. */
 export const isInternal = (name: TopicName): boolean => name.startsWith('$')
 

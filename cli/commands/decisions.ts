@@ -3,7 +3,7 @@ import { pause } from '#client/backoff'
 import type { Mesh } from '#client/mesh'
 import { MeshError } from '#protocol/errors'
 import type { LeavingView, MemberView } from '#protocol/views'
-import { connectTo, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
+import { type Access, connectTo, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
 import { gatewayOf } from '../every-member.ts'
 import { decidedColumns } from '../member-columns.ts'
 import { counted, writeRows } from '../output.ts'
@@ -32,9 +32,10 @@ export function decommissionCommand(context: Context): Command {
     .addHelpText('after', decommissionHelp)
     .action(async (name: string, options: ClientOptions & { readonly wait: boolean }) => {
       const { stop } = context.terminal
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       const member = await mesh.decommission(name, { signal: stop })
-      const after = options.wait && member.status === 'leaving' ? await handedOver(context, mesh, member) : member
+      const after =
+        options.wait && member.status === 'leaving' ? await handedOver(context, options, { mesh, member }) : member
       await writeRows(context.terminal, formatOf(context, options), [after], decidedColumns)
     })
 }
@@ -56,7 +57,7 @@ export function forgetCommand(context: Context): Command {
     .option('--force', 'also if it is alive')
     .addHelpText('after', forgetHelp)
     .action(async (name: string, options: ClientOptions & { readonly force?: boolean }) => {
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       const member = await mesh.forget(name, { force: options.force === true, signal: context.terminal.stop })
       await writeRows(context.terminal, formatOf(context, options), [member], decidedColumns)
     })
@@ -68,14 +69,18 @@ export function admitCommand(context: Context): Command {
     .argument('<member>', 'name or peer id, see "members --forgotten"')
     .addHelpText('after', '\nExample:\n  $ grapevine admit elm')
     .action(async (name: string, options: ClientOptions) => {
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       const member = await mesh.admit(name, { signal: context.terminal.stop })
       await writeRows(context.terminal, formatOf(context, options), [member], decidedColumns)
     })
 }
 
 /** Waits until the mesh has forgotten the member, and shows how far it has got. */
-async function handedOver(context: Context, mesh: Mesh, { id }: MemberView): Promise<MemberView> {
+async function handedOver(
+  context: Context,
+  access: Access,
+  { mesh, member: { id } }: { readonly mesh: Mesh; readonly member: MemberView },
+): Promise<MemberView> {
   const { terminal } = context
   const progress = new Progress(terminal)
   let said = ''
@@ -84,7 +89,7 @@ async function handedOver(context: Context, mesh: Mesh, { id }: MemberView): Pro
       const member = await memberOf(mesh, id, terminal.stop)
       if (member.status === 'forgotten') return member
       if (member.status === 'member') throw new MeshError('BAD_REQUEST', `${member.name} was admitted again`)
-      const { text, holdUp } = await progressOf(member, terminal.stop)
+      const { text, holdUp } = await progressOf(context, access, member)
       progress.show(text)
       // Where no line can change, it is told when something else holds it up.
       if (terminal.stderr.isTTY !== true && holdUp !== said) say(terminal, text)
@@ -104,8 +109,13 @@ async function memberOf(mesh: Mesh, id: string, signal: AbortSignal): Promise<Me
 }
 
 /** It says itself what it has left. */
-async function progressOf(member: MemberView, signal: AbortSignal): Promise<{ text: string; holdUp: string }> {
-  const { mesh } = await gatewayOf(member, signal)
+async function progressOf(
+  context: Context,
+  access: Access,
+  member: MemberView,
+): Promise<{ text: string; holdUp: string }> {
+  const signal = context.terminal.stop
+  const { mesh } = await gatewayOf(context, access, member)
   if (mesh === undefined) {
     const text = `${member.name} does not answer at ${member.http}: it goes on when it is back`
     return { text, holdUp: text }

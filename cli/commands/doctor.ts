@@ -27,7 +27,7 @@ export function doctorCommand(context: Context): Command {
     .addHelpText('after', help)
     .action(async (options: ClientOptions) => {
       const { terminal } = context
-      const { present, left } = await everyMember(context, options.server)
+      const { present, left } = await everyMember(context, options)
       const examined = await Promise.all(present.map((one) => examine(one, terminal.stop)))
       const findings = findingsOf(examined)
       const format = formatOf(context, options)

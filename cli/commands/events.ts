@@ -42,7 +42,7 @@ export function eventsCommand(context: Context): Command {
 async function follow(context: Context, options: EventsOptions): Promise<void> {
   const { terminal } = context
   const { stop: signal } = terminal
-  await using mesh = await connectTo(context, options.server)
+  await using mesh = await connectTo(context, options)
   let place: EventsPlace = { from: options.from }
   try {
     for (;;) {

@@ -34,7 +34,7 @@ export function exportCommand(context: Context): Command {
     .addHelpText('after', help)
     .action(async (topics: readonly string[], options: ExportOptions) => {
       const from = startOf(options.from)
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       await exportTopics(context, mesh.stream(topics, { from, signal: context.terminal.stop }))
     })
 }

@@ -41,7 +41,7 @@ export function importCommand(context: Context): Command {
     .addHelpText('after', help)
     .action(async (options: ImportOptions) => {
       checkAckLevel(options.ack)
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       await new Import(context, mesh, options).run()
     })
 }

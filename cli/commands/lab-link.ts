@@ -37,7 +37,7 @@ export const labLinkCommand = (context: Context): Command =>
     .addOption(new Option('--delay <duration>', 'one way, at most 60s').argParser(durationMsOf).default(0, '0ms'))
     .addHelpText('after', help)
     .action(async (from: string, to: string, options: LinkOptions) => {
-      const { present: members } = await everyMember(context, options.server)
+      const { present: members } = await everyMember(context, options)
       const [one, other] = [memberNamed(from, members), memberNamed(to, members)]
       if (one === other) throw new MeshError('USAGE', `${from} and ${to} are one peer`)
       const ends =

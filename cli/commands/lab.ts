@@ -32,7 +32,7 @@ const splitCommand = (context: Context): Command =>
     .argument('<sides...>', 'names or peer ids with commas, sides with slashes: oak / elm,ash')
     .addHelpText('after', splitHelp)
     .action(async (texts: readonly string[], options: ClientOptions) => {
-      const { present: members } = await everyMember(context, options.server)
+      const { present: members } = await everyMember(context, options)
       const sides = sidesOf(texts.join(' '), members)
       warnOfBridges(context, members, sides)
       const orders = sides.map((side) => ({
@@ -53,7 +53,7 @@ const healCommand = (context: Context): Command =>
     .description('let all peers talk to each other again')
     .addHelpText('after', '\nExample:\n  $ grapevine lab heal && grapevine verify --wait 30s')
     .action(async (options: ClientOptions) => {
-      const { present: members } = await everyMember(context, options.server)
+      const { present: members } = await everyMember(context, options)
       await report(
         context,
         options,

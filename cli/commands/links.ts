@@ -24,7 +24,7 @@ export function linksCommand(context: Context): Command {
       const { terminal } = context
       const format = formatOf(context, options)
       await shownAnew(terminal, { watch: options.watch, format }, async () => {
-        const { present } = await everyMember(context, options.server)
+        const { present } = await everyMember(context, options)
         const rows = await Promise.all(present.map((one) => rowOf(one, terminal.stop)))
         if (format === 'json') return rows.map(({ member, links }) => jsonLine({ from: member.name, links })).join('')
         return tableText(terminal.stdout, rows, columnsOf(rows)) + reasonsText(rows)

@@ -23,7 +23,7 @@ export function membersCommand(context: Context): Command {
     .option('--forgotten', 'also who does not belong any more')
     .addHelpText('after', help)
     .action(async ({ output, ...options }: MembersOptions) => {
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       const signal = context.terminal.stop
       const forgotten = options.forgotten === true ? await mesh.forgotten({ signal }) : []
       const members = [...(await mesh.members({ signal })), ...forgotten]

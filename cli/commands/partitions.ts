@@ -46,7 +46,7 @@ export function healsCommand(context: Context): Command {
     .addHelpText('after', healsHelp)
     .action(async (options: ClientOptions) => {
       const { terminal } = context
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       const heals = await mesh.heals({ signal: terminal.stop })
       await writeRows(terminal, formatOf(context, options), heals, healColumns)
       if (heals.length === 0) say(terminal, 'no heal since this peer started')

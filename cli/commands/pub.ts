@@ -60,7 +60,7 @@ export function pubCommand(context: Context): Command {
         throw new MeshError('USAGE', '--idempotency-key names one publish, and --lines makes many')
       }
       const recordOf = recordMaker(options)
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       const call = { context, mesh, topic, options, recordOf }
       await (options.lines === true ? publishLines(call) : publishOne(call, value))
     })

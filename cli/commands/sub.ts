@@ -39,7 +39,7 @@ export function subCommand(context: Context): Command {
     .addHelpText('after', help)
     .action(async (topics: string[], options: SubOptions) => {
       const from = startOf(options.from)
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       const print = await printerFor(context.terminal, mesh, { ...options, topics })
       await readTopics({ terminal: context.terminal, mesh, topics, from, options, print })
     })

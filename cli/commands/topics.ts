@@ -32,7 +32,7 @@ const listCommand = (context: Context): Command =>
     .argument('[pattern]', '* is one token, a last ** the rest: orders.*, bills.**')
     .addHelpText('after', "\nExample:\n  $ grapevine topics list 'orders.*'")
     .action(async (pattern: string | undefined, options: ClientOptions) => {
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       const signal = context.terminal.stop
       const which = pattern === undefined ? { signal } : { signal, match: pattern }
       const { topics, deleted } = await mesh.topicList(which)
@@ -50,7 +50,7 @@ const showCommand = (context: Context): Command =>
     .argument('<topic>')
     .addHelpText('after', '\nExample:\n  $ grapevine topics show orders -o json | jq .config')
     .action(async (topic: string, options: ClientOptions) => {
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       await writeTopic(context, options, await mesh.topic(topic, { signal: context.terminal.stop }))
     })
 
@@ -67,7 +67,7 @@ const createCommand = (context: Context): Command =>
     .argument('<topic>')
     .addHelpText('after', createHelp)
     .action(async (topic: string, options: ClientOptions & ConfigOptions) => {
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       const made = await mesh.createTopic(topic, askedOf(options), { signal: context.terminal.stop })
       await writeTopic(context, options, made)
     })
@@ -88,7 +88,7 @@ const setCommand = (context: Context): Command =>
     .option('--if-version <version>', 'the version that was read, as show and -o json have it')
     .addHelpText('after', setHelp)
     .action(async (topic: string, options: ClientOptions & ConfigOptions & { readonly ifVersion?: string }) => {
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       const version = options.ifVersion === undefined ? {} : { version: options.ifVersion }
       const changed = await mesh.changeTopic(topic, askedOf(options), { ...version, signal: context.terminal.stop })
       await writeTopic(context, options, changed)
@@ -108,7 +108,7 @@ const removeCommand = (context: Context): Command =>
     .argument('<topic>')
     .addHelpText('after', removeHelp)
     .action(async (topic: string, options: ClientOptions) => {
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       const deleted = await mesh.deleteTopic(topic, { signal: context.terminal.stop })
       await writeRows(
         context.terminal,

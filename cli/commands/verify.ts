@@ -3,7 +3,7 @@ import { pause } from '#client/backoff'
 import { MeshError } from '#protocol/errors'
 import type { ReplicaStatus } from '#protocol/views'
 import type { Mesh } from '#client/mesh'
-import { formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
+import { type Access, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
 import { compareHoldings, type Agreement, type Comparison, type Holding } from '../convergence.ts'
 import { durationMsOf } from '../duration.ts'
 import { everyMember, type MemberGateway } from '../every-member.ts'
@@ -42,10 +42,10 @@ export function verifyCommand(context: Context): Command {
     .action(async (topics: readonly string[], options: VerifyOptions) => {
       const { terminal } = context
       const deadlineMs = performance.now() + options.wait
-      let { rows, left } = await survey(context, options.server, topics)
+      let { rows, left } = await survey(context, options, topics)
       while (!rows.every(isEqual) && performance.now() < deadlineMs) {
         await pause(askAgainMs, terminal.stop)
-        ;({ rows, left } = await survey(context, options.server, topics))
+        ;({ rows, left } = await survey(context, options, topics))
       }
       await writeRows(terminal, formatOf(context, options), rows, columns)
       for (const name of left) warn(terminal, `${name} has left the mesh and was not asked`)
@@ -67,8 +67,8 @@ interface Survey {
   readonly left: readonly string[]
 }
 
-async function survey(context: Context, servers: readonly string[], wanted: readonly string[]): Promise<Survey> {
-  const { present: members, left } = await everyMember(context, servers)
+async function survey(context: Context, access: Access, wanted: readonly string[]): Promise<Survey> {
+  const { present: members, left } = await everyMember(context, access)
   const signal = context.terminal.stop
   try {
     const topics = wanted.length > 0 ? wanted : await allTopics(members, signal)

@@ -38,7 +38,7 @@ export function whereCommand(context: Context): Command {
       const { ack, wait } = options
       if (ack !== undefined) checkAckLevel(ack)
       else if (wait !== undefined) throw new MeshError('USAGE', '--wait is for --ack: say what to wait for')
-      await using mesh = await connectTo(context, options.server)
+      await using mesh = await connectTo(context, options)
       const signal = context.terminal.stop
       const [topic, id] = second === undefined ? [await topicOf(mesh, first, signal), first] : [first, second]
       if (ack !== undefined) tellAck(context, await mesh.awaitCopies(topic, id, { ack, ...(wait && { wait }), signal }))

@@ -163,6 +163,8 @@ export const operations: Readonly<Record<string, Operation>> = {
     summary: 'A ticket for the URL of an EventSource or a WebSocket, where tokens are asked for',
     answers: { 201: json(views.ticket) },
   },
+  'GET /v1/tokens/revoked': show('Tokens that are good no more', views.revokedTokens),
+  'DELETE /v1/tokens/{id}': show('Revokes a token, at every peer', views.revokedToken),
 
   'GET /v1/lab/partition': show('Members that this peer is cut off from', views.dropped),
   'PUT /v1/lab/partition': {

@@ -323,6 +323,10 @@ export const labLinks = z.strictObject({ links: z.array(z.looseObject({})) })
 export const health = z.strictObject({ status: z.literal('ok') })
 export const readiness = z.strictObject({ status: z.literal('ready') })
 export const version = z.strictObject({ name: z.literal('grapevine'), version: text })
+export const revokedTokens = z.strictObject({
+  revoked: z.array(z.strictObject({ id: z.string(), until: z.string().exactOptional() })),
+})
+export const revokedToken = z.strictObject({ id: z.string(), revoked: z.literal(true) })
 export const ticket = z.strictObject({ ticket: text, expiresInMs: count })
 export const index = z.strictObject({
   name: z.literal('grapevine'),

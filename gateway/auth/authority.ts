@@ -67,6 +67,11 @@ export class Authority {
     return this.#revocations.has(id)
   }
 
+  /** When the token with that id expires, as far as that is known here. */
+  expiryOf(id: string): number {
+    return this.tokens.now(id)?.expiresMs ?? Number.POSITIVE_INFINITY
+  }
+
   get revocations(): Revocations {
     return this.#revocations
   }

@@ -71,8 +71,8 @@ const publish = (broker: FakeBroker, topic: string, value: string) =>
 
 /** What is there for everybody: it says nothing of records, topics or members. */
 const open = ['/', '/healthz', '/readyz', '/version', '/openapi.json', '/asyncapi.json', '/problems', '/problems/:code']
-/** What needs a token and no grant: a list of what one may see, a ticket for oneself, a socket that asks by itself. */
-const withoutGrant = ['GET /v1/topics', 'POST /v1/tickets', 'GET /v1/ws']
+/** What needs a token and no grant: a list of what one may see, who answers, a ticket for oneself, a socket that asks by itself. */
+const withoutGrant = ['GET /v1/topics', 'GET /v1/mesh/self', 'POST /v1/tickets', 'GET /v1/ws']
 
 describe('every route', () => {
   const { app } = gateway()

@@ -3,7 +3,7 @@ import type { FeedId, Head } from '#protocol/log/feed'
 import type { Millis } from '#protocol/machine'
 import type { ReplicationInput, TopicRetention } from '#protocol/replication/inputs'
 import type { Replication } from '#protocol/replication/replication'
-import { type TopicName, topicsTopic } from '#protocol/topic-name'
+import { revocationsTopic, type TopicName, topicsTopic } from '#protocol/topic-name'
 import type { Remains } from '#protocol/topics/remains'
 import { configOf, exists, type TopicState } from '#protocol/topics/topic-state'
 import type { Topics, TopicsEffect, TopicsInput } from '#protocol/topics/topics'
@@ -39,6 +39,13 @@ export class TopicRegistry {
   }
 
   started(nowMs: Millis): void {
+    // What the mesh knows of its topics and of tokens is kept by every member (DESIGN §10).
+    const { names, tellReplication } = this.#deps
+    const ofAll = [topicsTopic, revocationsTopic].map((topic) => ({
+      topicId: names.idOf(topic),
+      replicas: Number.POSITIVE_INFINITY,
+    }))
+    tellReplication({ type: 'replicasChanged', topics: ofAll })
     this.#share([...this.#deps.topics.all()])
     this.#armLook(0, nowMs)
   }
@@ -111,13 +118,12 @@ export class TopicRegistry {
     this.#armLook(0, nowMs)
   }
 
-  /** Replication learns how many copies topics ask for, and how long records are kept. What the mesh knows of its topics is kept by every member (DESIGN §10). */
+  /** Replication learns how many copies topics ask for, and how long records are kept. */
   #share(states: readonly TopicState[]): void {
     const { names, tellReplication } = this.#deps
     const asking = states.filter(({ replicas }) => replicas.size > 0)
     const topics = asking.map((state) => ({ topicId: names.idOf(state.topic), replicas: configOf(state).replicas }))
-    const registry = { topicId: names.idOf(topicsTopic), replicas: Number.POSITIVE_INFINITY }
-    tellReplication({ type: 'replicasChanged', topics: [registry, ...topics] })
+    if (topics.length > 0) tellReplication({ type: 'replicasChanged', topics })
     tellReplication({ type: 'retentionChanged', topics: states.flatMap((state) => this.#retentionsOf(state)) })
   }
 

@@ -14,6 +14,8 @@ export interface PeerOptions {
   /** Ports to take again after a restart; free ones at first. */
   readonly listen?: string
   readonly http?: string
+  /** Of its client, where the peer asks for one. */
+  readonly token?: string
   /** More flags of `grapevine peer`; they win over ours. */
   readonly flags?: readonly string[]
   /** What to put before the command, such as `ip netns exec oak`. It must become the command: signals go there. */
@@ -67,7 +69,12 @@ export class ProcessPeer implements AsyncDisposable {
     const line = await Promise.race([firstLine, ended.then(() => undefined)])
     if (line === undefined) throw new Error(`${name} did not start:\n${log.join('\n')}`)
     const started = JSON.parse(line[0]) as { name: string; peerId: string; listen: string[]; http: string }
-    const client = await connect({ servers: [started.http], learnServers: false, offline: 'fail' })
+    const client = await connect({
+      servers: [started.http],
+      learnServers: false,
+      offline: 'fail',
+      ...(options.token !== undefined && { token: options.token }),
+    })
     return new ProcessPeer(options, started, { process: child, ended, log, client })
   }
 

@@ -1,0 +1,42 @@
+import { Hono } from 'hono'
+import { MeshError } from '#protocol/errors'
+import type { Authority } from '../auth/authority.ts'
+import { authorizeMesh } from '../auth/principal.ts'
+import { isRevocable } from '../auth/signed-tokens.ts'
+import type { RouteDeps } from '../deps.ts'
+import { queryOf, quoted } from '../parameters.ts'
+import { json } from './json-answer.ts'
+
+/** Revokes tokens, everywhere: what one peer is told all others hear. */
+export function tokenRoutes({ broker }: RouteDeps, authority: Authority | undefined): Hono {
+  const routes = new Hono()
+
+  routes.get('/v1/tokens/revoked', (c) => {
+    authorizeMesh(c, 'subscribe')
+    queryOf(c, [])
+    const revoked = Array.from(authority?.revocations.all() ?? [], ({ id, untilMs }) => ({
+      id,
+      ...(Number.isFinite(untilMs) && { until: new Date(untilMs).toISOString() }),
+    }))
+    return json({ revoked })
+  })
+
+  routes.delete('/v1/tokens/:id', async (c) => {
+    authorizeMesh(c, 'manage')
+    queryOf(c, [])
+    if (authority === undefined) throw new MeshError('AUTH_DISABLED')
+    const id = c.req.param('id')
+    if (!isRevocable(id))
+      throw new MeshError('BAD_REQUEST', `${quoted(id)} is no id of a token.`, { facts: { field: 'id' } })
+    const untilMs = authority.expiryOf(id)
+    if (!authority.isRevoked(id)) {
+      // On this disk first: what is told to be revoked stays so, whatever happens to this process.
+      await broker.revokeToken(id, untilMs)
+      if (!authority.revoke(id, untilMs))
+        throw new MeshError('OVERLOADED', 'Too many tokens are revoked that have not expired.')
+    }
+    return json({ id, revoked: true })
+  })
+
+  return routes
+}
