@@ -19,6 +19,7 @@ const app = createGateway({
   config: gatewayDefaults,
   sockets: new Sockets(gatewayDefaults),
   metrics,
+  log: { level: 'info', request: () => {} },
 })
 const get = async (path: string, accept = '*/*') => {
   const answer = await app.request(path, { headers: { accept } })

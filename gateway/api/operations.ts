@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { limits } from '#protocol/limits'
 import { recordsMediaType } from '#protocol/media-type'
 import { ndjsonMediaType } from '../ndjson.ts'
-import { cursorBody, labLinksBody, labPartitionBody, topicBody, topicPatchBody } from '../schemas.ts'
+import { cursorBody, labLinksBody, labPartitionBody, logLevelBody, topicBody, topicPatchBody } from '../schemas.ts'
 import * as views from './views.ts'
 
 /** One operation of the HTTP API as `/openapi.json` describes it. `{…}` of the path are parameters of it. */
@@ -176,6 +176,12 @@ export const operations: Readonly<Record<string, Operation>> = {
   'PUT /v1/lab/links': {
     ...show('Makes links slow, lossy, or cut in one direction', views.labLinks),
     body: { required: true, content: json(labLinksBody) },
+  },
+
+  'GET /v1/log-level': show('How much this peer says in its log', views.logLevel),
+  'PUT /v1/log-level': {
+    ...show('Changes how much it says, until it starts again', views.logLevel),
+    body: { required: true, content: json(logLevelBody) },
   },
 
   'GET /healthz': show('200 while the process runs', views.health),

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { logLevelBody } from '../schemas.ts'
 import { errorCatalogue, type ErrorCode } from '#protocol/errors'
 import { retentionLimits } from '#protocol/topic-config'
 import type { TopicName } from '#protocol/topic-name'
@@ -327,6 +328,7 @@ export const revokedTokens = z.strictObject({
   revoked: z.array(z.strictObject({ id: z.string(), until: z.string().exactOptional() })),
 })
 export const revokedToken = z.strictObject({ id: z.string(), revoked: z.literal(true) })
+export const logLevel = logLevelBody
 export const ticket = z.strictObject({ ticket: text, expiresInMs: count })
 export const index = z.strictObject({
   name: z.literal('grapevine'),
