@@ -7,21 +7,27 @@ import { textOf } from '#protocol/text'
 const originHeader = 'grapevine-origin'
 const originTimeHeader = 'grapevine-origin-time'
 
-/** A record as a line of an export: as the gateway shows it, but byte for byte. */
-export function exportedLine(record: ReceivedRecord): string {
+/** A record as a line of an export: as the gateway shows it, but byte for byte, and with the id of its topic. */
+export function exportedLine(record: ReceivedRecord, topicId: string): string {
   const { id, topic, feed, offset, time, key, keyBase64, headers, contentType } = record.toJSON()
   const bytes = record.bytes()
   const text = valueFormOf(contentType) === 'bytes' ? undefined : textOf(bytes)
   const value = outgoingJson({ value: text ?? bytes, contentType })
   // What is undefined is left out.
-  return `${JSON.stringify({ id, topic, feed, offset, time, key, keyBase64, headers, ...value })}\n`
+  return `${JSON.stringify({ id, topic, topicId, feed, offset, time, key, keyBase64, headers, ...value })}\n`
 }
 
-/** Where a record was written first. */
+/** Where a record was written first. Peers call their feeds alike in all topics. */
 export interface Origin {
+  /** As hex; a topic that was deleted and made again has another one. */
+  readonly topicId: string
   /** `<peerId>.<epoch>` */
   readonly feed: string
   readonly offset: number
+}
+
+interface ExportedJson extends RecordJson {
+  readonly topicId: string
 }
 
 export interface ExportedRecord {
@@ -34,11 +40,14 @@ export interface ExportedRecord {
 export function recordOfLine(line: Uint8Array): ExportedRecord | undefined {
   const json = jsonOf(line)
   if ('end' in json || 'gap' in json) return undefined
-  const { id, topic, time, key, keyBase64, headers = {}, contentType } = json as Partial<RecordJson>
-  if (typeof id !== 'string' || typeof topic !== 'string' || typeof contentType !== 'string')
-    throw new MeshError('BAD_REQUEST', 'A record has id, topic and contentType.')
-  const origin = originOf(String(headers[originHeader] ?? id))
-  const marks = { [originHeader]: `${origin.feed}.${origin.offset}`, [originTimeHeader]: String(time) }
+  const { id, topic, topicId, time, key, keyBase64, headers = {}, contentType } = json as Partial<ExportedJson>
+  if (typeof topic !== 'string' || typeof contentType !== 'string')
+    throw new MeshError('BAD_REQUEST', 'A record has a topic and a contentType.')
+  const origin = originOf(String(headers[originHeader] ?? `${String(topicId)}/${String(id)}`))
+  const marks = {
+    [originHeader]: `${origin.topicId}/${origin.feed}.${origin.offset}`,
+    [originTimeHeader]: String(time),
+  }
   const ownKey = keyBase64 === undefined ? key : bytesIn(keyBase64)
   const record = { value: valueIn(json, contentType), contentType, headers: { ...marks, ...headers } }
   return { topic, origin, record: { ...record, ...(ownKey !== undefined && { key: ownKey }) } }
@@ -55,10 +64,12 @@ function jsonOf(line: Uint8Array): object {
   throw new MeshError('BAD_JSON', 'A line of an export is an object of JSON.')
 }
 
-function originOf(id: string): Origin {
-  const [, feed, digits] = /^([^.\s]+\.[0-9a-f]{16})\.(\d{1,15})$/.exec(id) ?? []
-  if (feed === undefined) throw new MeshError('BAD_REQUEST', `${id.slice(0, 100)} is no id of a record.`)
-  return { feed, offset: Number(digits) }
+/** `<topicId>/<id>` */
+function originOf(text: string): Origin {
+  const [, topicId, feed, digits] = /^([0-9a-f]{32})\/([^./\s]+\.[0-9a-f]{16})\.(\d{1,15})$/.exec(text) ?? []
+  if (topicId === undefined || feed === undefined)
+    throw new MeshError('BAD_REQUEST', `${text.slice(0, 140)} is no id of a topic and of a record in it.`)
+  return { topicId, feed, offset: Number(digits) }
 }
 
 function valueIn(json: { readonly value?: unknown; readonly valueBase64?: unknown }, contentType: string) {

@@ -4,6 +4,8 @@ import type { ExportedRecord } from './exported-record.ts'
 
 /** Records of one feed that follow each other, to be published in one request under one number. */
 export interface ImportRun {
+  /** What is to be stored in order: the topic, and the feed that it is from. */
+  readonly key: string
   readonly topic: string
   readonly records: readonly OutgoingRecord[]
   readonly producer: NonNullable<PublishOptions['producer']>
@@ -16,6 +18,7 @@ const runBytesMax = 512 * 1024
 const openBytesMax = 4 * 1024 * 1024
 
 interface OpenRun {
+  readonly key: string
   readonly topic: string
   readonly records: OutgoingRecord[]
   readonly producer: ImportRun['producer']
@@ -44,7 +47,9 @@ export class ImportRuns {
   }
 
   /** The runs that are over now. */
-  *add({ topic, origin: { feed, offset }, record }: ExportedRecord): Generator<ImportRun> {
+  *add({ topic, origin, record }: ExportedRecord): Generator<ImportRun> {
+    const { offset } = origin
+    const feed = `${origin.topicId}/${origin.feed}`
     const key = `${topic} ${feed}`
     const bytes = record.value.length
     const place = this.#places.get(key)
@@ -57,7 +62,7 @@ export class ImportRuns {
     } else {
       if (run !== undefined) yield this.#close(key, run)
       const producer = { id, epoch: 0, seq: offset % blockRecords }
-      this.#open.set(key, { topic, records: [record], producer, bytes })
+      this.#open.set(key, { key, topic, records: [record], producer, bytes })
     }
     this.#bytes += bytes
     if (this.#bytes > openBytesMax) yield* this.end()

@@ -9,8 +9,11 @@ const batchBytesMax = 1024 * 1024
  * The lines of an input without their newlines, in batches; nothing waits for a batch to fill up. Only the newline
  * ends a line: CR and all other bytes belong to it. A last line needs none. Throws RECORD_TOO_LARGE, naming the line.
  */
-export async function* lineBatches(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array[], void> {
-  const lines = new LineSplitter(limits.recordBytesMax)
+export async function* lineBatches(
+  input: AsyncIterable<Uint8Array>,
+  lineBytesMax: number = limits.recordBytesMax,
+): AsyncGenerator<Uint8Array[], void> {
+  const lines = new LineSplitter(lineBytesMax)
   for await (const chunk of input) yield* inBatches(lines.push(chunk))
   yield* inBatches(lines.end())
 }

@@ -1,5 +1,7 @@
 import { Command } from 'commander'
-import type { StreamItem } from '#client/subscription'
+import type { Mesh } from '#client/mesh'
+import type { CursorMap } from '#client/subscription'
+import { MeshError } from '#protocol/errors'
 import { connectTo, withClientOptions, type ClientOptions, type Context } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { exportedLine } from '../exported-record.ts'
@@ -35,25 +37,39 @@ export function exportCommand(context: Context): Command {
     .action(async (topics: readonly string[], options: ExportOptions) => {
       const from = startOf(options.from)
       await using mesh = await connectTo(context, options)
-      await exportTopics(context, mesh.stream(topics, { from, signal: context.terminal.stop }))
+      await exportTopics(context, mesh, topics, from)
     })
 }
 
 /** Until all is written that the peer holds. */
-async function exportTopics(context: Context, stream: AsyncIterable<StreamItem>): Promise<void> {
+async function exportTopics(
+  context: Context,
+  mesh: Mesh,
+  topics: readonly string[],
+  from: string | CursorMap,
+): Promise<void> {
   const { terminal } = context
+  const signal = terminal.stop
   const progress = new Progress(terminal)
+  const topicIds = new Map<string, string>()
   let records = 0
   let gaps = 0
-  for await (const item of stream) {
+  for await (const item of mesh.stream(topics, { from, signal })) {
     if (item.type === 'record') {
-      await write(terminal, exportedLine(item.record))
+      const { topic } = item.record
+      const topicId = topicIds.get(topic) ?? (await mesh.topic(topic, { signal })).topicId
+      topicIds.set(topic, topicId)
+      await write(terminal, exportedLine(item.record, topicId))
       progress.show(`${counted(++records, 'record')} exported`)
+    } else if (item.type === 'deleted') {
+      topicIds.delete(item.topic)
     } else if (item.type === 'gap') {
       gaps++
       await write(terminal, jsonLine({ topic: item.topic, gap: item.gap }))
     } else if (item.type === 'caught-up') {
       progress.end()
+      if (Object.keys(item.cursors).length === 0)
+        throw new MeshError('TOPIC_NOT_FOUND', `no topic matches ${topics.join(' ')}`)
       await write(terminal, jsonLine({ end: true, records, cursors: item.cursors }))
       if (item.isolated) warn(terminal, 'this peer reaches nobody who keeps the topic: there may be more')
       if (gaps > 0 || item.isolated) context.exitCode = exitCodes.degraded

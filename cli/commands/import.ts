@@ -2,6 +2,8 @@ import { Command } from 'commander'
 import type { Mesh } from '#client/mesh'
 import type { PublishedMany } from '#client/publish'
 import { MeshError } from '#protocol/errors'
+import { limits } from '#protocol/limits'
+import type { FeedHead } from '#protocol/views'
 import { ackText, checkAckLevel, waitOption } from '../ack-options.ts'
 import { connectTo, formatOf, withClientOptions, type ClientOptions, type Context } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
@@ -29,7 +31,7 @@ interface ImportOptions extends ClientOptions {
   readonly topic?: string
 }
 
-/** Requests that are under way at a time: the disk of the peer works while the next are read. */
+/** Requests that are under way at a time, of different feeds: the disk of the peer works while the next are read. */
 const runsInFlight = 16
 
 export function importCommand(context: Context): Command {
@@ -52,7 +54,8 @@ class Import {
   readonly #options: ImportOptions
   readonly #runs = new ImportRuns()
   readonly #progress: Progress
-  readonly #underWay: Promise<PublishedMany>[] = []
+  /** By what is to stay in order: one run of each at a time. */
+  readonly #underWay = new Map<string, Promise<PublishedMany>>()
   readonly #present: Present
   #line = 0
   #published = 0
@@ -70,9 +73,10 @@ class Import {
   async run(): Promise<void> {
     const { terminal } = this.#context
     try {
-      for await (const batch of lineBatches(inputOf(terminal))) for (const line of batch) await this.#take(line)
+      for await (const batch of lineBatches(inputOf(terminal), limits.lineBytesMax))
+        for (const line of batch) await this.#take(line)
       for (const run of this.#runs.end()) await this.#publish(run)
-      while (this.#underWay.length > 0) await this.#oldest()
+      for (const key of this.#underWay.keys()) await this.#answered(key)
     } catch (error) {
       this.#progress.end()
       say(terminal, `${counted(this.#published, 'record')} imported before that. It is safe to import the whole again.`)
@@ -101,18 +105,21 @@ class Import {
     }
   }
 
-  async #publish({ topic, records, producer }: ImportRun): Promise<void> {
+  async #publish({ key, topic, records, producer }: ImportRun): Promise<void> {
     const { ack, wait } = this.#options
+    const [oldest = key] = this.#underWay.keys()
+    if (this.#underWay.has(key)) await this.#answered(key)
+    else if (this.#underWay.size >= runsInFlight) await this.#answered(oldest)
     const options = { ack, producer, signal: this.#context.terminal.stop, ...(wait !== undefined && { wait }) }
     const answer = this.#mesh.publishMany(topic, records, options)
     // Its turn to be looked at comes later.
     answer.catch(() => undefined)
-    this.#underWay.push(answer)
-    if (this.#underWay.length >= runsInFlight) await this.#oldest()
+    this.#underWay.set(key, answer)
   }
 
-  async #oldest(): Promise<void> {
-    const published = await this.#underWay.shift()
+  async #answered(key: string): Promise<void> {
+    const published = await this.#underWay.get(key)
+    this.#underWay.delete(key)
     if (published === undefined) return
     this.#published += published.ids.length
     if (this.#worst === undefined || published.copies < this.#worst.copies) this.#worst = published
@@ -133,34 +140,42 @@ class Import {
   }
 }
 
-/** What the mesh has of the feeds that an export is from: of a topic asked for once. */
+/** What a topic of the mesh holds, asked for once. */
+interface Held {
+  readonly topicId: string
+  readonly byFeed: ReadonlyMap<string, readonly FeedHead[]>
+}
+
+/** What the mesh has under the ids that it was written with. */
 class Present {
   readonly #mesh: Mesh
   readonly #terminal: Terminal
-  /** By topic, and feed, the offset behind the last record that anybody has. */
-  readonly #ends = new Map<string, ReadonlyMap<string, number>>()
+  readonly #held = new Map<string, Held | undefined>()
 
   constructor(mesh: Mesh, terminal: Terminal) {
     this.#mesh = mesh
     this.#terminal = terminal
   }
 
-  /** It is here under the id that it was written with, or was let go of by retention. */
+  /** It is here as what it was, or was let go of by retention; what is damaged wherever it is held is not. */
   async has({ topic, origin }: ExportedRecord): Promise<boolean> {
-    let ends = this.#ends.get(topic)
-    if (ends === undefined) this.#ends.set(topic, (ends = await this.#endsOf(topic)))
-    return origin.offset < (ends.get(origin.feed) ?? 0)
+    if (!this.#held.has(topic)) this.#held.set(topic, await this.#heldOf(topic))
+    const held = this.#held.get(topic)
+    if (held?.topicId !== origin.topicId) return false
+    return (held.byFeed.get(origin.feed) ?? []).some(({ nextOffset, holes = [] }) => {
+      const isDamaged = holes.some(({ from, to }) => from <= origin.offset && origin.offset < to)
+      return origin.offset < nextOffset && !isDamaged
+    })
   }
 
-  async #endsOf(topic: string): Promise<ReadonlyMap<string, number>> {
-    const ends = new Map<string, number>()
+  async #heldOf(topic: string): Promise<Held | undefined> {
     try {
-      const { replicas } = await this.#mesh.topicStatus(topic, { signal: this.#terminal.stop })
-      for (const { feed, nextOffset } of replicas.flatMap(({ feeds }) => feeds))
-        ends.set(feed, Math.max(ends.get(feed) ?? 0, nextOffset))
+      const { topicId, replicas } = await this.#mesh.topicStatus(topic, { signal: this.#terminal.stop })
+      const heads = replicas.flatMap(({ feeds }) => feeds)
+      return { topicId, byFeed: Map.groupBy(heads, ({ feed }) => feed) }
     } catch (error) {
-      if (!(error instanceof MeshError && error.code === 'TOPIC_NOT_FOUND')) throw error
+      if (error instanceof MeshError && error.code === 'TOPIC_NOT_FOUND') return undefined
+      throw error
     }
-    return ends
   }
 }

@@ -69,6 +69,35 @@ test('what is exported from one mesh and imported into another is there once, an
   expect(await contents(elm, 'orders')).toHaveLength(903)
 })
 
+test('topics are brought together into one that has records of its own', async () => {
+  await oak.client.publishMany(
+    'red',
+    ['r1', 'r2'].map((value) => ({ value })),
+    { ack: 'all' },
+  )
+  await oak.client.publishMany(
+    'blue',
+    ['b1', 'b2'].map((value) => ({ value })),
+    { ack: 'all' },
+  )
+  await oak.client.publishMany(
+    'all',
+    ['a1', 'a2', 'a3'].map((value) => ({ value })),
+    { ack: 'all' },
+  )
+  // Each peer calls its feed alike in all topics.
+  const both = await command(oak, ['export', 'red', 'blue'])
+  for (let times = 0; times < 2; times++) await command(elm, ['import', '--topic', 'all'], [both])
+  expect((await contents(elm, 'all')).toSorted()).toEqual([' a1', ' a2', ' a3', ' b1', ' b2', ' r1', ' r2'])
+})
+
+test('a large record comes through as a line', async () => {
+  const value = Uint8Array.from({ length: 900_000 }, (_, i) => i % 251)
+  await oak.client.publish('large', value)
+  await command(other, ['import'], [await command(oak, ['export', 'large'])])
+  expect(await contents(other, 'large')).toEqual([` ${Buffer.from(value).toString('latin1')}`])
+})
+
 test('an export goes on where the last one ended', async () => {
   await oak.client.publish('bills', 'first')
   const all = await command(oak, ['export', 'bills'])
