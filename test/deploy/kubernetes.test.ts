@@ -2,6 +2,7 @@
 // and names meet, settings are ones that a peer knows. Method: rendered by kubectl, checked against the schemas of the
 // Kubernetes API; no cluster is asked.
 import { execFileSync, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { type Model } from '@kubernetes-models/base'
 import { StatefulSet } from 'kubernetes-models/apps/v1'
 import { NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1'
@@ -9,6 +10,7 @@ import { PodDisruptionBudget } from 'kubernetes-models/policy/v1'
 import { Namespace, Secret, Service } from 'kubernetes-models/v1'
 import { describe, expect, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
+import { parseTokenFile } from '#protocol/token-file'
 import { envNameOf, nodeConfigSchema, parseNodeConfig } from '#node/config'
 
 interface Resource {
@@ -64,7 +66,8 @@ describe.skipIf(lack !== undefined).each(['base', 'overlays/local'])('deploy/kub
 
   test('settings are ones that a peer knows and starts with', () => {
     const [{ env }] = set.spec.template.spec.containers
-    const known = Object.keys(nodeConfigSchema.shape).map(envNameOf)
+    // The token is for commands that are run there.
+    const known = [...Object.keys(nodeConfigSchema.shape).map(envNameOf), 'GRAPEVINE_TOKEN']
     expect(known).toEqual(expect.arrayContaining(env.map(({ name }) => name)))
     const name = 'grapevine-0'
     const values = env.map((variable) => [variable.name, variable.value?.replaceAll('$(GRAPEVINE_NAME)', name) ?? name])
@@ -91,6 +94,17 @@ describe.skipIf(lack !== undefined).each(['base', 'overlays/local'])('deploy/kub
     for (const file of files) {
       expect(file?.startsWith(`${mount?.mountPath}/`)).toBe(true)
       if (secret !== undefined) expect(Object.keys(secret.data)).toContain(file?.split('/').at(-1))
+    }
+    if (secret !== undefined) {
+      const tokens = parseTokenFile(Buffer.from(secret.data['tokens'] ?? '', 'base64').toString())
+      const shown = env.find(({ name }) => name === 'GRAPEVINE_TOKEN')?.value ?? ''
+      expect(tokens).toMatchObject([
+        {
+          sha256: createHash('sha256')
+            .update(shown.split('_').at(-1) ?? '')
+            .digest('hex'),
+        },
+      ])
     }
   })
 })
@@ -119,7 +133,7 @@ interface ServiceData {
 }
 interface SecretData {
   readonly metadata: { readonly name: string }
-  readonly data: object
+  readonly data: Readonly<Record<string, string>>
 }
 
 /** The labels by which a resource picks pods; undefined if it picks none. */
@@ -137,8 +151,12 @@ function selectorOf({ kind, ...resource }: Resource): object | undefined {
 
 function rendered(directory: string): readonly Resource[] {
   const text = execFileSync('kubectl', ['kustomize', `deploy/kubernetes/${directory}`], { encoding: 'utf8' })
-  return parseAllDocuments(text).map((document) => document.toJS() as Resource)
+  return parseAllDocuments(text).map((document) => document.toJS({ reviver: withoutBreaks }) as Resource)
 }
+
+/** Kustomize breaks long base64 into lines, which Kubernetes takes and the schema does not. */
+const withoutBreaks = (_: unknown, value: unknown): unknown =>
+  typeof value === 'string' && /^[\w+/=\n]+$/.test(value) ? value.replaceAll('\n', '') : value
 
 /** Kustomize came to know what we use of it with version 5, which kubectl has built in since 1.27. */
 function lackOfKubectl(): string | undefined {
