@@ -13,7 +13,7 @@ import { StrictReader } from './strict-reader.ts'
 import type { SubscribeFrom } from './ws/client-frame.ts'
 import { Session, type SessionInput, type SessionOrder } from './ws/session.ts'
 import { SessionReaders } from './ws/session-readers.ts'
-import type { ReaderNumber } from './ws/subscription.ts'
+import { areForTopic, type ReaderNumber } from './ws/subscription.ts'
 
 export interface TopicsStreamDeps {
   readonly broker: Pick<
@@ -102,7 +102,8 @@ class TopicsStream {
   /** What the client has not taken yet. While there is any, nothing is read, and news of the mesh and of topics waits. */
   #text = ''
   #behind = false
-  #hasNews = false
+  #meshWaits = false
+  #topicsWait = false
   #wake: () => void = () => {}
 
   constructor(deps: TopicsStreamDeps, wanted: WantedTopics, config: TopicsStreamConfig) {
@@ -146,8 +147,8 @@ class TopicsStream {
     const { patterns, from, follow } = this.#wanted
     if (follow)
       this.#ends.push(
-        broker.onTopic(() => this.#onNews()),
-        broker.onMeshChange(() => this.#onNews()),
+        broker.onTopic((topic) => this.#onTopic(topic)),
+        broker.onMeshChange(() => this.#onMesh()),
       )
     this.#tell({ type: 'connected', mesh: follow ? broker.reachability() : noMesh, servers: [] })
     const credit = Number.MAX_SAFE_INTEGER
@@ -157,7 +158,7 @@ class TopicsStream {
   }
 
   #readableTopics(): readonly TopicName[] {
-    return this.#deps.broker.readableTopics().filter(this.#deps.mayRead)
+    return this.#deps.broker.readableTopics().filter((topic) => this.#wants(topic))
   }
 
   end(): void {
@@ -188,7 +189,7 @@ class TopicsStream {
     if (this.#behind) {
       this.#behind = false
       this.#tell({ type: 'socketReady' })
-      if (this.#hasNews) this.#tellNews()
+      this.#tellWaiting()
     }
     return more
   }
@@ -202,16 +203,32 @@ class TopicsStream {
     this.#tell({ type: 'draining', servers: this.#deps.alternatives(), retryMs: returnMs() })
   }
 
-  /** Of several that cannot be told now the last one counts: a client that does not read costs no memory. */
-  #onNews(): void {
-    this.#hasNews = true
-    if (!this.#behind) this.#tellNews()
+  #wants(topic: TopicName): boolean {
+    return areForTopic(this.#wanted.patterns, topic) && this.#deps.mayRead(topic)
   }
 
-  #tellNews(): void {
-    const { broker } = this.#deps
-    this.#hasNews = false
-    this.#tell({ type: 'meshChanged', mesh: broker.reachability() })
+  /** What cannot be told now is not kept: a client that does not read costs no memory. */
+  #onTopic(topic: TopicName): void {
+    if (!this.#wants(topic)) return
+    if (this.#behind) this.#topicsWait = true
+    else this.#tell({ type: 'topicAppeared', topic })
+  }
+
+  /** Likewise; of several the last one counts. */
+  #onMesh(): void {
+    if (this.#behind) this.#meshWaits = true
+    else this.#tellMesh()
+  }
+
+  #tellMesh(): void {
+    this.#tell({ type: 'meshChanged', mesh: this.#deps.broker.reachability() })
+  }
+
+  #tellWaiting(): void {
+    if (this.#meshWaits) this.#tellMesh()
+    this.#meshWaits = false
+    if (!this.#topicsWait) return
+    this.#topicsWait = false
     for (const topic of this.#readableTopics()) this.#tell({ type: 'topicAppeared', topic })
   }
 

@@ -177,6 +177,36 @@ test('a client that takes nothing has no more read for it than one read brings, 
   expect([liveReads.count, broker.listenerCount, broker.waitingReaders]).toEqual([0, 0, 0])
 })
 
+test('what comes up in the mesh, or becomes of it, costs a stream nothing for each topic that there is', async () => {
+  const broker = new FakeBroker()
+  const { append, get } = gateway({ broker })
+  append('orders', 'pears')
+  const events = eventsOf(await get('?topic=orders&topic=bills&from=earliest'))
+  await take(events, 4)
+  let passes = 0
+  const readableTopics = broker.readableTopics.bind(broker)
+  broker.readableTopics = () => {
+    passes++
+    return readableTopics()
+  }
+  append('other', 'nothing')
+  append('bills', 'plums')
+  expect((await take(events, 1)).map(valueOf)).toEqual(['plums'])
+  broker.meshChanges(['oak'], ['elm', 'oak'])
+  expect(await take(events, 1)).toMatchObject([{ event: 'partition' }])
+  expect(passes).toBe(0)
+})
+
+test('a topic that comes up while the client takes nothing is read once it does', async () => {
+  const { append, get } = gateway()
+  append('orders', 'pears')
+  const events = eventsOf(await get('?topic=orders&topic=bills&from=earliest'))
+  await take(events, 1)
+  await turn()
+  append('bills', 'plums')
+  expect((await take(events, 4)).map(valueOf)).toContain('plums')
+})
+
 test('an idle stream says something now and then, and a client that has gone leaves nothing behind', async () => {
   const { broker, get, liveReads } = gateway({ config: { heartbeatMs: 1 } })
   const events = eventsOf(await get('?topic=orders'))

@@ -5,6 +5,12 @@ import type { SubscribeFrom, SubscribeInput } from './client-frame.ts'
 /** Numbers the readers of a socket, so that a late answer never meets another subscription of the same name. */
 export type ReaderNumber = number
 
+/** Does one of them match? Of the mesh's own topics each is named by itself. */
+export function areForTopic(patterns: readonly TopicPattern[], topic: TopicName): boolean {
+  const isMatch = (pattern: string): boolean => !isInternal(topic) || pattern === topic
+  return patterns.some((pattern) => isMatch(pattern) && matchesTopic(pattern, topic))
+}
+
 /**
  * One subscription: which topics it reads, how far each is, and how many records may still be sent. It holds positions,
  * no records.
@@ -51,9 +57,7 @@ export class Subscription {
   }
 
   wants(topic: TopicName): boolean {
-    // Of the mesh's own topics each is named by itself.
-    const isMatch = (pattern: string): boolean => !isInternal(topic) || pattern === topic
-    return !this.#topics.has(topic) && this.patterns.some((pattern) => isMatch(pattern) && matchesTopic(pattern, topic))
+    return !this.#topics.has(topic) && areForTopic(this.patterns, topic)
   }
 
   /** Takes a topic in, and says where its reading starts: whatever nobody has a position in, at its earliest record. */
