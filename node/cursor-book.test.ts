@@ -92,6 +92,45 @@ test('what a peer wrote before goes once it is said again, and nothing of what i
   expect(names).toEqual([cursor, undefined, cursor])
 })
 
+/** Of whose disk what lies from there on cannot be read, for as long as that is so. */
+class DamagedStore extends MemoryStore {
+  unreadableFrom = Number.POSITIVE_INFINITY
+
+  override async read(...[feed, position, bytesMax]: Parameters<MemoryStore['read']>) {
+    const { batches } = await super.read(feed, position, position < this.unreadableFrom ? 1 : bytesMax)
+    return { batches: position < this.unreadableFrom ? batches : [] }
+  }
+}
+
+test('nothing is let go of that could not be read yet, however often it was looked for', async () => {
+  const store = new DamagedStore(nodeDigests)
+  const first = await boot(store)
+  const { cursor } = await publish(first.broker, ['pears'])
+  const before = new CursorBook({ driver: first.driver, clock: still, digests: nodeDigests })
+  for (let i = 0; i < 60; i++) await before.put(orders, 'busy', cursor)
+  await before.put(orders, 'kept', cursor)
+  await first.driver.idle()
+  first.driver.stop()
+  const { driver } = await boot(store, '0000000000000002')
+  store.unreadableFrom = 60
+  const book = new CursorBook({ driver, clock: still, digests: nodeDigests, compactAfter: 10 })
+  for (let i = 0; i < 3; i++) await book.put(orders, 'busy', cursor)
+  expect(await book.get(orders, 'kept')).toBeUndefined()
+  await driver.idle()
+  store.unreadableFrom = Number.POSITIVE_INFINITY
+  // Once it can be read it is known at the next look after something has come, and is said again with the rest.
+  await book.put(orders, 'news', cursor)
+  expect(await book.get(orders, 'kept')).toBe(cursor)
+  // A write begins after all that came with the one before.
+  await book.put(orders, 'busy', cursor)
+  await driver.idle()
+  const feeds = driver.feeds(driver.peer.topicIdOf(cursorsTopic))
+  expect(feeds.map(({ floor }) => floor.nextOffset > 60)).toEqual([true, true])
+  driver.stop()
+  const again = await boot(store, '0000000000000003')
+  expect(await again.broker.namedCursor(orders, 'kept')).toBe(cursor)
+})
+
 test('a cursor stored at one peer is read at another, and what both sides of a split store is read as one', async () => {
   const clock = new ManualClock()
   const peers = await WiredPeers.boot(['oak', 'elm'], 2, clock)

@@ -54,8 +54,12 @@ export class CursorBook {
   readonly #known = new Map<string, NamedCursorState>()
   readonly #ahead = new Map<string, Edit>()
   #reader: Reader | undefined
+  /** The number of the last one after which what was late was tried again. */
+  #advances = 0
   #reading: Promise<void> | undefined
-  #isWhole = false
+  /** This peer's own feeds of which something could not be read yet: told once, and so until they go on. */
+  readonly #late = new Set<string>()
+  #isUpToDate = false
   #length = 0
   /** States in this peer's own feeds, as far as they were read. */
   #ownStates = 0
@@ -122,12 +126,26 @@ export class CursorBook {
     const topicId = driver.peer.topicIdOf(cursorsTopic)
     await source.settled(topicId)
     const from = { type: 'earliest' } as const
-    this.#reader ??= openReader({ source, topic: cursorsTopic, topicId, from, digests, wallMs: clock.wallMs() })
+    if (this.#reader === undefined) {
+      this.#reader = openReader({ source, topic: cursorsTopic, topicId, from, digests, wallMs: clock.wallMs() })
+      this.#advances = source.advances(topicId)
+    }
+    await this.#readAll(this.#reader)
+    const advances = source.advances(topicId)
+    if (advances === this.#advances) return
+    this.#advances = advances
+    await tryAgain(this.#reader)
+    await this.#readAll(this.#reader)
+  }
+
+  async #readAll(reader: Reader): Promise<void> {
     for (;;) {
-      const { records, upToDate, gaps = [] } = await this.#reader.next(readRecords)
+      const { records, upToDate, gaps = [] } = await reader.next(readRecords)
       for (const { record } of records) this.#learnRecord(record.value, record.feed)
-      this.#isWhole = upToDate && gaps.every(({ type }) => type === 'lost')
-      // What is late comes with a later look, as with other readers.
+      for (const { feed, type } of gaps) if (type === 'lost') this.#late.delete(feed)
+      for (const { feed, type } of gaps) if (type === 'late' && this.#isOwn(feed)) this.#late.add(feed)
+      this.#isUpToDate = upToDate
+      // What is late comes with a later look.
       if (upToDate || records.length === 0) return
     }
   }
@@ -135,8 +153,13 @@ export class CursorBook {
   #learnRecord(value: Uint8Array, feed: string): void {
     // What a later version says is its own business.
     const states = decodeCursors(textOf(value) ?? '') ?? []
-    if (feed.startsWith(`${this.#deps.driver.peer.self}.`)) this.#ownStates += states.length
+    this.#late.delete(feed)
+    if (this.#isOwn(feed)) this.#ownStates += states.length
     for (const state of states) this.#learn(state)
+  }
+
+  #isOwn(feed: string): boolean {
+    return feed.startsWith(`${this.#deps.driver.peer.self}.`)
   }
 
   #learn(state: NamedCursorState): void {
@@ -204,7 +227,9 @@ export class CursorBook {
     if (this.#ownStates <= compactAfter) return
     await this.#readOn()
     const kept = [...this.#known.values()].filter((state) => isKeeperOf(self, state))
-    if (!this.#isWhole || this.#ownStates <= 2 * kept.length + compactAfter) return
+    if (this.#ownStates <= 2 * kept.length + compactAfter) return
+    // What could not be read yet is not said again, so it must stay.
+    if (!this.#isUpToDate || this.#late.size > 0) return
     const feeds = driver.feeds(driver.peer.topicIdOf(cursorsTopic)).filter(({ feed }) => feed.writer === self)
     const floors = feeds.map(({ feed, head }) => ({ feed, floor: head }))
     this.#ownStates = 0
@@ -215,6 +240,14 @@ export class CursorBook {
     }
     driver.letGo(floors)
   }
+}
+
+/** What is late: a reader does so when somebody waits for more. Here nobody does. */
+async function tryAgain(reader: Reader): Promise<void> {
+  const wait = new AbortController()
+  const asked = reader.more(wait.signal)
+  wait.abort()
+  await asked
 }
 
 const lengthOf = ({ values }: NamedCursorState): number =>
