@@ -81,9 +81,8 @@ export async function startGateway({
     config,
     onRefused: ({ message }, socket) => answerSocket(problems, malformed(message), socket as Socket),
     mayUpgrade(request) {
-      const fault = intake.upgradeFault(request) ?? upgradeFault(request, parts) ?? callerFault(request, authority)
-      if (fault === undefined) intake.upgrades(request)
-      return fault === undefined
+      const known = intake.upgradeFault(request) ?? upgradeFault(request, parts) ?? callerFault(request, authority)
+      return (known ?? intake.upgrade(request)) === undefined
     },
     answer(incoming, outgoing) {
       const startedMs = log?.level === 'debug' ? performance.now() : undefined
@@ -210,6 +209,7 @@ async function stop({ server, liveReads, sockets, intake }: Serving, drainMs: nu
   const deadline = setTimeout(() => {
     server.closeAllConnections()
     sockets.cut()
+    intake.connections.cut()
   }, drainMs)
   await closed
   clearInterval(idle)

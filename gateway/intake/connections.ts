@@ -18,8 +18,10 @@ export interface Connection extends SocketAddress {
   readonly refusal: MeshError | undefined
   /** Answers under way; with pipelining there may be several. */
   readonly answers: Set<ServerResponse>
-  /** It speaks WebSocket now. */
+  /** It is no HTTP any more: a WebSocket, or about to become one. */
   isUpgraded: boolean
+  /** Ends what asked to become a WebSocket and became none. */
+  handshake: NodeJS.Timeout | undefined
   /** Bytes read from it when its last answer was over: what came since is a head that is not whole yet. */
   headFrom: number
   /** Bytes that had left this process when that was last looked at, and when they became more. */
@@ -89,7 +91,7 @@ export class Connections {
     const ofClient = (this.#ofClient.get(client) ?? 0) + 1
     this.#ofClient.set(client, ofClient)
     const refusal = this.#refusal(address, ofClient)
-    const rest = { isUpgraded: false, headFrom: 0, sentBytes: 0, progressMs: nowMs }
+    const rest = { isUpgraded: false, handshake: undefined, headFrom: 0, sentBytes: 0, progressMs: nowMs }
     this.#open.set(socket, { ...address, socket, refusal, answers: new Set(), ...rest })
     socket.once('close', () => this.#end(socket))
   }
@@ -105,10 +107,39 @@ export class Connections {
     return overloaded('connections-of-client', `This peer serves ${ofClientMax} connections of this address already.`)
   }
 
-  /** From now on it speaks WebSocket. */
+  /**
+   * It asks to become a WebSocket. Node has let go of it, so until it is served nobody reads it, nor sees it close; and when it is
+   * refused, the adaptor just ends our half.
+   */
   upgraded(socket: Socket): void {
     const connection = this.#open.get(socket)
-    if (connection !== undefined) connection.isUpgraded = true
+    if (connection === undefined) return
+    connection.isUpgraded = true
+    this.#endIn(connection, handshakeMsMax)
+    socket.once('finish', () => {
+      if (connection.handshake === undefined) return
+      // Closed with bytes unread it would be reset, and the reset overtakes the answer (RFC 9112 §9.6).
+      socket.resume()
+      this.#endIn(connection, refusedMs)
+    })
+  }
+
+  #endIn(connection: Connection, ms: number): void {
+    clearTimeout(connection.handshake)
+    connection.handshake = setTimeout(() => void connection.socket.destroy(), ms).unref()
+  }
+
+  /** It is a WebSocket, and ends as such. */
+  served(socket: Socket): void {
+    const connection = this.#open.get(socket)
+    if (connection === undefined) return
+    clearTimeout(connection.handshake)
+    connection.handshake = undefined
+  }
+
+  /** Ends all at once, also those that Node has let go of. */
+  cut(): void {
+    for (const socket of this.#open.keys()) socket.destroy()
   }
 
   of(socket: Socket): Connection | undefined {
@@ -119,6 +150,7 @@ export class Connections {
     const connection = this.#open.get(socket)
     if (connection === undefined) return
     this.#open.delete(socket)
+    clearTimeout(connection.handshake)
     this.#requests -= connection.answers.size
     connection.answers.clear()
     const left = (this.#ofClient.get(connection.client) ?? 1) - 1
@@ -177,6 +209,11 @@ export class Connections {
     return sum
   }
 }
+
+/** To find out whose a token is may take a look at keys that are elsewhere. */
+const handshakeMsMax = 30_000
+/** What a client that was refused has to close its half. */
+const refusedMs = 2_000
 
 const slowestFirst = (a: Holder, b: Holder): number => a.connection.progressMs - b.connection.progressMs
 const largestFirst = (a: Holder, b: Holder): number => b.bytes - a.bytes

@@ -194,6 +194,17 @@ test('bytes of bodies count: after too many of them a client waits', async () =>
   expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(90)
 })
 
+test('handshakes of WebSockets count as requests, and one too many is told why', async () => {
+  const started = await start({ rates: { requestsPerSecond: 0.5, bytesPerSecond: 1_000_000 } })
+  const dialed = () => new WebSocket(`${started.gateway.url.replace('http', 'ws')}/v1/ws`, 'grapevine.v1.json')
+  const first = dialed()
+  ends.push(() => first.terminate())
+  await once(first, 'open')
+  const [, answer] = (await once(dialed(), 'unexpected-response')) as [unknown, IncomingMessage]
+  const text = Buffer.concat((await answer.toArray()) as Buffer[]).toString()
+  expect([answer.statusCode, JSON.parse(text)]).toMatchObject([429, { code: 'RATE_LIMITED' }])
+})
+
 test('a WebSocket that sends more than its share is read more slowly, and nothing is refused', async () => {
   const started = await start({ rates: { requestsPerSecond: 100, bytesPerSecond: 1_000_000 } })
   const socket = new WebSocket(`${started.gateway.url.replace('http', 'ws')}/v1/ws`, 'grapevine.v1.json')

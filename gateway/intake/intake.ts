@@ -15,6 +15,8 @@ export class Intake {
   readonly #looking: NodeJS.Timeout
   readonly #config: GatewayConfig
   readonly #deps: Pick<ConnectionsDeps, 'onCut'>
+  /** Handshakes that came too fast, which are answered as requests. */
+  readonly #hasty = new WeakMap<IncomingMessage, MeshError>()
 
   constructor(config: GatewayConfig, deps: Pick<ConnectionsDeps, 'onCut'>) {
     this.#config = config
@@ -46,8 +48,7 @@ export class Intake {
       outgoing.setHeader('ratelimit-policy', fields.policy)
       outgoing.setHeader('ratelimit', fields.limit)
     }
-    if (waitMs > 0) return rateLimited(waitMs)
-    return undefined
+    return waitMs > 0 ? rateLimited(waitMs) : this.#hasty.get(incoming)
   }
 
   /** So many bytes of its body have come. Returns for how many milliseconds no more of them should be read. */
@@ -66,11 +67,15 @@ export class Intake {
   }
 
   /**
-   * The connection becomes a WebSocket. Told, not listened to: where anybody else listens for upgrades, the adaptor leaves it to
-   * them to answer one that is refused later, and nobody would.
+   * The connection becomes a WebSocket; a handshake counts as a request. Why not, if that was one too many. Told, not listened
+   * to: where anybody else listens for upgrades, the adaptor leaves it to them to answer one that is refused later, and nobody would.
    */
-  upgrades({ socket }: IncomingMessage): void {
-    this.connections.upgraded(socket)
+  upgrade(incoming: IncomingMessage): MeshError | undefined {
+    const waitMs = this.rates.take(this.clientOf(incoming))
+    const fault = waitMs > 0 ? rateLimited(waitMs) : undefined
+    if (fault === undefined) this.connections.upgraded(incoming.socket)
+    else this.#hasty.set(incoming, fault)
+    return fault
   }
 
   /** Under what the limits of a request count: its address. */

@@ -1,6 +1,7 @@
 // Who is at the other end of a WebSocket, over real connections: by header, by ticket, by first frame; and how that ends.
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { utf8 } from '#protocol/text'
@@ -46,7 +47,7 @@ async function start(authority: Authority = authorityOf([shop, other])) {
     () => authority.stop(),
   )
   const url = `${gateway.url.replace('http', 'ws')}/v1/ws`
-  return { authority, broker, reported, http: gateway.url, url }
+  return { authority, broker, gateway, reported, http: gateway.url, url }
 }
 
 const publishTo = (broker: FakeBroker, topic: string, value: string) =>
@@ -267,6 +268,50 @@ test('a signed token that is wrong is refused by the handshake, too, and one tha
   clock.nowMs += 60_000
   expect(await client.closed).toBe(closeCodes.tokenExpired)
   expect(client.problems).toEqual(['TOKEN_EXPIRED'])
+})
+
+/** A handshake with that token, from a client that lets its half of the connection open. */
+function knock(http: string, token: string) {
+  const socket = connect({ port: Number(new URL(http).port), host: '127.0.0.1', allowHalfOpen: true })
+  ends.push(() => void socket.destroy())
+  socket.on('error', () => {})
+  const head = ['GET /v1/ws HTTP/1.1', 'host: localhost', 'connection: upgrade', 'upgrade: websocket']
+  const key = ['sec-websocket-version: 13', 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==']
+  const rest = [`sec-websocket-protocol: ${socketProtocol}`, `authorization: Bearer ${token}`]
+  socket.write(`${[...head, ...key, ...rest].join('\r\n')}\r\n\r\n`)
+  return socket
+}
+
+test('a handshake that is refused late leaves no socket behind, whatever its client still sends', async () => {
+  const { gateway, http } = await start(await signing(new TestClock()))
+  const knocks = Array.from({ length: 5 }, async () => {
+    const socket = knock(http, 'x.y.z')
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    expect(answer.toString()).toMatch(/^HTTP\/1.1 401 /)
+    socket.write('x')
+    socket.destroy()
+  })
+  await Promise.all(knocks)
+  // One that neither sends anything nor closes.
+  const last = knock(http, 'x.y.z')
+  await once(last.resume(), 'end')
+  await expect.poll(() => gateway.load().connections, { timeout: 4_000 }).toBe(0)
+})
+
+test('a stop does not wait for handshakes that are not answered yet', async () => {
+  const asked = Promise.withResolvers<void>()
+  const find = (): Promise<never> => {
+    asked.resolve()
+    return new Promise(() => {})
+  }
+  const signed = { find } as unknown as Awaited<ReturnType<typeof signedTokens>>
+  const authority = new Authority({ digests: pureDigests, wallMs: new TestClock().wallMs, signed })
+  const { gateway, http } = await start(authority)
+  const socket = knock(http, 'x.y.z').resume()
+  await asked.promise
+  const ended = once(socket, 'end')
+  await gateway.stop()
+  await ended
 })
 
 test('a token is renewed by another of the same principal: what it grants now counts, and the socket outlives the first', async () => {

@@ -101,7 +101,8 @@ export class ServedSocket implements LiveSocket {
   }
 
   begin(): void {
-    const { config, sockets } = this.#deps
+    const { config, sockets, intake } = this.#deps
+    intake?.connections.served(this.#connection)
     const beat = setInterval(() => this.#beat(), config.heartbeatMs)
     this.#ends.push(
       () => clearInterval(beat),
@@ -109,7 +110,6 @@ export class ServedSocket implements LiveSocket {
     )
     this.#socket.on('pong', (data) => this.#onPong(data))
     this.#socket.on('ping', (data) => this.#onPing(data))
-    this.#keepPace(0)
     // Before the WebSocket takes it apart.
     this.#connection.prependListener('data', (bytes: Uint8Array) => this.#onBytes(bytes.length))
     this.#login.begin()
