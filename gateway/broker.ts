@@ -74,6 +74,8 @@ export interface Broker {
 
   /** Reads on from a cursor text or a start; records come in reading order (DESIGN §8). Rejects with CURSOR_INVALID, TOPIC_NOT_FOUND, TOPIC_DELETED. */
   open(topic: TopicName, from: ReadFrom): Promise<BatchReader>
+  /** Is that a cursor as some peer gives it, of whatever topic? */
+  isCursor(text: string): boolean
   /**
    * What is kept of an interval of time, sorted by (hybrid-clock time, feed, offset). Rejects with TOPIC_NOT_FOUND. Of a
    * record that was accepted on two sides of a split it has both copies.

@@ -49,12 +49,20 @@ function bounded(text: string): string {
 
 /**
  * The cursors in such a text; of one topic that is no pattern its cursor alone will do. Throws CURSOR_INVALID for what is
- * none, or of topics that were not asked for.
+ * none, or of topics that were not asked for. Each is looked at: those of topics that nobody has made yet are given back
+ * with every event.
  */
-export function parseCursorSet(text: string, patterns: readonly TopicPattern[]): ReadonlyMap<TopicName, string> {
+export function parseCursorSet(
+  text: string,
+  patterns: readonly TopicPattern[],
+  isCursor: (text: string) => boolean,
+): ReadonlyMap<TopicName, string> {
   const [only, ...others] = patterns
   const name = only === undefined || others.length > 0 ? undefined : parseReadableName(only)
-  if (name !== undefined && !text.includes(':')) return new Map([[name, text]])
+  if (name !== undefined && !text.includes(':')) {
+    if (!isCursor(text)) throw invalidSet('is no cursor that a peer gave')
+    return new Map([[name, text]])
+  }
   if (text.length > limits.cursorTextMax) throw invalidSet('is longer than any that a peer gives')
   const cursors = new Map<TopicName, string>()
   for (const entry of text.split(',')) {
@@ -63,7 +71,9 @@ export function parseCursorSet(text: string, patterns: readonly TopicPattern[]):
     if (topic === undefined) throw invalidSet('must be earliest, latest, or <topic>:<cursor>,… as a stream gave it')
     if (!patterns.some((pattern) => matchesTopic(pattern, topic)))
       throw invalidSet(`names ${quoted(topic)}, which is not among the topics`)
-    cursors.set(topic, entry.slice(at + 1))
+    const cursor = entry.slice(at + 1)
+    if (!isCursor(cursor)) throw invalidSet(`has for ${quoted(topic)} what is no cursor that a peer gave`)
+    cursors.set(topic, cursor)
   }
   if (cursors.size > limits.streamTopicsMax) throw invalidSet(`names more than ${limits.streamTopicsMax} topics`)
   return cursors

@@ -231,6 +231,10 @@ export class FakeBroker implements Broker {
     return new FakeReader(this.#recordsOf(topic), this.#positionOf(topic, from), this, topic)
   }
 
+  isCursor(text: string): boolean {
+    return /^after-\d+$/.test(text)
+  }
+
   #positionOf(topic: TopicName, from: ReadFrom): number {
     if (from.type === 'earliest') return 0
     if (from.type === 'time') return this.#recordsOf(topic).filter(({ timeMs }) => timeMs < from.ms).length

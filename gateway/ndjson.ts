@@ -14,6 +14,7 @@ export const isNdjson = (mediaType: string): boolean =>
  * told after each read of the log rather than with each record: it covers all records before it.
  */
 export const ndjsonRecords: StreamFormat = {
+  hasCursorPerRecord: false,
   opened: () => '',
   told({ gaps, records, cursor, caughtUp }) {
     const lines = [...gaps.map((gap) => eventJson('gap', { gap })), ...records.map(({ record }) => recordJson(record))]

@@ -36,6 +36,10 @@ const spreadMs = 1_000
 export const fairShare = (bytesMax: number, count: number, normal: number): number =>
   Math.max(limits.fairShareBytesMin, Math.min(normal, bytesMax / 2 / Math.max(1, count)))
 
+/** How many records one read may bring if each is told with a cursor of so many characters: those count as its bytes do. */
+export const recordsOfRead = (limit: number, bytesTarget: number, cursorLength: number): number =>
+  Math.max(1, Math.min(limit, Math.floor(bytesTarget / Math.max(1, cursorLength))))
+
 /** The bound that an error tells of, if it is one of ours. */
 export function boundOf({ facts }: MeshError): GatewayBound | undefined {
   return gatewayBounds.find((bound) => bound === facts['limit'])

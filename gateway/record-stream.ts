@@ -4,12 +4,14 @@ import { returnMs } from './farewell.ts'
 import type { Principal } from './auth/principal.ts'
 import type { LiveReads } from './live-reads.ts'
 import { type MeshNews, MeshWatch } from './mesh-news.ts'
-import { fairShare } from './overload.ts'
+import { fairShare, recordsOfRead } from './overload.ts'
 import { pacedText } from './paced-text.ts'
 import type { Problem } from './problem.ts'
 
 /** How a stream of records looks on the wire: server-sent events or NDJSON. */
 export interface StreamFormat {
+  /** Is a cursor told with each record? Else after those of each read. */
+  readonly hasCursorPerRecord: boolean
   /** The first that is said, if anything. */
   opened(retryMs: number): string
   told(news: StreamNews): string
@@ -132,7 +134,9 @@ class RecordStream {
       if (fault !== undefined) throw fault
       const { streamRecordsPerRead, unsentBytesMax } = this.#config
       const bytesTarget = fairShare(unsentBytesMax, liveReads.count, limits.socketReadBytesTarget)
-      const { gaps = [], records, cursor, ...chunk } = await reader.next(streamRecordsPerRead, bytesTarget)
+      const cursorLength = format.hasCursorPerRecord ? reader.cursor.length : 0
+      const limit = recordsOfRead(streamRecordsPerRead, bytesTarget, cursorLength)
+      const { gaps = [], records, cursor, ...chunk } = await reader.next(limit, bytesTarget)
       const caughtUp = isNews(caughtUpOf(chunk), told) ? caughtUpOf(chunk) : undefined
       told = caughtUp ?? told
       const news = { gaps, records, cursor, ...(caughtUp && { caughtUp }) }

@@ -8,6 +8,7 @@ import type { StreamFormat } from './record-stream.ts'
  * fails. A comment when idle.
  */
 export const serverSentEvents: StreamFormat = {
+  hasCursorPerRecord: true,
   opened: (retryMs) => `retry: ${retryMs}\n\n`,
   told({ gaps, records, cursor, caughtUp }) {
     const id = records.length === 0 ? { id: cursor } : {}

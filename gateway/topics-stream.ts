@@ -6,6 +6,7 @@ import { anonymous, type Principal } from './auth/principal.ts'
 import { CursorSet } from './cursor-set.ts'
 import { returnMs } from './farewell.ts'
 import type { LiveReads } from './live-reads.ts'
+import { recordsOfRead } from './overload.ts'
 import { pacedText } from './paced-text.ts'
 import type { Problem } from './problem.ts'
 import type { StreamFormat } from './record-stream.ts'
@@ -108,7 +109,7 @@ class TopicsStream {
 
   constructor(deps: TopicsStreamDeps, wanted: WantedTopics, config: TopicsStreamConfig) {
     const { heartbeatMs, streamRecordsPerRead, unsentBytesMax } = config
-    const { broker, liveReads, draining } = deps
+    const { broker, format, liveReads, draining } = deps
     this.#deps = deps
     this.#wanted = wanted
     this.#cursors = new CursorSet(wanted.from.type === 'cursors' ? wanted.from.cursors : undefined)
@@ -130,7 +131,10 @@ class TopicsStream {
       kind: 'stream',
       draining,
       unsentBytesMax,
-      next: (reader, ...bounds) => reader.next(...bounds),
+      next: (reader, limit, bytesTarget) => {
+        const cursorLength = format.hasCursorPerRecord ? this.#cursors.text.length : 0
+        return reader.next(recordsOfRead(limit, bytesTarget, cursorLength), bytesTarget)
+      },
       tell: (input) => this.#tell(input),
       drain: () => this.#drain(),
     })

@@ -20,7 +20,7 @@ import type { Digests } from '#protocol/digests'
 import { MeshError } from '#protocol/errors'
 import { type Epoch, parseEpoch, parsePeerId, type PeerId, type TopicId } from '#protocol/ids'
 import { readBatchHeader, recordsOf } from '#protocol/log/batch'
-import { decodeCursor, encodeCursor } from '#protocol/log/cursor'
+import { decodeCursor, encodeCursor, parseCursor } from '#protocol/log/cursor'
 import { type FeedId, feedKeyOf } from '#protocol/log/feed'
 import { hlcZero } from '#protocol/log/hybrid-clock'
 import { type RecordSet, recordSetBytes } from '#protocol/log/record'
@@ -197,6 +197,10 @@ export class PeerBroker implements Broker {
     const driver = this.#running()
     await driver.source.settled(driver.peer.topicIdOf(topic))
     return topicView(driver, topic)
+  }
+
+  isCursor(text: string): boolean {
+    return typeof parseCursor(text, this.#deps.digests) !== 'string'
   }
 
   onTopic(listener: (topic: TopicName) => void): () => void {

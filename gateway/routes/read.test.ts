@@ -380,6 +380,23 @@ test('nothing is read from the log before the client has taken what was read', a
   expect(new TextDecoder().decode((await reader.read()).value)).toMatch(/^event: problem/)
 })
 
+test('a long cursor makes the reads of a stream short where it is told with each record', async () => {
+  const { broker, get } = gateway({ values: ['pears'] })
+  const limitsAsked: number[] = []
+  broker.open = async () => {
+    const next = async (limit: number) => {
+      limitsAsked.push(limit)
+      return { records: [], cursor: 'after-1', upToDate: true }
+    }
+    const nextBatches = () => Promise.reject(new Error('no socket'))
+    const cursor = 'x'.repeat(limits.socketReadBytesTarget / 4)
+    return { cursor, next, nextBatches, more: () => new Promise(() => {}) }
+  }
+  await (await get('', { accept: 'application/x-ndjson' })).text()
+  await take(eventsOf(await get('', sse)), 2)
+  expect([...new Set(limitsAsked)]).toEqual([gatewayDefaults.streamRecordsPerRead, 4])
+})
+
 test('live reads are bounded; one that ends makes room', async () => {
   const { broker, get } = gateway({ values: ['pears'], config: { readersMax: 1 } })
   const stream = await get('', sse)

@@ -27,7 +27,7 @@ function answerEvents(c: Context, deps: RouteDeps): Promise<Response> {
   const patterns = patternsOf(c)
   const query = queryOf(c, ['from', 'lastEventId', 'strict'], ['topic'])
   const lastEventId = c.req.header('last-event-id') || query.lastEventId
-  const from = startOf(lastEventId || query.from || 'latest', patterns)
+  const from = startOf(lastEventId || query.from || 'latest', patterns, deps)
   const wanted = { patterns, from, strict: flagOf('strict', query.strict), follow: true }
   return answer(c, deps, { wanted, format: serverSentEvents, mediaType: 'text/event-stream' })
 }
@@ -35,7 +35,7 @@ function answerEvents(c: Context, deps: RouteDeps): Promise<Response> {
 function answerNdjson(c: Context, deps: RouteDeps): Promise<Response> {
   const patterns = patternsOf(c)
   const query = queryOf(c, ['from', 'follow', 'strict'], ['topic'])
-  const from = startOf(query.from || 'earliest', patterns)
+  const from = startOf(query.from || 'earliest', patterns, deps)
   const wanted = { patterns, from, strict: flagOf('strict', query.strict), follow: flagOf('follow', query.follow) }
   return answer(c, deps, { wanted, format: ndjsonRecords, mediaType: ndjsonMediaType })
 }
@@ -74,6 +74,7 @@ function patternsOf(c: Context): readonly TopicPattern[] {
   })
 }
 
-function startOf(text: string, patterns: readonly TopicPattern[]): SubscribeFrom {
-  return parsePlainStart(text) ?? { type: 'cursors', cursors: parseCursorSet(text, patterns) }
+function startOf(text: string, patterns: readonly TopicPattern[], { broker }: RouteDeps): SubscribeFrom {
+  const isCursor = broker.isCursor.bind(broker)
+  return parsePlainStart(text) ?? { type: 'cursors', cursors: parseCursorSet(text, patterns, isCursor) }
 }

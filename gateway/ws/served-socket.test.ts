@@ -248,11 +248,14 @@ class EndlessBroker extends FakeBroker {
   bytesRead = 0
   /** The most that it was asked for at once. */
   bytesTargetMax = 0
+  limitMax = 0
+  cursor = 'after-0'
 
   override async open(): Promise<BatchReader> {
     const record = this.append(orders, { headers: {}, value: utf8('x'.repeat(16 * 1024)) })
     const next = async (limit: number, bytesTarget = Infinity): Promise<ReadChunk> => {
       this.bytesTargetMax = Math.max(this.bytesTargetMax, bytesTarget)
+      this.limitMax = Math.max(this.limitMax, limit)
       const count = Math.min(limit, Math.ceil(bytesTarget / record.value.length))
       this.bytesRead += count * record.value.length
       return {
@@ -272,12 +275,13 @@ class EndlessBroker extends FakeBroker {
         pureDigests,
       )
       this.bytesTargetMax = Math.max(this.bytesTargetMax, bytesTarget)
+      this.limitMax = Math.max(this.limitMax, limit)
       const count = Math.min(limit, Math.ceil(bytesTarget / bytes.length))
       this.bytesRead += count * bytes.length
       const batch = { topic: orders, feed: record.feed, bytes, from: 0, skip: [], count: 1, cursor: 'after-1' }
       return { batches: Array.from({ length: count }, () => batch), cursor: 'after-1', upToDate: false }
     }
-    return { cursor: 'after-0', next, nextBatches, more: () => Promise.resolve() }
+    return { cursor: this.cursor, next, nextBatches, more: () => Promise.resolve() }
   }
 }
 
@@ -308,6 +312,20 @@ test.each([
     while (broker.bytesRead === before) await client.until(what, told() + 1)
   },
 )
+
+test.each([
+  [socketProtocol, 'record'],
+  [binarySocketProtocol, 'batch'],
+])('a long cursor makes the reads of a client of %s short: it is told with each %s', async (protocol, what) => {
+  const broker = new EndlessBroker()
+  broker.cursor = 'x'.repeat(limits.socketReadBytesTarget / 4)
+  const { url } = await start({}, broker)
+  await broker.putTopic(orders, {})
+  const client = await Client.open(url, protocol)
+  client.send(subscribe({ credit: 100 }))
+  await client.until(what, 8)
+  expect(broker.limitMax).toBe(4)
+})
 
 test('a client that asks without end and reads no answer is not listened to', async () => {
   const { url, gateway } = await start()

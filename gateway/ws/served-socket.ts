@@ -9,6 +9,7 @@ import type { Principal } from '../auth/principal.ts'
 import type { BatchChunk, BatchReader, ReadChunk } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { leaveMs, otherGateways } from '../farewell.ts'
+import { recordsOfRead } from '../overload.ts'
 import { recordJson } from '../record-json.ts'
 import { binaryFrame, type ClientInput, parseBinaryFrame, parseClientFrame } from './client-frame.ts'
 import { Login } from './login.ts'
@@ -94,7 +95,10 @@ export class ServedSocket implements LiveSocket {
       open: (...asked) => broker.open(...asked),
       kind: 'webSocket',
       unsentBytesMax: config.unsentBytesMax,
-      next: (reader, ...bounds) => (this.#isBinary ? reader.nextBatches(...bounds) : reader.next(...bounds)),
+      next: (reader, limit, bytesTarget) => {
+        const bounds = [recordsOfRead(limit, bytesTarget, reader.cursor.length), bytesTarget] as const
+        return this.#isBinary ? reader.nextBatches(...bounds) : reader.next(...bounds)
+      },
       tell: (input) => this.#tell(input),
       drain: () => this.drain(),
     })
