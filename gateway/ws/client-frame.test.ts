@@ -38,6 +38,15 @@ test('each frame is taken apart', () => {
   })
 })
 
+test.each(['$topics', '$deleted.orders.0'])(
+  'a subscription to %s goes on from a cursor, as one to any topic',
+  (topic) => {
+    const from = { type: 'cursors', cursors: new Map([[topic, 'gv1.x']]) }
+    expect(parse({ ...subscribe, topics: [topic], from: 'gv1.x' })).toMatchObject({ from })
+    expect(parse({ ...subscribe, topics: [topic, 'orders'], from: { [topic]: 'gv1.x' } })).toMatchObject({ from })
+  },
+)
+
 test('a publish may say its producer, or a key', () => {
   const producer = { type: 'producer', name: 'shop', epoch: 0, seq: 4 }
   expect(parse({ ...publish, producer: { id: 'shop', seq: 4 } })).toMatchObject({ producer })
@@ -76,6 +85,7 @@ test.each<[object, string, string?]>([
   [{ ...subscribe, topics: ['*'], from: 'gv1.x' }, 'BAD_REQUEST', 'from'],
   [{ ...subscribe, topics: ['orders', 'bills'], from: 'gv1.x' }, 'BAD_REQUEST', 'from'],
   [{ ...subscribe, from: { bills: 'gv1.x' } }, 'BAD_REQUEST', 'from'],
+  [{ ...subscribe, topics: ['**'], from: { $cursors: 'gv1.x' } }, 'BAD_REQUEST', 'from'],
   [{ ...subscribe, from: { orders: 7 } }, 'BAD_REQUEST', 'from.orders'],
   [{ type: 'credit', sub: 'a', n: 0 }, 'BAD_REQUEST', 'n'],
   [{ ...publish, ref: undefined }, 'BAD_REQUEST', 'ref'],

@@ -3,6 +3,7 @@ import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import {
   matchesTopic,
+  parseReadableName,
   parseTopicName,
   parseTopicPattern,
   type TopicName,
@@ -144,7 +145,8 @@ function fromOf(from: unknown, patterns: readonly TopicPattern[]): SubscribeFrom
   if (isObject(from)) return { type: 'cursors', cursors: cursorsOf(from, patterns) }
   if (typeof from !== 'string')
     throw invalid('from', 'must be earliest, latest, a time, a cursor, or a cursor for each topic')
-  const topic = parseTopicName(patterns[0])
+  const [only = ''] = patterns
+  const topic = parseReadableName(only)
   if (topic === undefined || patterns.length > 1) {
     throw invalid('from', 'may be a cursor only with one topic and no pattern; say {"<topic>": "<cursor>", …}')
   }
@@ -156,7 +158,7 @@ function cursorsOf(from: JsonObject, patterns: readonly TopicPattern[]): Map<Top
   if (entries.length > limits.socketTopicsMax) throw invalid('from', `names more than ${limits.socketTopicsMax} topics`)
   return new Map(
     entries.map(([name, cursor]) => {
-      const topic = parseTopicName(name)
+      const topic = parseReadableName(name)
       if (topic === undefined || !patterns.some((pattern) => matchesTopic(pattern, topic))) {
         throw invalid('from', `names ${quoted(name)}, which is not among the topics`)
       }
