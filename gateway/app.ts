@@ -90,7 +90,6 @@ export function createGateway({ broker, config, reportError = console.error, met
     meshRoutes,
     eventRoutes,
     labRoutes,
-    healthRoutes,
     documentRoutes,
   ]
   for (const routesOf of areas) {
@@ -98,6 +97,7 @@ export function createGateway({ broker, config, reportError = console.error, met
   }
   if (deps.sockets !== undefined)
     app.route('/', socketRoutes({ ...shared, sockets: deps.sockets, authority: deps.authority }, reportError))
+  app.route('/', healthRoutes(shared, deps.authority))
   app.route('/', ticketRoutes(deps.authority))
   app.route('/', tokenRoutes(shared, deps.authority))
   if (metrics !== undefined) app.route('/', metricsRoutes(metrics))

@@ -5,6 +5,7 @@ import { type AckLevel, parseAckLevel } from '#protocol/ack-level'
 import { limits } from '#protocol/limits'
 import { logLevels } from '#protocol/log-level'
 import { type AskedConfig, topicConfigDefaults } from '#protocol/topic-config'
+import { refuseEnded } from './auth/principal.ts'
 import { jsonOf, type Bodies, type BodyLimit } from './body.ts'
 import { invalid } from './problem.ts'
 
@@ -75,6 +76,7 @@ export async function bodyOf<Schema extends z.ZodType>(
   schema: Schema,
 ): Promise<z.output<Schema>> {
   const bytes = await bodies.read(c, adminLimit)
+  refuseEnded(c)
   const result = schema.safeParse(bytes.length === 0 ? {} : jsonOf(bytes))
   if (result.success) return result.data
   throw complaintOf(result.error)

@@ -28,10 +28,14 @@ export interface InternalRecordsDeps {
  */
 export class InternalRecords<State> {
   readonly #positions = new Map<FeedKey, number>()
+  /** What was read by a call that failed after it: the next one has it. */
+  #states: State[] = []
   readonly #self: PeerId
   readonly #decode: (text: string) => readonly State[] | undefined
   /** States that this peer has written. */
   ownStates = 0
+  /** Was all that the disk has read, with the last call? */
+  isComplete = false
   /** Records that said nothing that this version understands. */
   badRecords = 0
 
@@ -42,24 +46,33 @@ export class InternalRecords<State> {
   }
 
   async readOn({ feeds, read }: InternalRecordsDeps): Promise<readonly State[]> {
-    const states: State[] = []
-    for (const feed of feeds()) states.push(...(await this.#readFeed(feed, read)))
+    const states = this.#states
+    let isComplete = true
+    this.isComplete = false
+    for (const feed of feeds()) isComplete = (await this.#readFeed(feed, read, states)) && isComplete
+    this.isComplete = isComplete
+    this.#states = []
     return states
   }
 
-  async #readFeed({ feed, head, lost = noRanges }: InternalFeed, read: FeedStore['read']): Promise<State[]> {
+  /** False: not all of it could be read. */
+  async #readFeed(
+    { feed, head, lost = noRanges }: InternalFeed,
+    read: FeedStore['read'],
+    states: State[],
+  ): Promise<boolean> {
     const key = feedKeyOf(feed)
-    const states: State[] = []
     for (;;) {
       const position = this.#positions.get(key) ?? NOTHING
-      if (position >= head.nextOffset) return states
+      if (position >= head.nextOffset) return true
       const { batches } = await read(feed, position, readBytesTarget)
       const gone = batches.length === 0 ? rangeAt(lost, position) : undefined
-      if (batches.length === 0 && gone === undefined) return states
+      if (batches.length === 0 && gone === undefined) return false
       if (gone !== undefined) this.#positions.set(key, gone.to)
       for (const bytes of batches) {
         const batch = this.#statesOf(bytes)
-        states.push(...batch.states)
+        // One by one: there may be more than fit on the stack as arguments.
+        for (const state of batch.states) states.push(state)
         if (feed.writer === this.#self) this.ownStates += batch.states.length
         this.#positions.set(key, batch.nextOffset)
       }

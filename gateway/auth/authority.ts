@@ -32,6 +32,7 @@ export class Authority {
   readonly tickets: Tickets
   readonly #deps: AuthorityDeps
   readonly #revocations = new Revocations()
+  #isInformed = (): boolean => true
   readonly #principals = new WeakMap<Credential, TokenPrincipal>()
   readonly #watches = new Set<Watch>()
   #ticking: ReturnType<typeof setInterval> | undefined
@@ -67,9 +68,22 @@ export class Authority {
     return this.#revocations.has(id)
   }
 
-  /** When the token with that id expires, as far as that is known here. */
+  get hasRoomToRevoke(): boolean {
+    return this.#revocations.hasRoom(this.#deps.wallMs())
+  }
+
+  /** No token is good as long as that is false: which were revoked is not known yet. */
+  awaitRevocations(isInformed: () => boolean): void {
+    this.#isInformed = isInformed
+  }
+
+  get isInformed(): boolean {
+    return this.#isInformed()
+  }
+
+  /** When the token with that id expires, as far as that is known here: of signed ones if they were shown here lately. */
   expiryOf(id: string): number {
-    return this.tokens.now(id)?.expiresMs ?? Number.POSITIVE_INFINITY
+    return this.tokens.now(id)?.expiresMs ?? this.#deps.signed?.expiryOf(id) ?? Number.POSITIVE_INFINITY
   }
 
   get revocations(): Revocations {
@@ -77,6 +91,8 @@ export class Authority {
   }
 
   faultOf(credential: Credential): MeshError | undefined {
+    if (!this.#isInformed())
+      return new MeshError('UNAVAILABLE', 'Which tokens were revoked could not be read from the disk of this peer yet.')
     if (this.#revocations.has(credential.id)) return new MeshError('TOKEN_REVOKED')
     if (credential.expiresMs <= this.#deps.wallMs()) return new MeshError('TOKEN_EXPIRED')
     if (credential.type === 'signed') {

@@ -329,6 +329,28 @@ test('a long poll that waits is refused when its token ends', async () => {
   expect(await poll).toMatchObject({ status: 401, code: 'TOKEN_REVOKED' })
 })
 
+test('whoever waited for a peer that starts, or for its own body, is asked again who that is', async () => {
+  const { app, ask, broker, authority } = gateway()
+  await publish(broker, 'orders.eu', 'before')
+  const started = Promise.withResolvers<void>()
+  const open = broker.open.bind(broker)
+  broker.open = async (...asked) => started.promise.then(() => open(...asked))
+  const page = ask('GET /v1/topics/orders.eu/records', eu.text)
+  const body = new TransformStream<Uint8Array, Uint8Array>()
+  const headers = { authorization: `Bearer ${shop.text}`, 'content-type': 'text/plain' }
+  const init = { method: 'POST', headers, body: body.readable, duplex: 'half' }
+  const publishing = app.request('/v1/topics/orders/records', init as RequestInit)
+  const writer = body.writable.getWriter()
+  await writer.write(utf8('pears'))
+  authority.revoke(eu.stored.id)
+  authority.revoke(shop.stored.id)
+  started.resolve()
+  await writer.close()
+  expect(await page).toMatchObject({ status: 401, code: 'TOKEN_REVOKED' })
+  expect(await (await publishing).json()).toMatchObject({ code: 'TOKEN_REVOKED' })
+  expect(broker.published).toHaveLength(1)
+})
+
 test('lines that are published after the end of their token are not accepted', async () => {
   const { app, broker, authority } = gateway()
   const lines = new TransformStream<Uint8Array, Uint8Array>()

@@ -32,6 +32,12 @@ export function principalOf(c: Context): Principal {
   return principal
 }
 
+/** Throws why whoever asks is trusted no more: to be asked once it had to wait for its body, or for a peer that starts. */
+export function refuseEnded(c: Context): void {
+  const fault = principalOf(c).fault()
+  if (fault !== undefined) throw fault
+}
+
 /** Throws FORBIDDEN unless who asks may do that. To be asked before anything is looked up: it says nothing of what there is. */
 export function authorize(c: Context, action: Action, topic: TopicName): void {
   if (!principalOf(c).may(action, topic)) throw forbidden(action, topic)

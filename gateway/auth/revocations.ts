@@ -15,9 +15,14 @@ export class Revocations {
   /** Of several the one that lasts longest counts. False: there are too many that have not expired. */
   add(id: string, untilMs: number, nowMs: number): boolean {
     const known = this.#untilMs.get(id)
-    if (known === undefined && this.#untilMs.size >= limits.revocationsMax && !this.#forgetExpired(nowMs)) return false
+    if (known === undefined && !this.hasRoom(nowMs)) return false
     this.#untilMs.set(id, Math.max(known ?? untilMs, untilMs))
     return true
+  }
+
+  /** For one more. */
+  hasRoom(nowMs: number): boolean {
+    return this.#untilMs.size < limits.revocationsMax || this.#forgetExpired(nowMs)
   }
 
   *all(): Generator<{ readonly id: string; readonly untilMs: number }> {

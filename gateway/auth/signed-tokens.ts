@@ -60,6 +60,12 @@ export class SignedTokens {
     return this.#verified.get(hash) ?? this.#verify(token, hash)
   }
 
+  /** When the last token with that id expires, of those that were found lately. */
+  expiryOf(id: string): number | undefined {
+    const ends = [...this.#verified.values()].filter((one) => one.id === id).map(({ expiresMs }) => expiresMs)
+    return ends.length === 0 ? undefined : Math.max(...ends)
+  }
+
   async #verify(token: string, hash: string): Promise<SignedCredential> {
     const { alg, kid } = headerOf(token)
     const key = this.#keyOf(kid) ?? (await this.#deps.refresh(), this.#keyOf(kid))

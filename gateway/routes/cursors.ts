@@ -1,5 +1,6 @@
 import { type Context, Hono } from 'hono'
 import { MeshError } from '#protocol/errors'
+import { refuseEnded } from '../auth/principal.ts'
 import { topicToRead } from '../auth/topic-to-read.ts'
 import type { RouteDeps } from '../deps.ts'
 import { queryOf } from '../parameters.ts'
@@ -15,7 +16,9 @@ export function cursorRoutes({ broker, bodies }: RouteDeps): Hono {
 
   routes.get(path, async (c) => {
     const { topic, name } = placeOf(c)
-    return answer({ topic, name, cursor: (await broker.namedCursor(topic, name)) ?? notFound(topic, name) })
+    const cursor = await broker.namedCursor(topic, name)
+    refuseEnded(c)
+    return answer({ topic, name, cursor: cursor ?? notFound(topic, name) })
   })
 
   routes.put(path, async (c) => {

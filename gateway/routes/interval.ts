@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 import { limits } from '#protocol/limits'
+import { refuseEnded } from '../auth/principal.ts'
 import { topicToRead } from '../auth/topic-to-read.ts'
 import type { TimePosition } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
@@ -21,6 +22,7 @@ export async function answerInterval(c: Context, { broker }: RouteDeps): Promise
   const limit = countOf('limit', query.limit, { normal: 100, max: limits.pageRecordsMax })
   const wanted = { fromMs, toMs, after, limit, bytesTarget: limits.pageBytesMax }
   const { records, next, complete, gaps } = await broker.interval(topic, wanted)
+  refuseEnded(c)
   const rest = JSON.stringify({
     from: new Date(fromMs).toISOString(),
     to: new Date(toMs).toISOString(),

@@ -3,7 +3,7 @@ import { Hono, type Context } from 'hono'
 import { limits } from '#protocol/limits'
 import { textOf, utf8 } from '#protocol/text'
 import { idsOfRuns } from '#protocol/wire/socket-frames'
-import { authorize, principalOf } from '../auth/principal.ts'
+import { authorize, principalOf, refuseEnded } from '../auth/principal.ts'
 import type { BodyLimit } from '../body.ts'
 import type { Broker, ClientProducer, PublishRequest, PublishResult } from '../broker.ts'
 import { cloudEventPrefix, cloudEventsMediaType } from '../cloud-events.ts'
@@ -34,7 +34,9 @@ export function publishRoutes(deps: RouteDeps): Hono {
       return publishLines(c, deps, { topic, principal, ack, waitMs, producer })
     }
     const terms = { topic, principal, ack, waitMs, producer }
-    return publish(broker, terms, publishBodyOf(await bodies.read(c, limitOf(head)), head))
+    const bytes = await bodies.read(c, limitOf(head))
+    refuseEnded(c)
+    return publish(broker, terms, publishBodyOf(bytes, head))
   })
 
   return routes

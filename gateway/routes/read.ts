@@ -2,7 +2,7 @@ import { Hono, type Context } from 'hono'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import type { TopicName } from '#protocol/topic-name'
-import { principalOf } from '../auth/principal.ts'
+import { principalOf, refuseEnded } from '../auth/principal.ts'
 import { topicToRead } from '../auth/topic-to-read.ts'
 import type { ReadChunk, Reader, ReadFrom, ReadGap } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
@@ -62,7 +62,7 @@ interface Streaming {
 
 async function streamOf(c: Context, deps: RouteDeps, { topic, from, strict, follow, format }: Streaming) {
   const { broker, config, liveReads, draining, problems } = deps
-  const reader = await openReader(deps, { topic, from, strict })
+  const reader = await openReader(c, deps, { topic, from, strict })
   const alternatives = (): string[] => otherGateways(broker)
   const problemOf = problems.of.bind(problems)
   const principal = principalOf(c)
@@ -71,10 +71,12 @@ async function streamOf(c: Context, deps: RouteDeps, { topic, from, strict, foll
 }
 
 async function openReader(
+  c: Context,
   { broker }: Pick<RouteDeps, 'broker'>,
   { topic, from, strict }: Pick<Streaming, 'topic' | 'from' | 'strict'>,
 ): Promise<Reader> {
   const reader = await broker.open(topic, from)
+  refuseEnded(c)
   return strict ? new StrictReader(reader) : reader
 }
 
@@ -84,7 +86,7 @@ async function answerPage(c: Context, deps: RouteDeps): Promise<Response> {
   const strict = flagOf('strict', query.strict)
   const limit = countOf('limit', query.limit, { normal: 100, max: limits.pageRecordsMax })
   const waitMs = waitMsOf(query.wait, 0)
-  const reader = await openReader(deps, { topic, from: fromOf(query.from, 'earliest'), strict })
+  const reader = await openReader(c, deps, { topic, from: fromOf(query.from, 'earliest'), strict })
   const room = roomOf(deps)
   let page = await readPage(reader, limit, room)
   if (!hasNews(page) && waitMs > 0) page = await pollPage(page, { c, deps, reader, limit, waitMs })

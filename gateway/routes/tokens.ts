@@ -30,13 +30,16 @@ export function tokenRoutes({ broker }: RouteDeps, authority: Authority | undefi
       throw new MeshError('BAD_REQUEST', `${quoted(id)} is no id of a token.`, { facts: { field: 'id' } })
     const untilMs = authority.expiryOf(id)
     if (!authority.isRevoked(id)) {
+      // Before anything is written: who tries again and again fills no disk.
+      if (!authority.hasRoomToRevoke) throw tooMany()
       // On this disk first: what is told to be revoked stays so, whatever happens to this process.
       await broker.revokeToken(id, untilMs)
-      if (!authority.revoke(id, untilMs))
-        throw new MeshError('OVERLOADED', 'Too many tokens are revoked that have not expired.')
+      if (!authority.revoke(id, untilMs)) throw tooMany()
     }
     return json({ id, revoked: true })
   })
 
   return routes
 }
+
+const tooMany = (): MeshError => new MeshError('OVERLOADED', 'Too many tokens are revoked that have not expired.')

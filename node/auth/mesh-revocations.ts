@@ -17,7 +17,7 @@ interface Revocation {
 
 export interface MeshRevocationsDeps {
   readonly driver: PeerDriver
-  readonly authority: Pick<Authority, 'revoke'>
+  readonly authority: Pick<Authority, 'revoke' | 'awaitRevocations'>
   readonly self: PeerId
   readonly log: Pick<Log, 'warn'>
 }
@@ -31,16 +31,22 @@ export class MeshRevocations {
   readonly #records: InternalRecords<Revocation>
   #isReading = false
   #isBehind = false
+  /** Has all that was on this disk been read? Undefined while it is for the first time: then whoever asks waits for the peer to start. */
+  #isKnown: boolean | undefined
 
   constructor(deps: MeshRevocationsDeps) {
     const { driver, self } = deps
     this.#deps = deps
     this.#records = new InternalRecords(self, decodeRevocations)
+    deps.authority.awaitRevocations(() => this.#isKnown !== false)
     // For as long as the driver runs.
     driver.onAdvance(driver.peer.topicIdOf(revocationsTopic), () => void this.read())
   }
 
-  /** Reads on; resolves when all that this disk has is known, or what cannot be read is left for the next time. */
+  /**
+   * Reads on; resolves when all that this disk has is known, or what cannot be read is left for the next time: when it was repaired,
+   * or is lost. Until all was read once no token is good here.
+   */
   async read(): Promise<void> {
     this.#isBehind = true
     if (this.#isReading) return
@@ -55,10 +61,13 @@ export class MeshRevocations {
         })
         for (const { id, untilMs } of revocations) this.#take(id, untilMs)
       }
+      if (!this.#records.isComplete)
+        log.warn('revocations could not be read', { error: 'they are damaged on this disk' })
     } catch (error) {
       log.warn('revocations could not be read', { error: String(error) })
     } finally {
       this.#isReading = false
+      this.#isKnown ||= this.#records.isComplete
     }
   }
 
