@@ -408,6 +408,32 @@ test('a record that was accepted twice is given once, and costs no credit of its
   expect((await records.next()).value).toMatchObject({ id: 'b', cursor: 'b' })
 })
 
+test('of a topic that is made again every record is given, whatever its number', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using mesh = await connect({ servers: [oak.url] })
+  const items = mesh.stream('orders')
+  const first = items.next()
+  await expect.poll(() => oak.frames.length).toBe(1)
+  const [asked] = oak.frames
+  const sub = asked?.type === 'subscribe' ? asked.sub : ''
+  const give = (id: string) => {
+    const place = { id, topic: 'orders', feed: 'oak', offset: 0, time: '', contentType: 'text/plain' }
+    const record = { ...place, value: id, producer: { id: 'shop', epoch: 0, seq: 0 } }
+    oak.say({ type: 'record', sub, record, cursor: id })
+  }
+  expect((await first).value).toMatchObject({ type: 'caught-up' })
+  give('before')
+  oak.say({ type: 'event', sub, event: 'deleted', topic: 'orders' })
+  give('after')
+  oak.say({ type: 'event', sub, event: 'healed' })
+  expect(await take(items, 4)).toMatchObject([
+    { record: { id: 'before' } },
+    { type: 'deleted' },
+    { record: { id: 'after' } },
+    { type: 'healed' },
+  ])
+})
+
 test('subscriptions and publishes share one WebSocket', async () => {
   await using oak = await FakeGateway.start('oak')
   oak.append('orders', 'pears')

@@ -66,3 +66,11 @@ test('of scattered numbers the highest are known, of epochs the latest; none is 
   for (let epoch = 1; epoch <= 4_096; epoch++) seen.add(record(0, { epoch }))
   expect([seen.add(record(0, { epoch: 4_096 })), seen.add(record(398))]).toEqual([false, true])
 })
+
+test('of a topic that is forgotten every number is new, of others none', () => {
+  const seen = new SeenNumbers()
+  const records = ['orders', 'orders.eu'].flatMap((topic) => [record(1, { topic }), record(1, { topic, epoch: 1 })])
+  for (const each of records) seen.add(each)
+  seen.forget('orders')
+  expect(records.map((each) => seen.add(each))).toEqual([true, true, false, false])
+})

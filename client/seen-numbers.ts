@@ -46,6 +46,11 @@ export class SeenNumbers {
     if (this.#epochs.size > epochsMax && oldest !== undefined) this.#epochs.delete(oldest)
     return true
   }
+
+  /** A topic that is made again under this name is another one: its producers may count from the beginning. */
+  forget(topic: string): void {
+    for (const key of this.#epochs.keys()) if (key.startsWith(`${topic} `)) this.#epochs.delete(key)
+  }
 }
 
 /** The lowest are forgotten first. */

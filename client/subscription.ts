@@ -253,6 +253,7 @@ class Subscription implements Participant {
         return this.#tell({ type: 'healed' })
       case 'deleted':
         this.#cursors.delete(frame.topic)
+        this.#seen.forget(frame.topic)
         return this.#tell({ type: 'deleted', topic: frame.topic })
     }
   }
