@@ -1,9 +1,9 @@
-import { MeshError } from '#protocol/errors'
+import type { MeshError } from '#protocol/errors'
 import type { SocketLimits } from '#protocol/wire/socket-frames'
 import { fullJitterMs, pause, type Backoff } from './backoff.ts'
 import { Latest } from './latest.ts'
 import { FrameSocket, type Frame, type FrameSocketConfig, type SocketEnd } from './frame-socket.ts'
-import type { Servers } from './servers.ts'
+import { type Servers, togetherOf } from './servers.ts'
 
 /** Who talks over the connection: a subscription, or all publishes together. */
 export interface Participant {
@@ -138,10 +138,3 @@ export class Connection {
 }
 
 const byeMsMax = 5_000
-
-function togetherOf(failures: readonly MeshError[]): MeshError {
-  const [first] = failures
-  if (failures.length === 1 && first !== undefined) return first
-  const reasons = failures.map((error) => error.message).join('; ')
-  return new MeshError('UNAVAILABLE', reasons, { cause: failures.at(-1) })
-}

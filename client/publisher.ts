@@ -51,7 +51,7 @@ interface Parcel {
   /** Those that were given up by who published them are answered to nobody. */
   readonly items: readonly Item[]
   readonly messages: PublishMessages
-  /** Once it was sent. A retry has the same. */
+  /** Once it was sent, unless it has a name. A retry has the same. */
   number: ProducerNumber | undefined
   /** It was sent, and the socket broke before the answer came: it may be stored. */
   isLost: boolean
@@ -76,8 +76,11 @@ export class Publisher implements Participant {
   readonly #connection: Connection
   readonly #config: PublisherConfig
   readonly #numbers = new ProducerNumbers()
-  /** Not answered yet. */
+  /** By topic, the last epoch of which a peer has stored something: there it refuses what leaves out a number. */
+  readonly #known = new Map<string, number>()
+  /** Waited for, and not answered yet. */
   readonly #items = new Set<Item>()
+  /** Of what is kept: in the outbox and in parcels. */
   #bytes = 0
   /** Never sent. */
   readonly #outbox = new Outbox<Item>()
@@ -141,7 +144,7 @@ export class Publisher implements Participant {
   #checkRoom(bytes: number): void {
     const { outboxBytesMax } = this.#config
     if (this.#items.size === 0 || this.#bytes + bytes <= outboxBytesMax) return
-    const detail = `${this.#items.size} publishes of about ${this.#bytes} bytes wait for an answer; more than ${outboxBytesMax} do not fit.`
+    const detail = `About ${this.#bytes} bytes wait for an answer; more than ${outboxBytesMax} do not fit.`
     throw new MeshError('OUTBOX_FULL', detail, { facts: this.waiting })
   }
 
@@ -180,8 +183,7 @@ export class Publisher implements Participant {
       this.#sendLater(parcel)
     }
     if (!allFailed || waits) return
-    const lost = new Set(this.#unsent.filter(({ isLost }) => isLost).flatMap(({ items }) => items))
-    for (const item of this.#items) if (!lost.has(item)) this.#reject(item, error)
+    for (const item of this.#items) if (item.parcel?.isLost !== true) this.#reject(item, error)
     this.#goOn()
   }
 
@@ -239,15 +241,22 @@ export class Publisher implements Participant {
 
   #send(socket: FrameSocket, parcel: Parcel): void {
     const { terms, count } = parcel.messages
+    const isFirst = parcel.number === undefined
     const number = parcel.number ?? this.#numbers.next(terms.topic)
+    // Before the peer knows the epoch it takes what is behind a refused message: nothing of that is to be sent again then.
+    if (isFirst && parcel.items.length > 1 && this.#known.get(terms.topic) !== number.epoch) {
+      return this.#takeApart(parcel)
+    }
     let message: string | Uint8Array<ArrayBuffer>
     try {
       message = parcel.messages.of(number, { isBinary: socket.isBinary, bytesMax: this.#limits?.frameBytes ?? 0 })
     } catch (error) {
       return this.#onRefused(parcel, parcel.isLost ? unknown(String(error)) : (error as Error))
     }
-    if (parcel.number === undefined && !isNamed(terms)) this.#numbers.take(terms.topic, count)
-    parcel.number = number
+    if (isFirst && !isNamed(terms)) {
+      this.#numbers.take(terms.topic, count)
+      parcel.number = number
+    }
     this.#inFlight.set(String(parcel.order), parcel)
     this.#await(parcel, socket)
     socket.sendMessage(message)
@@ -268,6 +277,7 @@ export class Publisher implements Participant {
 
   #onPublished(parcel: Parcel, frame: PublishedFrame | PublishedRunsFrame): void {
     const { cursor, ack } = frame
+    if (parcel.number !== undefined) this.#known.set(parcel.messages.terms.topic, parcel.number.epoch)
     const ids = 'runs' in frame ? idsOfRuns(frame.runs) : frame.results.map(({ id }) => id)
     let from = 0
     for (const item of parcel.items) {
@@ -284,7 +294,9 @@ export class Publisher implements Participant {
     if (error.code !== 'DRAINING') this.#holdBack()
     const isOnItsWayOut = error.code === 'DECOMMISSIONED' || error.code === 'FORGOTTEN'
     if (isOnItsWayOut) this.#goElsewhere()
-    const isSentAgain = error.code === 'DRAINING' || isOnItsWayOut || (error.code === 'PRODUCER_GAP' && !parcel.isLost)
+    const isSentAgain =
+      (error.code === 'DRAINING' || isOnItsWayOut || (error.code === 'PRODUCER_GAP' && !parcel.isLost)) &&
+      this.#isNeeded(parcel)
     // One that has said bye is not asked again.
     const isForNextServer = this.#socket === undefined && error.code === 'DRAINING'
     if (isSentAgain && (isForNextServer || ++parcel.refusals <= refusalsMax)) {
@@ -300,10 +312,16 @@ export class Publisher implements Participant {
   #onRefused(parcel: Parcel, error: Error): void {
     const isWorthIt = !(error instanceof MeshError && error.retryable)
     if (parcel.isLost || parcel.items.length === 1 || !isWorthIt) return this.#end(parcel, error)
+    this.#takeApart(parcel)
+  }
+
+  #takeApart(parcel: Parcel): void {
     this.#forget(parcel)
     const { order, items } = parcel
     for (const [index, item] of items.entries()) {
-      if (this.#items.has(item)) this.#sendLater(this.#parcelOf([item], order + (index + 1) / (items.length + 2)))
+      if (!this.#items.has(item)) continue
+      this.#bytes += item.bytes
+      this.#sendLater(this.#parcelOf([item], order + index / items.length))
     }
   }
 
@@ -329,32 +347,37 @@ export class Publisher implements Participant {
   #end(parcel: Parcel, error?: Error): void {
     this.#forget(parcel)
     for (const item of parcel.items) {
-      this.#forgetItem(item)
+      this.#items.delete(item)
       if (error !== undefined) item.answer.reject(error)
     }
   }
 
-  /** Others may be in the same message: that goes on without it. */
+  /** Others may be in the same message, or behind it: those go on. */
   #reject(item: Item, error: Error): void {
-    this.#forgetItem(item)
+    if (!this.#items.delete(item)) return
     item.answer.reject(error)
     const { parcel } = item
-    if (parcel?.items.some((other) => this.#items.has(other)) === false) this.#forget(parcel)
+    if (parcel === undefined) {
+      this.#outbox.delete(item)
+      this.#bytes -= item.bytes
+    } else if (!this.#inFlight.has(String(parcel.order)) && !this.#isNeeded(parcel)) this.#forget(parcel)
   }
 
-  #forgetItem(item: Item): void {
-    if (this.#items.delete(item)) this.#bytes -= item.bytes
-    this.#outbox.delete(item)
+  /** One that may be stored is sent again even if nobody waits for it: without its number those behind it are refused. */
+  #isNeeded({ isLost, items }: Parcel): boolean {
+    return isLost || items.some((item) => this.#items.has(item))
   }
 
   #forget(parcel: Parcel): void {
     clearTimeout(parcel.deadline)
     this.#inFlight.delete(String(parcel.order))
     this.#unsent = this.#unsent.filter((other) => other !== parcel)
+    for (const { bytes } of parcel.items) this.#bytes -= bytes
   }
 
   #leaveIfIdle(): void {
     if (this.#items.size > 0) return
+    for (const parcel of [...this.#inFlight.values(), ...this.#unsent]) this.#forget(parcel)
     this.#leave?.()
     this.#leave = undefined
     this.#socket = undefined

@@ -140,8 +140,8 @@ export interface KeptRecord extends OutgoingRecord {
 
 /** As it is now: a program may change what it published while that waits. Throws BAD_REQUEST for what JSON cannot say. */
 export function keptRecord(record: OutgoingRecord): KeptRecord {
-  const { value, contentType = contentTypeOf(value) } = record
-  return { ...record, contentType, value: keptValue(value, contentType) }
+  const { value, headers, contentType = contentTypeOf(value) } = record
+  return { ...record, ...(headers && { headers: { ...headers } }), contentType, value: keptValue(value, contentType) }
 }
 
 function keptValue(value: PublishValue, contentType: string): string | Uint8Array {
@@ -232,7 +232,7 @@ function bytesOfText(value: string, { name, form }: KnownType): Uint8Array {
 
 function wellFormed(text: string): Uint8Array {
   if (text.isWellFormed()) return utf8(text)
-  throw refusal('There is half a surrogate pair, which UTF-8 cannot say.')
+  throw refusal('Half a surrogate pair is no text.')
 }
 
 const refusal = (detail: string): MeshError => new MeshError('BAD_REQUEST', detail)

@@ -125,8 +125,7 @@ export class Servers {
       failures.push(outcome.error)
       this.moveOn()
     }
-    if (failures.length === 1 && failures[0] !== undefined) throw failures[0]
-    throw new MeshError('UNAVAILABLE', failures.map((error) => error.message).join('; '), { cause: failures.at(-1) })
+    throw togetherOf(failures)
   }
 
   async #askCurrent<T>(
@@ -192,4 +191,12 @@ function reasonOf(error: unknown): string {
   if (error.cause !== undefined) return reasonOf(error.cause)
   const first: unknown = error instanceof AggregateError ? error.errors[0] : undefined
   return first === undefined ? error.message : reasonOf(first)
+}
+
+/** Of several servers one after the other, none of which answered. */
+export function togetherOf(failures: readonly MeshError[]): MeshError {
+  const [first] = failures
+  if (failures.length === 1 && first !== undefined) return first
+  const reasons = failures.map((error) => error.message).join('; ')
+  return new MeshError('UNAVAILABLE', reasons, { cause: failures.at(-1) })
 }

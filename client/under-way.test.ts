@@ -1,5 +1,6 @@
 // What is published while a mesh is busy or away, and how a program sees and ends that: against fake gateways, over real sockets.
 import { expect, test } from 'vitest'
+import type { ErrorCode } from '#protocol/errors'
 import { FakeGateway, problemOf } from '#test/fake-gateway'
 import type { ConnectionStatus } from './connection.ts'
 import { connect, type Mesh } from './mesh.ts'
@@ -12,9 +13,28 @@ const valuesOf = (gateway: FakeGateway) => gateway.topics.get('orders')?.map(({ 
 
 async function readyMesh(gateway: FakeGateway, options: object = {}): Promise<Mesh> {
   const mesh = await connect({ servers: [gateway.url], backoff, ...options })
-  await mesh.publish('warm', 'up')
+  await mesh.publish('orders', 'warms up')
+  gateway.topics.clear()
   gateway.frames.length = 0
   return mesh
+}
+
+/** Refuses what a peer does: `bad`, and what leaves out a number of an epoch that it has stored some of. */
+function peerRules(): FakeGateway['interceptFrame'] {
+  const nextSeq = new Map<string, number>()
+  return (frame, socket) => {
+    if (frame.type !== 'publish') return false
+    const { ref, topic, records, producer: { id, epoch, seq } = { id: '', epoch: 0, seq: 0 } } = frame
+    const key = `${topic} ${id} ${epoch}`
+    const hasGap = seq > (nextSeq.get(key) ?? seq)
+    const code: ErrorCode = hasGap ? 'PRODUCER_GAP' : 'BAD_REQUEST'
+    if (hasGap || JSON.stringify(records).includes('bad')) {
+      socket.send(JSON.stringify({ type: 'error', ref, problem: problemOf(code) }))
+      return true
+    }
+    nextSeq.set(key, seq + records.length)
+    return false
+  }
 }
 
 /** Sockets are refused until `back` is called. */
@@ -79,6 +99,49 @@ test('who gives up a publish takes nothing from those in its message', async () 
   expect(valuesOf(oak)).toEqual(['figs'])
 })
 
+test('what is refused first on a new connection costs nobody the order', async () => {
+  await using oak = await FakeGateway.start('oak')
+  oak.interceptFrame = peerRules()
+  await using mesh = await connect({ servers: [oak.url], backoff })
+  const [a, bad, c, d] = [
+    mesh.publish('orders', 'a'),
+    mesh.publish('orders', 'bad'),
+    mesh.publish('orders', 'c', { wait: 1_000 }),
+    mesh.publish('orders', 'd', { wait: 2_000 }),
+  ]
+  await expect(bad).rejects.toMatchObject({ code: 'BAD_REQUEST' })
+  await Promise.all([a, c, d])
+  expect(valuesOf(oak)).toEqual(['a', 'c', 'd'])
+})
+
+test('what is sent again in another epoch costs nobody the order when it is refused', async () => {
+  await using oak = await FakeGateway.start('oak')
+  oak.publishesInFlightMax = 2
+  const rules = peerRules()
+  oak.interceptFrame = rules
+  await using mesh = await readyMesh(oak)
+  const held: (() => void)[] = []
+  oak.interceptFrame = (frame, socket) => {
+    const hold = oak.interceptFrame
+    held.push(() => {
+      oak.interceptFrame = rules
+      socket.emit('message', Buffer.from(JSON.stringify(frame)), false)
+      if (held.length < 3) oak.interceptFrame = hold
+    })
+    return true
+  }
+  const [first, bad, a, alsoBad] = ['first', 'bad', 'a', 'bad'].map((value) => mesh.publish('orders', value))
+  const c = mesh.publish('orders', 'c', { wait: 1_000 })
+  const refused = Promise.allSettled([bad, alsoBad])
+  await expect.poll(() => held.length).toBe(2)
+  held[0]?.()
+  await expect.poll(() => held.length).toBe(3)
+  for (const judge of held.slice(1)) judge()
+  await Promise.all([first, a, c])
+  expect((await refused).map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+  expect(valuesOf(oak)).toEqual(['first', 'a', 'c'])
+})
+
 // While no server can be reached --------------------------------------------------------------------------------------------
 
 test('while no server can be reached publishes are kept, as they were, and sent when there is one', async () => {
@@ -96,6 +159,59 @@ test('while no server can be reached publishes are kept, as they were, and sent 
   expect(mesh.outbox).toEqual({ publishes: 0, bytes: 0 })
   const { records } = await mesh.read('orders')
   expect(records.map((record) => record.text())).toEqual(['{"pears":3}', 'hi', 'figs'])
+})
+
+test('headers are kept as they were, too', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using mesh = await readyMesh(oak)
+  const back = await goAway(oak)
+  const headers = { trace: 'a1' }
+  const waiting = mesh.publish('orders', 'pears', { headers })
+  headers.trace = 'b2'
+  back()
+  await waiting
+  expect(published(oak)).toMatchObject([{ records: [{ headers: { trace: 'a1' } }] }])
+})
+
+test.each(['before', 'after'])(
+  'one that is given up %s the connection breaks takes nothing from those behind it',
+  async (when) => {
+    await using oak = await FakeGateway.start('oak')
+    const rules = peerRules()
+    oak.interceptFrame = rules
+    await using mesh = await readyMesh(oak)
+    oak.interceptFrame = () => true
+    const stop = new AbortController()
+    const given = mesh.publish('orders', 'pears', { signal: stop.signal })
+    const kept = ['figs', 'plums'].map((value) => mesh.publish('orders', value))
+    await expect.poll(() => published(oak).length).toBe(3)
+    if (when === 'before') stop.abort(new Error('enough'))
+    const back = await goAway(oak)
+    stop.abort(new Error('enough'))
+    await expect(given).rejects.toThrow('enough')
+    oak.interceptFrame = rules
+    back()
+    expect(await Promise.all(kept)).toMatchObject([{ peers: ['oak'] }, { peers: ['oak'] }])
+    expect(valuesOf(oak)).toEqual(['pears', 'figs', 'plums'])
+    expect(mesh.outbox).toEqual({ publishes: 0, bytes: 0 })
+  },
+)
+
+test('when all are given up nothing is left to be sent', async () => {
+  await using oak = await FakeGateway.start('oak')
+  await using mesh = await readyMesh(oak)
+  oak.interceptFrame = () => true
+  const stop = new AbortController()
+  const given = mesh.publish('orders', 'pears', { signal: stop.signal })
+  await expect.poll(() => published(oak).length).toBe(1)
+  const back = await goAway(oak)
+  stop.abort(new Error('enough'))
+  await expect(given).rejects.toThrow('enough')
+  expect(mesh.outbox).toEqual({ publishes: 0, bytes: 0 })
+  oak.interceptFrame = () => false
+  back()
+  await mesh.publish('orders', 'figs')
+  expect(valuesOf(oak)).toEqual(['figs'])
 })
 
 test('one whose answer is lost is kept as well, however long nobody can be asked', async () => {
