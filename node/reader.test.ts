@@ -10,7 +10,7 @@ import { readBatchHeader, recordsOf } from '#protocol/log/batch'
 import { decodeCursor } from '#protocol/log/cursor'
 import { cursorWithin } from '#protocol/log/cursor-within'
 import { writerHashOf } from '#protocol/log/version-vector'
-import { textOf } from '#protocol/text'
+import { textOf, utf8 } from '#protocol/text'
 import { nodeDigests } from './node-digests.ts'
 import { openReader, type ReadSource } from './reader.ts'
 import { Shelf, topic, topicId, Writer } from './test-shelf.ts'
@@ -54,6 +54,13 @@ function orders() {
   const elm = new Writer('elm', 7).write(20, 'b0').write(30, 'b1', 'b2').write(70, 'b3')
   return { oak, again, elm, all: ['a0', 'a1', 'a2', 'b0', 'b1', 'b2', 'a3', 'a4', 'a5', 'b3', 'a6'] }
 }
+
+test('keys and headers count among the bytes that one read brings', async () => {
+  const described = { key: utf8('key'), headers: { name: 'of some length' }, value: utf8('a') }
+  const reader = open(new Shelf().hold(new Writer('oak', 1).writeRecords(1, [described, described, described])))
+  expect((await reader.next(100, 22)).records).toHaveLength(1)
+  expect((await reader.next(100, 23)).records).toHaveLength(2)
+})
 
 test('records come by time of their batches, and say whose they are', async () => {
   const { oak, again, elm, all } = orders()

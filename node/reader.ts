@@ -24,7 +24,7 @@ import { type FeedView, nextAdvance, type ReaderOptions } from './read-source.ts
 import { prefixOf, startOf } from './read-start.ts'
 import { type FetchedBatch, lookAtOpenings, ReadingFeed } from './reading-feed.ts'
 import { Repeats } from './repeats.ts'
-import { SharedRecords } from './shared-records.ts'
+import { bytesOf, SharedRecords } from './shared-records.ts'
 
 export type { FeedView, ReaderOptions, ReadSource } from './read-source.ts'
 
@@ -382,7 +382,7 @@ class RecordChunk {
 
   add(record: StoredRecord, cursor: CursorMoment): void {
     this.records.push(new ReadRecord(record, cursor))
-    this.#bytes += record.value.length + (record.key?.length ?? 0)
+    this.#bytes += bytesOf(record)
   }
 }
 

@@ -57,4 +57,11 @@ export function storedRecordsOf({ bytes, header, topic, feed }: BatchOfTopic): r
   })
 }
 
+/** Of its key, headers and value: what a record holds, and brings to whom it is told, whatever that takes beyond it. */
+export function bytesOf({ key, headers, value }: StoredRecord): number {
+  let bytes = value.length + (key?.length ?? 0)
+  for (const name in headers) bytes += name.length + (headers[name]?.length ?? 0)
+  return bytes
+}
+
 export const tripleOf = ({ id, epoch, seq }: Producer): ProducerTriple => ({ id: hexOf(id), epoch, seq })

@@ -29,8 +29,15 @@ export class Writer {
 
   /** One batch of these records. */
   write(ms: number, ...values: string[]): this {
+    return this.writeRecords(
+      ms,
+      values.map((value) => ({ value: utf8(value), headers: {} })),
+    )
+  }
+
+  writeRecords(ms: number, records: Parameters<typeof encodeRecords>[0]): this {
     const { nextOffset: baseOffset, hash: previousHash } = this.head
-    const recordSets = [encodeRecords(values.map((value) => ({ value: utf8(value), headers: {} })))]
+    const recordSets = [encodeRecords(records)]
     this.batches.push(encodeBatch({ baseOffset, hlc: { ms, counter: 0 }, previousHash, recordSets }, nodeDigests))
     return this
   }

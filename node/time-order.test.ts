@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { IntervalRequest, TimePosition } from '#gateway/broker'
 import type { ReaderStart } from './read-source.ts'
-import { textOf } from '#protocol/text'
+import { textOf, utf8 } from '#protocol/text'
 import { nodeDigests } from './node-digests.ts'
 import { openReader } from './reader.ts'
 import { Shelf, topic, topicId, Writer } from './test-shelf.ts'
@@ -79,6 +79,14 @@ test('a page ends with the record that reaches its bytes', async () => {
   const page = await read(shelf, { bytesTarget: 5 })
   expect(valuesOf(page)).toEqual(['aaaa', 'bbbb'])
   expect(page.next).toEqual({ ms: 1, counter: 0, feed: `oak.${'1'.padStart(16, '0')}`, offset: 1 })
+})
+
+test('keys and headers count among the bytes of a page', async () => {
+  const keyed = { key: utf8('a long key'), headers: {}, value: utf8('a') }
+  const described = { headers: { name: 'of some length' }, value: utf8('b') }
+  const shelf = new Shelf().hold(new Writer('oak', 1).writeRecords(1, [keyed, described, described]))
+  expect(valuesOf(await read(shelf, { bytesTarget: 11 }))).toEqual(['a'])
+  expect(valuesOf(await read(shelf, { bytesTarget: 12 }))).toEqual(['a', 'b'])
 })
 
 test('what cannot be read now leaves the rest of its feed out, what nobody has is passed over; both are told', async () => {

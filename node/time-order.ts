@@ -9,7 +9,7 @@ import type { TopicName } from '#protocol/topic-name'
 import type { ReadSource } from './read-source.ts'
 import { justBefore } from './read-start.ts'
 import { ReadingFeed } from './reading-feed.ts'
-import { storedRecordsOf } from './shared-records.ts'
+import { bytesOf, storedRecordsOf } from './shared-records.ts'
 
 export interface TimeOrderOptions {
   readonly source: Pick<ReadSource, 'feeds' | 'read'>
@@ -52,7 +52,7 @@ export async function readInterval(
       if (records.length >= limit || bytes >= bytesTarget) return { records, gaps, ...(next && { next }) }
       gaps.push(...lost.splice(0))
       records.push(record)
-      bytes += record.value.length
+      bytes += bytesOf(record)
       next = position
     }
   }

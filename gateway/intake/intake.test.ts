@@ -264,6 +264,8 @@ test('while clients take nothing, pages are short instead of being refused', asy
   await vi.waitFor(() => expect(started.gateway.load().unsentBytes).toBeGreaterThan(8 * 1024 * 1024))
   const answer = await fetch(`${started.gateway.url}/v1/topics/orders/records?limit=1000`)
   expect(await answer.json()).toMatchObject({ records: [{ offset: 0 }], cursor: 'after-1', upToDate: false })
+  const interval = await fetch(`${started.gateway.url}/v1/topics/orders/records?order=time&limit=1000`)
+  expect(await interval.json()).toMatchObject({ records: [{ offset: 0 }], next: expect.stringMatching(/\.0$/) })
 })
 
 test('heads that grow and are never whole are cut before they take more than the bound', async () => {

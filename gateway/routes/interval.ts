@@ -10,7 +10,7 @@ import { recordJson } from '../record-json.ts'
 import { timeOf } from '../start.ts'
 
 /** A page of a closed interval, sorted by time (DESIGN §8). */
-export async function answerInterval(c: Context, { broker }: RouteDeps): Promise<Response> {
+export async function answerInterval(c: Context, { broker, intake }: RouteDeps): Promise<Response> {
   const topic = topicToRead(c)
   const query = queryOf(c, ['order', 'from', 'to', 'after', 'limit'])
   if (query.order !== 'time') throw invalid('order', 'must be time')
@@ -19,7 +19,8 @@ export async function answerInterval(c: Context, { broker }: RouteDeps): Promise
   const toMs = query.to === undefined ? Date.now() : timeOf('to', query.to)
   if (toMs < fromMs) throw invalid('to', 'lies before from')
   const after = query.after === undefined ? undefined : parsePosition(query.after)
-  const limit = countOf('limit', query.limit, { normal: 100, max: limits.pageRecordsMax })
+  const asked = countOf('limit', query.limit, { normal: 100, max: limits.pageRecordsMax })
+  const limit = intake?.connections.isFull === true ? 1 : asked
   const wanted = { fromMs, toMs, after, limit, bytesTarget: limits.pageBytesMax }
   const { records, next, complete, gaps } = await broker.interval(topic, wanted)
   refuseEnded(c)
