@@ -94,10 +94,16 @@ export interface Broker {
   record(topic: TopicName, id: RecordId): Promise<StoredRecord | undefined>
   replication(topic: TopicName, id: RecordId): Promise<ReplicationStatus | undefined>
   /**
-   * Waits until the record has the copies that the level asks for, until `waitMs` has passed or the broker drains. Undefined
-   * as for `record`. Rejects with MeshError ACK_LEVEL_IMPOSSIBLE, DRAINING, STORAGE_FAILED.
+   * Waits until the record has the copies that the level asks for, until `waitMs` has passed or the broker drains; for a record
+   * that has not been heard of also until the signal aborts. Undefined as for `record`. Rejects with MeshError ACK_LEVEL_IMPOSSIBLE, DRAINING, STORAGE_FAILED.
    */
-  awaitCopies(topic: TopicName, id: RecordId, level: AckLevel, waitMs: number): Promise<PublishAck | undefined>
+  awaitCopies(
+    topic: TopicName,
+    id: RecordId,
+    level: AckLevel,
+    waitMs: number,
+    signal?: AbortSignal,
+  ): Promise<PublishAck | undefined>
 
   /** Those that belong, and this peer. */
   members(): readonly MemberView[]

@@ -484,22 +484,32 @@ export class PeerBroker implements Broker {
     }
   }
 
-  async awaitCopies(topic: TopicName, id: RecordId, level: AckLevel, waitMs: number): Promise<PublishAck | undefined> {
+  async awaitCopies(
+    topic: TopicName,
+    id: RecordId,
+    level: AckLevel,
+    waitMs: number,
+    signal?: AbortSignal,
+  ): Promise<PublishAck | undefined> {
     const feed = this.#feedOf(topic, id)
     const { clock } = this.#deps
     const untilMs = clock.nowMs() + waitMs
-    if (!(await this.#heardOf(feed, id.offset, waitMs))) return undefined
+    if (!(await this.#heardOf(feed, id.offset, { waitMs, signal }))) return undefined
     const leftMs = Math.max(0, untilMs - clock.nowMs())
     const wanted = { topic, feed, endOffset: id.offset + 1, level, waitMs: leftMs }
     return this.#ackOf(await this.#running().awaitCopies(wanted))
   }
 
   /** Waits for a record that was published a moment ago and has not been heard of here. */
-  async #heardOf(feed: FeedId, offset: number, waitMs: number): Promise<boolean> {
+  async #heardOf(
+    feed: FeedId,
+    offset: number,
+    { waitMs, signal }: { waitMs: number; signal: AbortSignal | undefined },
+  ): Promise<boolean> {
     const { source } = this.#running()
     const late = new AbortController()
     if (waitMs > 0) this.#deps.clock.after(waitMs, () => late.abort())
-    const over = AbortSignal.any([this.#draining.signal, late.signal])
+    const over = AbortSignal.any([this.#draining.signal, late.signal, ...(signal ? [signal] : [])])
     for (;;) {
       const seen = source.advances(feed.topicId)
       if (await this.#isKnown(feed, offset)) return true

@@ -98,6 +98,14 @@ describe('copies of a record that is not heard of yet', () => {
     at(outsider).drain()
     expect(await drained).toBeUndefined()
   })
+
+  test('are not waited for any longer once nobody asks for them', async () => {
+    const gone = new AbortController()
+    const copies = at(outsider).awaitCopies(orders, next, { type: 'all' }, 50_000, gone.signal)
+    await peers.settle()
+    gone.abort()
+    expect(await copies).toBeUndefined()
+  })
 })
 
 test('a reader there goes on live, whatever peer the record was published at', async () => {

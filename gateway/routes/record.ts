@@ -2,7 +2,7 @@ import { Hono, type Context } from 'hono'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import { topicToRead } from '../auth/topic-to-read.ts'
-import type { Broker, StoredRecord } from '../broker.ts'
+import type { StoredRecord } from '../broker.ts'
 import type { RouteDeps } from '../deps.ts'
 import { isContentType, unknownMediaType } from '#protocol/media-type'
 import { ackLevelOf, queryOf, recordIdOf, waitMsOf } from '../parameters.ts'
@@ -10,7 +10,8 @@ import { invalid } from '../problem.ts'
 import { recordJson } from '../record-json.ts'
 import { json } from './json-answer.ts'
 
-export function recordRoutes({ broker }: RouteDeps): Hono {
+export function recordRoutes(deps: RouteDeps): Hono {
+  const { broker } = deps
   const routes = new Hono()
 
   routes.get('/v1/topics/:topic/records/:id', async (c) => {
@@ -22,7 +23,7 @@ export function recordRoutes({ broker }: RouteDeps): Hono {
 
   routes.get('/v1/topics/:topic/records/:id/replication', async (c) => {
     const { level, wait } = queryOf(c, ['level', 'wait'])
-    if (level !== undefined) return answerCopies(c, broker, level, wait)
+    if (level !== undefined) return answerCopies(c, deps, { level, wait })
     if (wait !== undefined) throw invalid('wait', 'is for a level to be reached: say which, as in level=majority')
     return json((await broker.replication(topicToRead(c), recordIdOf(c))) ?? notHeld(c))
   })
@@ -30,12 +31,25 @@ export function recordRoutes({ broker }: RouteDeps): Hono {
   return routes
 }
 
-/** As a publish is answered (P2), but for the 201: nothing was made. */
-async function answerCopies(c: Context, broker: Broker, level: string, wait: string | undefined): Promise<Response> {
-  const id = recordIdOf(c)
-  const waitMs = waitMsOf(wait, limits.waitMsDefault)
-  const ack = (await broker.awaitCopies(topicToRead(c), id, ackLevelOf(level), waitMs)) ?? notHeld(c)
-  return json({ id: c.req.param('id'), ack }, ack.reached ? 200 : 202)
+interface AskedCopies {
+  readonly level: string
+  readonly wait: string | undefined
+}
+
+/** As a publish is answered (P2), but for the 201: nothing was made. While it waits it is a live read. */
+async function answerCopies(c: Context, { broker, liveReads, draining }: RouteDeps, asked: AskedCopies) {
+  const [topic, id, level] = [topicToRead(c), recordIdOf(c), ackLevelOf(asked.level)]
+  const waitMs = waitMsOf(asked.wait, limits.waitMsDefault)
+  const drain = new AbortController()
+  const leave = liveReads.begin(() => drain.abort(), 'longPoll')
+  if (draining()) drain.abort()
+  try {
+    const signal = AbortSignal.any([drain.signal, c.req.raw.signal])
+    const ack = (await broker.awaitCopies(topic, id, level, waitMs, signal)) ?? notHeld(c)
+    return json({ id: c.req.param('id'), ack }, ack.reached ? 200 : 202)
+  } finally {
+    leave()
+  }
 }
 
 const notHeld = (c: Context): never => {
