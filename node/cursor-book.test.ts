@@ -1,6 +1,7 @@
 // Named cursors at real machines: stored at one peer, read at another, through splits, restarts and compaction.
 import { expect, test } from 'vitest'
 import type { PeerId } from '#protocol/ids'
+import { limits } from '#protocol/limits'
 import { cursorsTopic, type TopicName } from '#protocol/topic-name'
 import { MemoryStore } from '#storage/memory-store'
 import { CursorBook } from './cursor-book.ts'
@@ -92,6 +93,19 @@ test('what a peer wrote before goes once it is said again, and nothing of what i
   const again = await boot(store, '0000000000000002')
   const names = await Promise.all(['kept', 'gone', 'busy'].map((name) => again.broker.namedCursor(orders, name)))
   expect(names).toEqual([cursor, undefined, cursor])
+})
+
+test('where all the room is in use cursors move on, and none is added or grows', async () => {
+  const { driver } = await boot()
+  const book = new CursorBook({ driver, clock: still, digests: nodeDigests })
+  const length = limits.namedCursorTextMax
+  const names = Array.from({ length: limits.namedCursorsLengthMax / length }, (_, n) => `c${n}`)
+  await Promise.all(names.map((name) => book.put(orders, name, 'x'.repeat(length))))
+  await expect(book.put(orders, 'more', 'x')).rejects.toMatchObject({ code: 'TOO_MANY_CURSORS' })
+  const moved = 'y'.repeat(length)
+  await book.put(orders, 'c7', moved)
+  expect(await book.get(orders, 'c7')).toBe(moved)
+  await expect(book.put(orders, 'c7', `${moved}y`)).rejects.toMatchObject({ code: 'TOO_MANY_CURSORS' })
 })
 
 /** Of whose disk what lies from there on cannot be read, for as long as that is so. */

@@ -81,8 +81,9 @@ export class CursorBook {
     const state = this.#latest(topic, name)
     const isNew = !this.#known.has(keyOfCursor(state)) && !this.#ahead.has(keyOfCursor(state))
     const count = this.#known.size + this.#ahead.size
+    const growth = text.length - lengthOf(this.#stateOf(topic, name))
     const isFull =
-      (isNew && count >= limits.namedCursorsMax) || this.#length + text.length > limits.namedCursorsLengthMax
+      (isNew && count >= limits.namedCursorsMax) || (growth > 0 && this.#length + growth > limits.namedCursorsLengthMax)
     if (isFull) throw new MeshError('TOO_MANY_CURSORS')
     await this.#edit(state, text)
   }
