@@ -46,14 +46,53 @@ test('a later edit replaces what it saw, also by a cursor further back', () => {
   expect(read(joinCursors(second, first))).toEqual({ a: 2, sinceMs: 0 })
 })
 
-test('what two sides of a split store is read as the furthest of each feed, from the earliest start', () => {
+test('what two sides of a split store is read as the nearest of each feed, from the earliest start', () => {
   const before = edit(nothing, 0, cursor({ a: 1, b: 1 }))
   const here = edit(edit(before, 0, cursor({ a: 2, b: 1 })), 0, cursor({ a: 9, b: 1 }, { sinceMs: 7 }))
   const there = edit(before, 1, cursor({ a: 3, b: 4, c: 2 }, { sinceMs: 3 }))
   const merged = joinCursors(here, there)
   expect(merged.values.size).toBe(2)
-  expect(read(merged)).toEqual({ a: 9, b: 4, c: 2, sinceMs: 3 })
+  expect(read(merged)).toEqual({ a: 3, b: 1, c: 2, sinceMs: 3 })
   expect(read(edit(merged, 2, cursor({ a: 1 })))).toEqual({ a: 1, sinceMs: 0 })
+})
+
+test('of one that began at the end of a topic nothing is passed over that the other has not read', () => {
+  const here = edit(nothing, 0, cursor({ a: 10 }))
+  const there = edit(nothing, 1, cursor({ a: 50, b: 40 }, { sinceMs: 49 }))
+  expect(read(joinCursors(here, there))).toEqual({ a: 10, sinceMs: 0 })
+})
+
+/** Of readers of three feeds whose record at offset n is of time n + 1: of each feed that one has begun, its position above its start. */
+const readers = fc.array(
+  fc.record({
+    sinceMs: fc.integer({ min: 0, max: 6 }),
+    ahead: fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.integer({ min: 1, max: 6 })),
+  }),
+  { minLength: 2, maxLength: 4 },
+)
+
+test('what is passed over was read by somebody, or lies before where all began', () => {
+  fc.assert(
+    fc.property(readers, (many) => {
+      const stored = many.map(({ sinceMs, ahead }) => ({
+        sinceMs,
+        positions: Object.fromEntries(Object.entries(ahead).map(([feed, more]) => [feed, sinceMs + more])),
+      }))
+      const state = stored
+        .map(({ sinceMs, positions }, i) =>
+          editCursor(nothing, runOf(`${peers[0]}${i}` as PeerId, '0'.repeat(16)), cursor(positions, { sinceMs })),
+        )
+        .reduce(joinCursors)
+      const { sinceMs, ...joined } = read(state) as { sinceMs: number } & Record<string, number>
+      for (const feed of ['a', 'b', 'c']) {
+        for (let offset = 0; offset < 14; offset++) {
+          if (offset >= (joined[feed] ?? sinceMs)) continue
+          const isRead = stored.some((one) => offset >= one.sinceMs && offset < (one.positions[feed] ?? 0))
+          expect(isRead || stored.every((one) => offset < one.sinceMs)).toBe(true)
+        }
+      }
+    }),
+  )
 })
 
 test('a deletion goes as far as what it saw: what was stored meanwhile stays', () => {

@@ -63,9 +63,8 @@ export const isKeeperOf = (peer: PeerId, { values }: NamedCursorState): boolean 
   [...values.keys()].some((dot) => peerOfRun(dot) === peer)
 
 /**
- * The cursor as a client reads it, or undefined where there is none. Of several that were stored on two sides of a split, or
- * at once: of each feed the furthest position, since somebody has read up to there; and of feeds that none of them lists the
- * earliest start, so that nothing is passed over that nobody has read. One that was stored while another was deleted
+ * The cursor as a client reads it, or undefined where there is none. Several that were stored on two sides of a split, or at
+ * once, pass over nothing together that none of them has read (`nearest`). One that was stored while another was deleted
  * stays. Cursors of the topic that has the name now go before those of a deleted one.
  */
 export function valueOf({ values }: NamedCursorState, topicId: TopicId, digests: Digests): string | undefined {
@@ -75,16 +74,25 @@ export function valueOf({ values }: NamedCursorState, topicId: TopicId, digests:
   const current = states.filter((state) => state.topicId === topicId)
   const of = current[0]?.topicId ?? states[0]?.topicId
   const [first, ...others] = states.filter((state) => state.topicId === of)
-  return first === undefined ? undefined : encodeCursor(others.reduce(furthest, first), digests)
+  return first === undefined ? undefined : encodeCursor(others.reduce(nearest, first), digests)
 }
 
-function furthest(a: CursorState, b: CursorState): CursorState {
-  const entries = new Map<string, CursorEntry>()
-  for (const entry of [...a.entries, ...b.entries]) {
-    const key = vectorKeyOf(entry.writer, entry.epoch)
-    const known = entries.get(key)
-    if (known === undefined || entry.nextOffset > known.nextOffset) entries.set(key, entry)
-  }
-  const sinceHlc = compareHlc(a.sinceHlc, b.sinceHlc) <= 0 ? a.sinceHlc : b.sinceHlc
-  return { ...a, sinceHlc, entries: [...entries.values()].slice(0, limits.cursorEntriesMax) }
+/**
+ * Of each feed the nearer position, and the earlier start. A feed that only one lists was read from that one's start on, so its
+ * position counts if the other did not start earlier; otherwise it is read again from the earlier start. What comes again can be
+ * recognized, what was passed over cannot.
+ */
+function nearest(a: CursorState, b: CursorState): CursorState {
+  const order = compareHlc(a.sinceHlc, b.sinceHlc)
+  const [ofA, ofB] = [entriesOf(a), entriesOf(b)]
+  const entries = [...new Map([...ofA, ...ofB]).keys()].flatMap((key) => {
+    const [one, other] = [ofA.get(key), ofB.get(key)]
+    if (one !== undefined && other !== undefined) return one.nextOffset <= other.nextOffset ? one : other
+    return (order <= 0 ? one : undefined) ?? (order >= 0 ? other : undefined) ?? []
+  })
+  const sinceHlc = order <= 0 ? a.sinceHlc : b.sinceHlc
+  return { ...a, sinceHlc, entries: entries.slice(0, limits.cursorEntriesMax) }
 }
+
+const entriesOf = ({ entries }: CursorState): ReadonlyMap<string, CursorEntry> =>
+  new Map(entries.map((entry) => [vectorKeyOf(entry.writer, entry.epoch), entry]))
