@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
+import { limits } from '#protocol/limits'
 import { utf8 } from '#protocol/text'
 import type { TopicName } from '#protocol/topic-name'
 import { closeCodes, socketProtocol } from '#protocol/wire/socket-frames'
@@ -268,6 +269,23 @@ test('a signed token that is wrong is refused by the handshake, too, and one tha
   clock.nowMs += 60_000
   expect(await client.closed).toBe(closeCodes.tokenExpired)
   expect(client.problems).toEqual(['TOKEN_EXPIRED'])
+})
+
+test('who has not said who that is sends no more than a token takes, whole or not', async () => {
+  const { url } = await start()
+  for (const fin of [true, false]) {
+    const client = new Client(url)
+    await client.opened
+    const beganMs = performance.now()
+    client.socket.send('x'.repeat(10_000), { fin })
+    expect(await client.closed).toBe(closeCodes.authRequired)
+    expect(client.problems).toEqual(['AUTH_REQUIRED'])
+    // Not because it was late.
+    expect(performance.now() - beganMs).toBeLessThan(limits.socketAuthMsMax - 500)
+  }
+  // As long as a token may be: looked at.
+  const client = await Client.saying(url, 'x'.repeat(8 * 1024))
+  expect(await client.closed).toBe(closeCodes.tokenInvalid)
 })
 
 /** A handshake with that token, from a client that lets its half of the connection open. */

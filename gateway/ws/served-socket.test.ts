@@ -440,6 +440,18 @@ test('frames that are arriving share a bound; who goes beyond it is closed, and 
   await third.until('published')
 })
 
+test('of frames that are arriving the largest is given up, not the one that came last', async () => {
+  const { url } = await start({ arrivingBytesMax: 300_000 })
+  const small = await Client.open(url)
+  const hog = await Client.open(url)
+  hog.socket.send('x'.repeat(290_000), { fin: false })
+  hog.socket.ping()
+  await once(hog.socket, 'pong')
+  small.send({ type: 'publish', ref: 'p', topic: 'orders', records: [{ value: 'x'.repeat(90_000) }] })
+  await small.until('published')
+  expect(await hog.closed).toBe(4001)
+})
+
 // The handshake ---------------------------------------------------------------------------------------------------------
 
 const handshake = {

@@ -32,6 +32,9 @@ export interface UpgradedSocket {
 /** A client that has said nothing, not even pong, for so many heartbeats is gone. */
 const silentBeatsMax = 3
 
+/** Before it is known who that is: a frame with a token, and what is around it. */
+const authBytesMax = limits.tokenLengthMax + 1_024
+
 const socketLimits: SocketLimits = {
   frameBytes: limits.socketFrameBytesMax,
   subscriptions: limits.socketSubscriptionsMax,
@@ -136,6 +139,7 @@ export class ServedSocket implements LiveSocket {
     // Nothing more is read or said; of what it still sends nothing is looked at.
     this.#ended = true
     this.#readers.closeAll()
+    this.#hangUp()
   }
 
   onMessage(data: unknown): void {
@@ -309,12 +313,22 @@ export class ServedSocket implements LiveSocket {
     // What comes after our close is dropped by the WebSocket.
     if (this.#socket.readyState !== this.#socket.OPEN) return
     this.#arrivingBytes += count
-    if (!this.#deps.sockets.arrived(count)) this.#refuseMore()
+    this.#deps.sockets.arrived(count)
+    // Whoever it is has no part yet in what all share.
+    if (!this.#login.isAdmitted && this.#arrivingBytes > authBytesMax) this.#login.refuse()
   }
 
-  /** Says why, and from now on reads what comes only to throw it away: an end with bytes unread would be a reset. */
-  #refuseMore(): void {
+  get arrivingBytes(): number {
+    return this.#arrivingBytes
+  }
+
+  refuseMore(): void {
     this.#socket.close(closeCodes.overloaded, 'too many large frames at once')
+    this.#hangUp()
+  }
+
+  /** From now on what comes is read only to throw it away: an end with bytes unread would be a reset. */
+  #hangUp(): void {
     this.#connection.removeAllListeners('data').resume()
     this.#connection.end()
     this.#forgetBytes()

@@ -9,6 +9,10 @@ export interface LiveSocket {
   drain(): void
   /** Ends at once. */
   cut(): void
+  /** Of a frame that is not whole yet. */
+  readonly arrivingBytes: number
+  /** Says that this is too much, ends, and forgets what had arrived. */
+  refuseMore(): void
 }
 
 /** The WebSockets of a peer: counted, bounded, told when the gateway drains. Frames that are arriving share a bound, as bodies do. */
@@ -55,10 +59,26 @@ export class Sockets {
     return () => void this.#sockets.delete(socket)
   }
 
-  /** Bytes of a frame that has begun (negative: it is whole, or given up). False: that is too much at once. */
-  arrived(bytes: number): boolean {
+  /**
+   * Bytes of a frame that has begun (negative: it is whole, or given up). When that is too much of all together, who has sent
+   * most of one goes: not whoever comes last, or a few could keep all others from sending anything.
+   */
+  arrived(bytes: number): void {
     this.#arrivingBytes += bytes
-    return this.#arrivingBytes <= this.#arrivingBytesMax
+    if (bytes <= 0) return
+    while (this.#arrivingBytes > this.#arrivingBytesMax) {
+      const largest = this.#largest()
+      if (largest === undefined) return
+      largest.refuseMore()
+    }
+  }
+
+  #largest(): LiveSocket | undefined {
+    let largest: LiveSocket | undefined
+    for (const socket of this.#sockets) {
+      if (socket.arrivingBytes > (largest?.arrivingBytes ?? 0)) largest = socket
+    }
+    return largest
   }
 
   drain(): void {
