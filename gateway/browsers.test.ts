@@ -1,8 +1,11 @@
 // What pages of others can do to a gateway through somebody's browser: nothing, by HTTP or as a WebSocket.
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { socketProtocol } from '#protocol/wire/socket-frames'
+import type { Authority } from './auth/authority.ts'
+import { authorityOf } from './auth/test-authority.ts'
 import { gatewayDefaults, type GatewayConfig } from './config.ts'
 import { FakeBroker } from './fake-broker.ts'
 import { startGateway } from './server.ts'
@@ -13,9 +16,9 @@ afterEach(async () => {
   for (const end of ends.splice(0).toReversed()) await end()
 })
 
-async function start(config: Partial<GatewayConfig> = {}) {
+async function start(config: Partial<GatewayConfig> = {}, authority?: Authority) {
   const broker = new FakeBroker()
-  const gateway = await startGateway({ broker, config: { ...gatewayDefaults, port: 0, ...config } })
+  const gateway = await startGateway({ broker, config: { ...gatewayDefaults, port: 0, ...config }, authority })
   ends.push(() => gateway.stop())
   /** What a handshake is answered with: 101, or why not. */
   const upgrade = async (origin: string): Promise<number | undefined> => {
@@ -26,7 +29,7 @@ async function start(config: Partial<GatewayConfig> = {}) {
     const refused = once(socket, 'unexpected-response').then(([, { statusCode }]) => statusCode as number)
     return Promise.race([opened, refused])
   }
-  return { broker, url: gateway.url, upgrade }
+  return { broker, port: gateway.port, url: gateway.url, upgrade }
 }
 
 test('a page of another origin publishes nothing, although its request needs no preflight', async () => {
@@ -43,6 +46,35 @@ test('a page of another origin opens no WebSocket; our own and those that are li
   expect(await upgrade('https://evil.example')).toBe(403)
   expect(await upgrade('https://shop.example')).toBe(101)
   expect(await upgrade(url)).toBe(101)
+})
+
+const knownBy = async (port: number, host: string, ...fields: readonly string[]): Promise<number> => {
+  const socket = connect(port, '127.0.0.1')
+  ends.push(() => void socket.destroy())
+  const target = fields.length > 0 ? '/v1/ws' : '/v1/topics'
+  socket.write(`${[`GET ${target} HTTP/1.1`, `host: ${host}`, ...fields].join('\r\n')}\r\n\r\n`)
+  const [answer] = (await once(socket, 'data')) as [Buffer]
+  return Number(answer.toString().split(' ')[1])
+}
+
+const handshake = [
+  'connection: upgrade',
+  'upgrade: websocket',
+  'sec-websocket-version: 13',
+  'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
+  `sec-websocket-protocol: ${socketProtocol}`,
+]
+
+test('a name that leads to this machine (DNS rebinding) reads nothing, although browsers send no Origin with a GET', async () => {
+  const { port } = await start({ ownHosts: ['mesh.example'] })
+  expect(await knownBy(port, 'evil.example:8400')).toBe(403)
+  expect(await knownBy(port, 'evil.example:8400', ...handshake)).toBe(403)
+  for (const host of [`127.0.0.1:${port}`, 'localhost', 'mesh.example']) {
+    expect([await knownBy(port, host), await knownBy(port, host, ...handshake)], host).toEqual([200, 101])
+  }
+  // Beyond loopback, and with tokens, a peer has names that it does not know of, and its tokens are no page's.
+  expect(await knownBy((await start({ host: '0.0.0.0' })).port, 'oak')).toBe(200)
+  expect(await knownBy((await start({}, authorityOf([]))).port, 'oak')).toBe(401)
 })
 
 const shop = { origin: 'https://shop.example' }

@@ -45,13 +45,13 @@ function raw({ gateway }: Started, bytes: string | Uint8Array, isWhole = true): 
 }
 
 const get = (target: string, ...fields: readonly string[]): string =>
-  `${[`GET ${target} HTTP/1.1`, 'host: oak', 'connection: close', ...fields].join('\r\n')}\r\n\r\n`
+  `${[`GET ${target} HTTP/1.1`, 'host: localhost', 'connection: close', ...fields].join('\r\n')}\r\n\r\n`
 
 const isServed = async ({ url }: Started): Promise<boolean> => (await fetch(`${url}/healthz`)).status === 200
 
 const upgrade = [
   'GET /v1/ws HTTP/1.1',
-  'host: oak',
+  'host: localhost',
   'connection: upgrade',
   'upgrade: websocket',
   'sec-websocket-version: 13',
@@ -156,7 +156,7 @@ test.each([
   Array.from({ length: 64 }, () => 'abcd').join('.'),
 ])('S24: %.40s is no topic to publish to, and no path', async (name) => {
   const started = await start()
-  const fields = ['host: oak', 'connection: close', 'content-length: 1']
+  const fields = ['host: localhost', 'connection: close', 'content-length: 1']
   const told = await raw(started, `POST /v1/topics/${name}/records HTTP/1.1\r\n${fields.join('\r\n')}\r\n\r\nx`)
   expect(told).toMatch(/^HTTP\/1\.1 40[04] [\s\S]*"code":"(TOPIC_NAME_INVALID|ROUTE_NOT_FOUND)"/)
   expect(started.broker.published).toEqual([])
@@ -246,7 +246,7 @@ test.each([
   ['an upgrade to something else', [...upgrade.slice(0, 3), 'upgrade: h2c', ...upgrade.slice(4)]],
   ['an upgrade by a body', ['POST /v1/ws HTTP/1.1', ...upgrade.slice(1), 'content-length: 0']],
   ['a key that is none', [...upgrade.slice(0, 5), 'sec-websocket-key: x', ...upgrade.slice(6)]],
-  ['a host that is none', ['GET /v1/ws HTTP/1.1', 'host: oak/../x', ...upgrade.slice(2)]],
+  ['a host that is none', ['GET /v1/ws HTTP/1.1', 'host: localhost/../x', ...upgrade.slice(2)]],
   ['protocols without end', [...upgrade.slice(0, 6), `sec-websocket-protocol: ${'x,'.repeat(20_000)}`]],
 ])('a handshake with %s is refused, and the peer lives on', async (_, head) => {
   const started = await start()

@@ -129,7 +129,9 @@ test('what it holds now can be asked: live reads by kind, sockets, bodies that a
   })
   const socket = connect(gateway.port, gateway.host)
   ends.push(() => void socket.destroy())
-  socket.write(`POST /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\ncontent-length: 100\r\n\r\n${'.'.repeat(40)}`)
+  socket.write(
+    `POST /v1/topics/orders/records HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n${'.'.repeat(40)}`,
+  )
   await vi.waitFor(() => {
     expect(gateway.load()).toEqual({
       liveReads: { stream: 1, longPoll: 0, webSocket: 0 },

@@ -45,6 +45,28 @@ test('what is listed may, to the letter; * is anybody', () => {
   expect(origins(['*']).fault({ origin: 'null', host: '127.0.0.1:8400' })).toBeUndefined()
 })
 
+test.each([
+  ['127.0.0.1:8400', undefined],
+  ['[::1]:8400', undefined],
+  ['localhost', undefined],
+  ['LOCALHOST:8400', undefined],
+  ['Mesh.example:8400', undefined],
+  // HTTP/1.0.
+  [undefined, undefined],
+  ['evil.example:8400', 'ORIGIN_REFUSED'],
+  ['127.0.0.1.evil.example', 'ORIGIN_REFUSED'],
+  ['a!b.example', 'ORIGIN_REFUSED'],
+  // No hosts: BAD_REQUEST, later.
+  ['', undefined],
+  ['a b', undefined],
+  ['localhost@evil.example', undefined],
+])('on loopback, where no token is asked for, a request to %j without Origin is answered: %s', (host, code) => {
+  const open = new Origins({ allowOrigins: [], ownHosts: ['mesh.example'] }, { isOpenOnLoopback: true })
+  expect(open.fault({ host })?.code).toBe(code)
+  // Again, now that it may be known.
+  expect(open.fault({ host })?.code).toBe(code)
+})
+
 test('an origin is read as browsers write it', () => {
   expect(parseOrigin('HTTPS://Shop.Example:443/')).toBe('https://shop.example')
   expect(parseOrigin('*')).toBe('*')

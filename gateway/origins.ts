@@ -17,15 +17,23 @@ interface RequestHead {
  * harm, a WebSocket handshake above all, which no other rule of it holds back; programs send none.
  *
  * A page is our own if its host is the one that was asked, and that is an address or a name that we know: else any name
- * that somebody has pointed to this machine would make a page ours (DNS rebinding).
+ * that somebody has pointed to this machine would make a page ours (DNS rebinding). Such a page may even read what it is
+ * answered, and browsers send no `Origin` with its GETs. So where nothing else holds it back, on loopback without tokens,
+ * whoever asks has to know us by such a name.
  */
 export class Origins {
   readonly #allowed: ReadonlySet<string>
   readonly #ownHosts: ReadonlySet<string>
 
-  constructor({ allowOrigins, ownHosts }: OriginsConfig) {
+  readonly #asksForName: boolean
+  /** The last host that was found to be ours: nearly all requests have the same. */
+  #knownHost: string | undefined
+
+  /** `isOpenOnLoopback`: no tokens are asked for, and nobody but this machine is listened to. */
+  constructor({ allowOrigins, ownHosts }: OriginsConfig, { isOpenOnLoopback = false } = {}) {
     this.#allowed = new Set(allowOrigins)
     this.#ownHosts = new Set(['localhost', ...ownHosts.map((host) => host.toLowerCase())])
+    this.#asksForName = isOpenOnLoopback && !this.#allowed.has('*')
   }
 
   /** Was it listed? Such an origin is another one, and is told so by CORS. */
@@ -35,6 +43,10 @@ export class Origins {
 
   /** Why such a request is not answered (ORIGIN_REFUSED), or undefined. */
   fault({ origin, host }: RequestHead): MeshError | undefined {
+    // HTTP/1.0, which no browser speaks, has none.
+    if (this.#asksForName && host !== undefined && !this.#isKnown(host)) {
+      return new MeshError('ORIGIN_REFUSED', `This peer does not know itself as ${JSON.stringify(host.slice(0, 80))}.`)
+    }
     if (origin === undefined || this.lists(origin) || this.#isOwn(origin, host)) return undefined
     const shown = JSON.stringify(origin.slice(0, 80))
     return new MeshError('ORIGIN_REFUSED', `A page of ${shown} may not use this peer.`)
@@ -43,8 +55,21 @@ export class Origins {
   #isOwn(origin: string, host = ''): boolean {
     if (parseOrigin(origin) !== origin || origin === 'null' || origin === '*') return false
     const page = new URL(origin)
-    if (page.host !== hostOf(host, page.protocol)) return false
-    return isAddress(page.hostname) || this.#ownHosts.has(page.hostname)
+    return page.host === hostOf(host, page.protocol) && this.#isOurs(page.hostname)
+  }
+
+  #isKnown(host: string): boolean {
+    if (host === this.#knownHost) return true
+    // No browser can send that, and whoever takes it apart says what is wrong with it.
+    if (/[/\\?#@]/.test(host) || !URL.canParse(`http://${host}`)) return true
+    const known = hostOf(host, 'http:')
+    if (known === undefined || !this.#isOurs(new URL(`http://${known}`).hostname)) return false
+    this.#knownHost = host
+    return true
+  }
+
+  #isOurs(hostname: string): boolean {
+    return isAddress(hostname) || this.#ownHosts.has(hostname)
   }
 }
 
@@ -59,5 +84,7 @@ export function parseOrigin(text: string): string | undefined {
 /** As a URL of that scheme has it: without the port that goes without saying. */
 const hostOf = (host: string, protocol: string): string | undefined =>
   /^[\w.:[\]-]+$/.test(host) && URL.canParse(`${protocol}//${host}`) ? new URL(`${protocol}//${host}`).host : undefined
+
+export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(host)
 
 const isAddress = (hostname: string): boolean => /^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]+\])$/.test(hostname)

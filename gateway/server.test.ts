@@ -118,7 +118,7 @@ test('a chunked body without end is refused at the bound, and a client that goes
   const { gateway, broker } = await start()
   const socket = connect(gateway.port)
   socket.on('error', () => {})
-  socket.write('POST /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\ntransfer-encoding: chunked\r\n\r\n')
+  socket.write('POST /v1/topics/orders/records HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n')
   const chunk = `10000\r\n${'x'.repeat(0x10000)}\r\n`
   const writing = setInterval(() => socket.write(chunk), 0)
   const closed = once(socket, 'close')
@@ -175,7 +175,7 @@ test('a client that does not read stops its reader, and goes on when it does', a
   const socket = connect(gateway.port)
   ends.push(() => void socket.destroy())
   await publish(broker, 'pears')
-  socket.write('GET /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\naccept: text/event-stream\r\n\r\n')
+  socket.write('GET /v1/topics/orders/records HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n')
   await once(socket, 'readable')
   const endless = broker as EndlessBroker
   // As long as the reader runs, each answer to another client finds it further on.
@@ -210,7 +210,7 @@ async function slowPost({ port }: GatewayServer, contentType: string) {
   let text = ''
   socket.on('data', (bytes) => (text += bytes.toString()))
   socket.on('error', () => {})
-  const head = ['POST /v1/topics/orders/records HTTP/1.1', 'host: oak', `content-type: ${contentType}`]
+  const head = ['POST /v1/topics/orders/records HTTP/1.1', 'host: localhost', `content-type: ${contentType}`]
   socket.write(`${[...head, 'transfer-encoding: chunked'].join('\r\n')}\r\n\r\n`)
   const until = async (pattern: RegExp): Promise<string> => {
     while (!pattern.test(text)) await once(socket, 'data')
@@ -236,7 +236,7 @@ test('a stream of lines may take its time, and is answered while it goes on; ano
   await lines.until(/\r\n0\r\n\r\n$/)
   expect(broker.published).toHaveLength(2)
   // The connection is an ordinary one again.
-  lines.socket.write('POST /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\ncontent-length: 9\r\n\r\npea')
+  lines.socket.write('POST /v1/topics/orders/records HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\npea')
   await once(lines.socket, 'close')
 })
 
@@ -326,7 +326,7 @@ test('a stop does not wait for a client that does not read', async () => {
   await publish(broker, 'pears')
   const socket = connect(gateway.port)
   ends.push(() => void socket.destroy())
-  socket.write('GET /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\naccept: text/event-stream\r\n\r\n')
+  socket.write('GET /v1/topics/orders/records HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n')
   await once(socket, 'readable')
   await gateway.stop()
 })
@@ -344,12 +344,12 @@ async function exchange({ port }: GatewayServer, request: string): Promise<strin
   return text
 }
 
-const close = 'host: oak\r\nconnection: close'
+const close = 'host: localhost\r\nconnection: close'
 
 const handshakeOf = (protocols = 'grapevine.v1.json'): string =>
   [
     'GET /v1/ws HTTP/1.1',
-    'host: oak',
+    'host: localhost',
     'connection: upgrade, close',
     'upgrade: websocket',
     'sec-websocket-version: 13',
@@ -366,7 +366,7 @@ test.each([
   ['a host that is none', 'GET / HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n', 400, 'BAD_REQUEST'],
   ['no host', 'GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n', 400, 'BAD_REQUEST'],
   ['an expectation', `GET /healthz HTTP/1.1\r\n${close}\r\nexpect: pears\r\n\r\n`, 400, 'BAD_REQUEST'],
-  ['a handshake for a host that is none', handshakeOf().replace('host: oak', 'host: oa\\'), 400, 'BAD_REQUEST'],
+  ['a handshake for a host that is none', handshakeOf().replace('host: localhost', 'host: oa\\'), 400, 'BAD_REQUEST'],
   ['a subprotocol that is offered twice', handshakeOf('grapevine.v1.json, grapevine.v1.json'), 400, 'BAD_REQUEST'],
   ['CONNECT', `CONNECT oak:7400 HTTP/1.1\r\n${close}\r\n\r\n`, 400, 'BAD_REQUEST'],
   ['an asterisk', `OPTIONS * HTTP/1.1\r\n${close}\r\n\r\n`, 400, 'BAD_REQUEST'],
@@ -389,7 +389,7 @@ test.each([
   ],
   [
     'an upgrade to nowhere',
-    'GET /v1/nowhere HTTP/1.1\r\nhost: oak\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n',
+    'GET /v1/nowhere HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n',
     404,
     'ROUTE_NOT_FOUND',
   ],
@@ -409,7 +409,7 @@ test('a client that resets its connection before it is answered harms nobody', a
     `CONNECT oak:7400 HTTP/1.1\r\n${close}\r\n\r\n`,
     'pears\r\n\r\n',
     'GET /healthz HTTP/1.1\r\n\r\n',
-    `GET /v1/ws HTTP/1.1\r\nhost: oak\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n`,
+    `GET /v1/ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n`,
   ]
   for (const request of requests) {
     const gone = Array.from({ length: 50 }, async () => {
@@ -428,11 +428,11 @@ test('a client that resets its connection in the middle of anything harms nobody
   const { gateway, broker, reported } = await start()
   await publish(broker, 'pears')
   const beginnings = [
-    'POST /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\ncontent-length: 99\r\n\r\nhalf',
-    'POST /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n',
-    'GET /v1/topics/orders/records HTTP/1.1\r\nhost: oak\r\naccept: text/event-stream\r\n\r\n',
-    'GET /v1/topics/orders/records?from=latest&wait=60s HTTP/1.1\r\nhost: oak\r\n\r\n',
-    'GET /v1/nowhere HTTP/1.1\r\nhost: oak\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n',
+    'POST /v1/topics/orders/records HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\nhalf',
+    'POST /v1/topics/orders/records HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n',
+    'GET /v1/topics/orders/records HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n',
+    'GET /v1/topics/orders/records?from=latest&wait=60s HTTP/1.1\r\nhost: localhost\r\n\r\n',
+    'GET /v1/nowhere HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n',
   ]
   for (const beginning of beginnings) {
     const socket = connect(gateway.port)

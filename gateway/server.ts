@@ -20,7 +20,7 @@ import { Intake } from './intake/intake.ts'
 import { LiveReads } from './live-reads.ts'
 import type { GatewayLog, RequestLine } from './gateway-log.ts'
 import type { GatewayLoad, GatewayMetrics } from './metrics.ts'
-import { Origins } from './origins.ts'
+import { isLoopback, Origins } from './origins.ts'
 import { boundOf } from './overload.ts'
 import { Problems, type ReportError } from './problem.ts'
 import { Sockets } from './ws/sockets.ts'
@@ -61,7 +61,8 @@ export async function startGateway({
 }: GatewayServerDeps): Promise<GatewayServer> {
   const liveReads = new LiveReads(config.readersMax)
   const sockets = new Sockets(config)
-  const origins = new Origins(config)
+  const isOpenOnLoopback = authority === undefined && isLoopback(config.host)
+  const origins = new Origins(config, { isOpenOnLoopback })
   const intake = new Intake(config, { onCut: (bound) => metrics?.cut(bound) })
   const bodies = new Bodies(config.arrivingBytesMax, intake)
   const parts = { broker, config, reportError, liveReads, bodies, sockets, origins, intake, authority }

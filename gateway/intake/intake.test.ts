@@ -55,8 +55,8 @@ async function dial({ gateway }: Started, text = '') {
   return { socket, told: () => told, isClosed }
 }
 
-const health = 'GET /healthz HTTP/1.1\r\nhost: oak\r\n\r\n'
-const longPoll = (topic: string) => `GET /v1/topics/${topic}/records?wait=60s HTTP/1.1\r\nhost: oak\r\n\r\n`
+const health = 'GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n'
+const longPoll = (topic: string) => `GET /v1/topics/${topic}/records?wait=60s HTTP/1.1\r\nhost: localhost\r\n\r\n`
 
 async function put({ broker }: Started, count: number, bytes: number): Promise<void> {
   const records = Array.from({ length: count }, () => ({
@@ -230,7 +230,7 @@ test('a WebSocket that sends more than its share is read more slowly, and nothin
 
 // Memory --------------------------------------------------------------------------------------------------------------
 
-const page = 'GET /v1/topics/orders/records?limit=1000 HTTP/1.1\r\nhost: oak\r\n\r\n'
+const page = 'GET /v1/topics/orders/records?limit=1000 HTTP/1.1\r\nhost: localhost\r\n\r\n'
 
 test('clients that ask for pages and do not take them are cut, the slowest first, before they take more than the bound', async () => {
   const unsentBytesMax = 8 * 1024 * 1024
@@ -271,7 +271,7 @@ test('while clients take nothing, pages are short instead of being refused', asy
 test('heads that grow and are never whole are cut before they take more than the bound', async () => {
   const started = await start({ arrivingHeadBytesMax: 256 * 1024, lookEveryMs: 20 })
   const trickling = await Promise.all(
-    Array.from({ length: 4 }, () => dial(started, `GET / HTTP/1.1\r\nhost: oak\r\nx: ${'x'.repeat(100_000)}`)),
+    Array.from({ length: 4 }, () => dial(started, `GET / HTTP/1.1\r\nhost: localhost\r\nx: ${'x'.repeat(100_000)}`)),
   )
   await Promise.race(trickling.map(({ isClosed }) => isClosed))
   expect(started.met).toContain('heads')
@@ -283,7 +283,7 @@ test('a client that pings and reads no pong is not listened to any more', async 
   const started = await start()
   const { socket } = await dial(
     started,
-    'GET /v1/ws HTTP/1.1\r\nhost: oak\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n' +
+    'GET /v1/ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n' +
       'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: grapevine.v1.json\r\n\r\n',
   )
   await once(socket, 'data')

@@ -455,7 +455,7 @@ test('of frames that are arriving the largest is given up, not the one that came
 // The handshake ---------------------------------------------------------------------------------------------------------
 
 const handshake = {
-  host: 'oak',
+  host: 'localhost',
   connection: 'Upgrade',
   upgrade: 'websocket',
   'sec-websocket-version': '13',

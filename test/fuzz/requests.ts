@@ -141,7 +141,7 @@ class Requests {
 
   #head(method: string, target: string, ...fields: readonly string[]): string[] {
     const more = this.#hostile ? [`${this.#dice.pick(fieldNames)}: ${this.#text()}`] : []
-    return [`${method} ${target} HTTP/1.1`, 'host: oak', ...fields, ...more]
+    return [`${method} ${target} HTTP/1.1`, 'host: localhost', ...fields, ...more]
   }
 
   #bodyless(method: string, target: string, ...fields: readonly string[]): Uint8Array {

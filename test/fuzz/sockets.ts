@@ -85,7 +85,7 @@ class SocketFuzz {
 const handshakeFor = (protocol: string): string =>
   [
     'GET /v1/ws HTTP/1.1',
-    'host: oak',
+    'host: localhost',
     'connection: upgrade',
     'upgrade: websocket',
     'sec-websocket-version: 13',

@@ -64,7 +64,7 @@ export const badRequests: readonly BadInput[] = [
   {
     input: '10,000 headers',
     named: /^HEAD_TOO_LARGE 431: /,
-    give: (oak) => exchange(oak, `POST ${records} HTTP/1.1\r\nhost: oak\r\n${'x-y: z\r\n'.repeat(10_000)}\r\n`),
+    give: (oak) => exchange(oak, `POST ${records} HTTP/1.1\r\nhost: localhost\r\n${'x-y: z\r\n'.repeat(10_000)}\r\n`),
   },
   {
     input: 'a record with 10,000 headers',
@@ -80,7 +80,7 @@ export const badRequests: readonly BadInput[] = [
     give: async (oak) => {
       const socket = await connectTo(oak.http)
       const chunk = `10000\r\n${'x'.repeat(0x10000)}\r\n`
-      socket.write(`POST ${records} HTTP/1.1\r\nhost: oak\r\ntransfer-encoding: chunked\r\n\r\n`)
+      socket.write(`POST ${records} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n`)
       const sending = setInterval(() => socket.writableNeedDrain || socket.write(chunk), 0)
       let text = ''
       for await (const data of socket) text += String(data)
@@ -92,7 +92,7 @@ export const badRequests: readonly BadInput[] = [
   {
     input: 'an upgrade for //',
     named: /^ROUTE_NOT_FOUND 404: /,
-    give: (oak) => exchange(oak, `GET // HTTP/1.1\r\nhost: oak\r\nconnection: upgrade\r\n${handshake}\r\n`),
+    give: (oak) => exchange(oak, `GET // HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\n${handshake}\r\n`),
   },
   {
     input: 'an HTTP/2 preface',
@@ -110,7 +110,7 @@ export const badRequests: readonly BadInput[] = [
     give: async (oak) => {
       for (let i = 0; i < 100; i++) {
         const socket = await connectTo(oak.http)
-        const head = `GET /v1/ws HTTP/1.1\r\nhost: oak\r\nconnection: upgrade\r\n${handshake}`
+        const head = `GET /v1/ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\n${handshake}`
         await new Promise<void>((resolve) => void socket.write(head + (i % 2 === 0 ? '' : '\r\n'), () => resolve()))
         socket.resetAndDestroy()
       }
