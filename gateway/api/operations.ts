@@ -164,7 +164,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     answers: { 201: json(views.ticket) },
   },
   'GET /v1/tokens/revoked': show('Tokens that are good no more', views.revokedTokens),
-  'DELETE /v1/tokens/{id}': show('Revokes a token, at every peer', views.revokedToken),
+  'DELETE /v1/tokens/{id}': { ...show('Revokes a token, at every peer', views.revokedToken), query: { until: text } },
 
   'GET /v1/lab/partition': show('Members that this peer is cut off from', views.dropped),
   'PUT /v1/lab/partition': {

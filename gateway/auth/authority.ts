@@ -82,8 +82,8 @@ export class Authority {
   }
 
   /** When the token with that id expires, as far as that is known here: of signed ones if they were shown here lately. */
-  expiryOf(id: string): number {
-    return this.tokens.now(id)?.expiresMs ?? this.#deps.signed?.expiryOf(id) ?? Number.POSITIVE_INFINITY
+  expiryOf(id: string): number | undefined {
+    return this.tokens.now(id)?.expiresMs ?? this.#deps.signed?.expiryOf(id)
   }
 
   get revocations(): Revocations {

@@ -28,11 +28,17 @@ test('a signed token that was shown here is remembered as revoked until it expir
   const { ask } = await gateway()
   const token = await signedToken(hmac, { jti: 't-17' })
   expect((await ask('GET', '/v1/topics', token)).status).toBe(200)
-  for (const id of ['t-17', 'never-seen']) expect((await ask('DELETE', `/v1/tokens/${id}`)).status).toBe(200)
+  for (const id of ['t-17?until=time:2030-01-01', 'never-seen', 'unseen?until=time:2030-01-01'])
+    expect((await ask('DELETE', `/v1/tokens/${id}`)).status).toBe(200)
   expect((await ask('GET', '/v1/topics', token)).status).toBe(401)
   const { revoked } = (await (await ask('GET', '/v1/tokens/revoked')).json()) as { revoked: unknown }
   const until = new Date(noonMs + 3_600_000).toISOString()
-  expect(revoked).toEqual([{ id: 't-17', until }, { id: 'never-seen' }])
+  expect(revoked).toEqual([
+    { id: 't-17', until },
+    { id: 'never-seen' },
+    { id: 'unseen', until: '2030-01-01T00:00:00.000Z' },
+  ])
+  expect((await ask('DELETE', '/v1/tokens/other?until=soon')).status).toBe(400)
 })
 
 test('with too many of them another is refused before anything is written, until some have expired', async () => {

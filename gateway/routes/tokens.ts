@@ -5,6 +5,7 @@ import { authorizeMesh } from '../auth/principal.ts'
 import { isRevocable } from '../auth/signed-tokens.ts'
 import type { RouteDeps } from '../deps.ts'
 import { queryOf, quoted } from '../parameters.ts'
+import { timeOf } from '../start.ts'
 import { json } from './json-answer.ts'
 
 /** Revokes tokens, everywhere: what one peer is told all others hear. */
@@ -23,12 +24,14 @@ export function tokenRoutes({ broker }: RouteDeps, authority: Authority | undefi
 
   routes.delete('/v1/tokens/:id', async (c) => {
     authorizeMesh(c, 'manage')
-    queryOf(c, [])
+    const { until } = queryOf(c, ['until'])
+    const saidMs = until === undefined ? Number.POSITIVE_INFINITY : timeOf('until', until)
     if (authority === undefined) throw new MeshError('AUTH_DISABLED')
     const id = c.req.param('id')
     if (!isRevocable(id))
       throw new MeshError('BAD_REQUEST', `${quoted(id)} is no id of a token.`, { facts: { field: 'id' } })
-    const untilMs = authority.expiryOf(id)
+    // What is known goes before what is said.
+    const untilMs = authority.expiryOf(id) ?? saidMs
     if (!authority.isRevoked(id)) {
       // Before anything is written: who tries again and again fills no disk.
       if (!authority.hasRoomToRevoke) throw tooMany()
