@@ -242,6 +242,8 @@ export const limits = {
   verifiedTokensMax: 4_096,
   /** Tickets that were given and not used, each good for so long. One more is refused as OVERLOADED. */
   ticketsMax: 4_096,
+  /** Of one principal; for one more its oldest goes. */
+  ticketsOfPrincipalMax: 64,
   ticketMs: 30_000,
   /** A WebSocket without a token says who it is within this time. */
   socketAuthMsMax: 5_000,

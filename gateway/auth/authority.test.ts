@@ -154,10 +154,22 @@ test('tickets that nobody uses are bounded, and make room when they are too old'
   const clock = new TestClock()
   const authority = authorityOf([shop], clock)
   const found = principal(authority, shop.text)
-  for (let n = 0; n < limits.ticketsMax; n++) authority.tickets.give(found)
+  for (let n = 0; n < limits.ticketsMax; n++) authority.tickets.give({ ...found, name: `shop ${n}` })
   expect(code(() => authority.tickets.give(found))).toBe('OVERLOADED')
   clock.nowMs += limits.ticketMs
   expect(authority.tickets.give(found)).toMatch(/^gvt_/)
+})
+
+test('one principal takes no tickets from others: beyond its share its oldest goes', () => {
+  const authority = authorityOf([shop])
+  const { tickets } = authority
+  const found = principal(authority, shop.text)
+  const others = { ...found, name: 'other' }
+  const kept = tickets.give(others)
+  const given = Array.from({ length: limits.ticketsMax + 1 }, () => tickets.give(found))
+  const good = given.filter((ticket) => code(() => tickets.look(ticket)) === found)
+  expect(good).toEqual(given.slice(-limits.ticketsOfPrincipalMax))
+  expect(tickets.take(kept)).toBe(others)
 })
 
 test.each<[string, unknown, RegExp]>([

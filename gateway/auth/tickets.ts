@@ -34,6 +34,8 @@ export class Tickets {
       if (untilMs > nowMs) break
       this.#tickets.delete(hash)
     }
+    const own = [...this.#tickets].filter(([, ticket]) => ticket.principal.name === principal.name)
+    if (own.length >= limits.ticketsOfPrincipalMax && own[0] !== undefined) this.#tickets.delete(own[0][0])
     if (this.#tickets.size >= limits.ticketsMax) {
       throw new MeshError('OVERLOADED', `This peer has given ${limits.ticketsMax} tickets that are not used yet.`)
     }
