@@ -102,12 +102,7 @@ export async function failover(config: FailoverConfig): Promise<FailoverReport> 
     tookMs: performance.now() - startMs,
     publishes: publishFigures(ledger.publishes),
     figures,
-    resumed: {
-      count: resumed.length,
-      p50Ms: quantile(resumed, 0.5),
-      p99Ms: quantile(resumed, 0.99),
-      maxMs: Math.max(...resumed),
-    },
+    resumed: resumedFigures(resumed),
     faults: {
       ...faults,
       unfinished,
@@ -115,6 +110,13 @@ export async function failover(config: FailoverConfig): Promise<FailoverReport> 
     },
   }
 }
+
+const resumedFigures = (tookMs: readonly number[]): FailoverReport['resumed'] => ({
+  count: tookMs.length,
+  p50Ms: quantile(tookMs, 0.5),
+  p99Ms: quantile(tookMs, 0.99),
+  maxMs: Math.max(...tookMs),
+})
 
 function oneFinding(what: string): Findings {
   const findings = new Findings()
