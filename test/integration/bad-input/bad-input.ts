@@ -65,6 +65,6 @@ export async function logged(peer: ProcessPeer, words: RegExp, doing: () => Prom
     found = peer.log.split('\n').find((line) => !seen.has(line) && words.test(line))
     return Promise.resolve(found !== undefined)
   })
-  const { msg, reason, what } = JSON.parse(found ?? '{}') as Record<string, string>
-  return [msg, what, reason].filter((word) => word !== undefined).join(': ')
+  const { event, reason, what } = JSON.parse(found ?? '{}') as Record<string, string>
+  return [event, what, reason].filter((word) => word !== undefined).join(': ')
 }

@@ -90,8 +90,8 @@ export const badStarts: readonly BadInput[] = [
         return link?.state === 'down' && (link.dialAttempts ?? 0) >= 3
       })
       const line = lonely.log.split('\n').find((text) => text.includes('dial failed')) ?? '{}'
-      const { msg, reason } = JSON.parse(line) as Record<string, string>
-      return `${msg} ${reason}; ${told}`
+      const { event, reason } = JSON.parse(line) as Record<string, string>
+      return `${event} ${reason}; ${told}`
     },
   },
   {
