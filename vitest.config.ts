@@ -13,10 +13,8 @@ const short = 'test/integration/**/*.short.test.ts'
 export default defineConfig({
   test: {
     projects: [
-      suite('unit', ['{protocol,storage,node,gateway,client,lab,cli,test/{chaos,bench,package}}/**/*.test.ts'], {
-        ...light,
-        setupFiles: ['test/check-answers.ts'],
-      }),
+      suite('unit', ['{protocol,storage,node,client,lab,cli,test/{chaos,bench,package}}/**/*.test.ts'], light),
+      suite('unit-gateway', ['gateway/**/*.test.ts'], { ...light, setupFiles: ['test/check-answers.ts'] }),
       suite('tidy', ['test/tidy/**/*.test.ts', 'test/*.test.ts'], light),
       suite('sim', ['test/sim/**/*.test.ts'], slow),
       suite('integration-short', [short], processes),

@@ -1,4 +1,4 @@
-import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
+import { open, readFile, rename, rm } from 'node:fs/promises'
 import { MeshError } from '#protocol/errors'
 import { parseTokenFile, type StoredToken, tokenFileText } from '#protocol/token-file'
 
@@ -22,25 +22,17 @@ export async function changeTokens(
 ): Promise<void> {
   const next = `${path}.next`
   // Only its owner may read it, although it has no tokens: it says who may do what.
-  const file = await open(next, 'wx', 0o600).catch((cause: unknown) => {
+  await using file = await open(next, 'wx', 0o600).catch((cause: unknown) => {
     if (codeOf(cause) !== 'EEXIST') throw unusable(path, `cannot be written (${codeOf(cause)})`, cause)
     throw unusable(path, `is being changed. If that was interrupted, remove ${next}`, cause)
   })
   try {
-    await writeWhole(file, tokenFileText(change(await tokensOf(path))))
+    await file.writeFile(tokenFileText(change(await tokensOf(path))))
+    await file.sync()
     await rename(next, path)
   } catch (error) {
     await rm(next, { force: true })
     throw error
-  }
-}
-
-async function writeWhole(file: FileHandle, text: string): Promise<void> {
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
   }
 }
 

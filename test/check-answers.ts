@@ -1,4 +1,4 @@
-// Loaded before all unit tests: every answer of the gateway in them is checked against what `/openapi.json` says.
+// Loaded before the unit tests of the gateway: every answer of the gateway in them is checked against what `/openapi.json` says.
 import { afterEach, expect, vi } from 'vitest'
 import type * as gatewayApp from '#gateway/app'
 import { type Operation, operations } from '#gateway/api/operations'
