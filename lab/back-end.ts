@@ -1,33 +1,18 @@
 import { MeshError } from '#protocol/errors'
 import type { HoldingPeer } from './ledger/home-holdings.ts'
 import type { Scenario } from './scenario.ts'
+import type { Between } from './ways.ts'
 
 /** A peer of a run, with a client that knows it alone and reaches it whatever is cut between peers. */
 export interface LabPeer extends HoldingPeer {
   readonly http: string
 }
 
-/** What frames or packets suffer in one direction. */
-export interface Way {
-  /** How likely one is lost, in [0, 1]. */
-  readonly loss: number
-  /** One way. */
-  readonly delayMs: number
-}
-
-/**
- * Where a scenario is played. Names are those of the scenario; who has not been started yet can be cut off already. What some
- * cannot do says `checkPlayable`.
- */
+/** Where a scenario is played. Names are those of the scenario. What some cannot do says `checkPlayable`. */
 export interface BackEnd extends AsyncDisposable {
   /** Resolves when the peer serves clients. `seeds`: names of peers that are up, of which it joins one. */
   start(name: string, seeds: readonly string[]): Promise<LabPeer>
-  /** From now on nothing that these send reaches those. */
-  cut(from: readonly string[], to: readonly string[]): Promise<void>
-  /** From now on what `from` sends comes to `to` like that. */
-  link(from: string, to: string, way: Way): Promise<void>
-  /** All gets through again, at once. */
-  heal(): Promise<void>
+  readonly between: Between
 }
 
 export const backEndNames = ['peers', 'netns', 'docker'] as const

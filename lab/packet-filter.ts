@@ -1,6 +1,6 @@
 import { assert } from '#protocol/assert'
-import type { Way } from './back-end.ts'
 import { outputOf } from './programs.ts'
+import { type Way, Ways } from './ways.ts'
 
 /** How a command runs in the network of a machine, and the address that it has there. */
 export interface Machine {
@@ -14,47 +14,20 @@ export interface Machine {
  */
 export class PacketFilter {
   readonly #machines = new Map<string, Machine>()
-  readonly #ways = new Map<string, Map<string, number>>()
+  readonly ways = new Ways({ tell: (at, ways) => this.#apply(at, ways) })
 
   /** From now on there is this machine. What it was to lose before is lost from now on. */
   async add(name: string, machine: Machine): Promise<void> {
     this.#machines.set(name, machine)
-    const concerned = [...this.#ways].filter(([at, losses]) => at === name || losses.has(name)).map(([at]) => at)
-    await this.#applyAll(concerned)
-  }
-
-  async cut(from: readonly string[], to: readonly string[]): Promise<void> {
-    for (const at of to) for (const of of from) this.#lossesAt(at).set(of, 1)
-    await this.#applyAll(to)
-  }
-
-  async link(from: string, to: string, { loss, delayMs }: Way): Promise<void> {
-    assert(delayMs === 0, 'a packet filter is asked for no delay (checkPlayable)')
-    this.#lossesAt(to).set(from, loss)
-    await this.#applyAll([to])
-  }
-
-  async heal(): Promise<void> {
-    const concerned = [...this.#ways.keys()]
-    this.#ways.clear()
-    await this.#applyAll(concerned)
-  }
-
-  #lossesAt(name: string): Map<string, number> {
-    const losses = this.#ways.get(name) ?? new Map<string, number>()
-    this.#ways.set(name, losses)
-    return losses
-  }
-
-  async #applyAll(names: readonly string[]): Promise<void> {
-    await Promise.all(names.map((name) => this.#apply(name)))
+    await this.ways.came(name)
   }
 
   /** All rules of a machine at once: `iptables-restore` replaces a chain in one step. */
-  async #apply(name: string): Promise<void> {
+  async #apply(name: string, ways: ReadonlyMap<string, Way>): Promise<void> {
     const machine = this.#machines.get(name)
     if (machine === undefined) return
-    const rules = [...(this.#ways.get(name) ?? [])].flatMap(([from, loss]) => {
+    const rules = [...ways].flatMap(([from, { loss, delayMs }]) => {
+      assert(delayMs === 0, 'a packet filter is asked for no delay (checkPlayable)')
       const address = this.#machines.get(from)?.address
       return address === undefined || loss === 0 ? [] : [`-A GRAPEVINE --source ${address} ${ruleOf(loss)}--jump DROP`]
     })

@@ -2,6 +2,7 @@ import { pause } from '#client/backoff'
 import type { BackEnd, BackEndName, LabPeer } from './back-end.ts'
 import { Beliefs } from './beliefs.ts'
 import { Convergence } from './convergence.ts'
+import { eventually } from './eventually.ts'
 import { Findings } from './ledger/findings.ts'
 import { checkAcks } from './ledger/checkers/acks.ts'
 import { checkSame } from './ledger/checkers/contents.ts'
@@ -129,11 +130,11 @@ class Run {
   async #do(action: Action): Promise<void> {
     switch (action.type) {
       case 'cut':
-        return await this.#backEnd.cut(action.from, action.to)
+        return await this.#backEnd.between.cut(action.from, action.to)
       case 'link':
-        return await this.#backEnd.link(action.from, action.to, { loss: action.loss, delayMs: action.delayMs })
+        return await this.#backEnd.between.link(action.from, action.to, { loss: action.loss, delayMs: action.delayMs })
       case 'heal':
-        return await this.#backEnd.heal()
+        return await this.#backEnd.between.heal()
       case 'join': {
         const seeds = this.#peers.map(({ name }) => name)
         const peer = await this.#backEnd.start(action.peer, seeds)
@@ -222,20 +223,8 @@ class Run {
     await pause(Math.max(0, atMs - this.#nowMs()), this.#config.signal)
   }
 
-  async #eventually(what: string, deadlineMs: number, isTrue: () => Promise<boolean>): Promise<void> {
-    const { signal } = this.#config
-    const deadline = performance.now() + deadlineMs
-    let last: unknown
-    for (;;) {
-      try {
-        if (await isTrue()) return
-      } catch (error) {
-        last = error
-      }
-      if (performance.now() > deadline)
-        throw new Error(`not within ${secondsText(deadlineMs)}: ${what}`, { cause: last })
-      await pause(lookEveryMs, signal)
-    }
+  #eventually(what: string, deadlineMs: number, isTrue: () => Promise<boolean>): Promise<void> {
+    return eventually(what, isTrue, { deadlineMs, everyMs: lookEveryMs, signal: this.#config.signal })
   }
 
   #say(what: string): void {

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { pause } from '#client/backoff'
 import { Mesh } from '#client/mesh'
 import { MeshError } from '#protocol/errors'
-import type { BackEnd, LabPeer, Way } from '../back-end.ts'
+import type { BackEnd, LabPeer } from '../back-end.ts'
 import { PacketFilter } from '../packet-filter.ts'
 import { composeCommand, docker, outputOf } from '../programs.ts'
 
@@ -26,6 +26,7 @@ export interface InContainersConfig {
  */
 export class InContainers implements BackEnd {
   readonly #filter = new PacketFilter()
+  readonly between = this.#filter.ways
   readonly #compose: (...args: readonly string[]) => Promise<string>
   readonly #ports: ReadonlyMap<string, number>
   readonly #peers: LabPeer[] = []
@@ -68,18 +69,6 @@ export class InContainers implements BackEnd {
     const peer = { name, http, client, peerId }
     this.#peers.push(peer)
     return peer
-  }
-
-  cut(from: readonly string[], to: readonly string[]): Promise<void> {
-    return this.#filter.cut(from, to)
-  }
-
-  link(from: string, to: string, way: Way): Promise<void> {
-    return this.#filter.link(from, to, way)
-  }
-
-  heal(): Promise<void> {
-    return this.#filter.heal()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

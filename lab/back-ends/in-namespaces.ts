@@ -1,6 +1,7 @@
-import type { BackEnd, LabPeer, Way } from '../back-end.ts'
+import type { BackEnd, LabPeer } from '../back-end.ts'
 import { Namespaces } from '../netns/namespaces.ts'
 import { PacketFilter } from '../packet-filter.ts'
+import type { Between } from '../ways.ts'
 
 /** Makes the process of a peer run, and a client for it. */
 export type SpawnPeer = (peer: {
@@ -16,20 +17,20 @@ export type SpawnPeer = (peer: {
 
 /** A network namespace per peer, and packets dropped between them. Root on Linux, in a sandbox (`netns/sandbox.ts`). */
 export class InNamespaces implements BackEnd {
+  readonly between: Between
   readonly #network: Namespaces
-  readonly #filter: PacketFilter
   readonly #spawn: SpawnPeer
   readonly #stop: () => Promise<void>
   readonly #peers: LabPeer[] = []
 
   private constructor(parts: {
     readonly network: Namespaces
-    readonly filter: PacketFilter
+    readonly between: Between
     readonly spawn: SpawnPeer
     readonly stop: () => Promise<void>
   }) {
     this.#network = parts.network
-    this.#filter = parts.filter
+    this.between = parts.between
     this.#spawn = parts.spawn
     this.#stop = parts.stop
   }
@@ -42,7 +43,7 @@ export class InNamespaces implements BackEnd {
     const network = await Namespaces.create(names)
     const filter = new PacketFilter()
     for (const name of names) await filter.add(name, { enter: network.enter(name), address: network.addressOf(name) })
-    return new InNamespaces({ network, filter, spawn, stop })
+    return new InNamespaces({ network, between: filter.ways, spawn, stop })
   }
 
   async start(name: string, seeds: readonly string[]): Promise<LabPeer> {
@@ -52,18 +53,6 @@ export class InNamespaces implements BackEnd {
     const peer = await this.#spawn({ name, listen: at(name, 7_400), http: at(name, 8_400), join, within })
     this.#peers.push(peer)
     return peer
-  }
-
-  cut(from: readonly string[], to: readonly string[]): Promise<void> {
-    return this.#filter.cut(from, to)
-  }
-
-  link(from: string, to: string, way: Way): Promise<void> {
-    return this.#filter.link(from, to, way)
-  }
-
-  heal(): Promise<void> {
-    return this.#filter.heal()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

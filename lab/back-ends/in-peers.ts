@@ -1,4 +1,5 @@
-import type { BackEnd, LabPeer, Way } from '../back-end.ts'
+import type { BackEnd, LabPeer } from '../back-end.ts'
+import { type Way, Ways } from '../ways.ts'
 
 /** Makes a peer run, or finds the one that does. */
 export type StartPeer = (name: string, seeds: readonly string[]) => Promise<LabPeer>
@@ -8,8 +9,7 @@ export class InPeers implements BackEnd {
   readonly #start: StartPeer
   readonly #stop: () => Promise<void>
   readonly #peers = new Map<string, LabPeer>()
-  /** What each peer is to suffer of whom, by names. */
-  readonly #ways = new Map<string, Map<string, Way>>()
+  readonly between = new Ways({ tell: (at, ways) => this.#tell(at, ways), tellHealed: () => this.#tellHealed() })
 
   constructor(parts: { readonly start: StartPeer; readonly stop: () => Promise<void> }) {
     this.#start = parts.start
@@ -20,24 +20,8 @@ export class InPeers implements BackEnd {
     const peer = await this.#start(name, seeds)
     this.#peers.set(name, peer)
     // It is known by its id now: to itself, and to those that were cut off from it before it came.
-    const concerned = [...this.#ways].filter(([at, ways]) => at === name || ways.has(name)).map(([at]) => at)
-    await this.#tell(concerned)
+    await this.between.came(name)
     return peer
-  }
-
-  async cut(from: readonly string[], to: readonly string[]): Promise<void> {
-    for (const at of to) for (const of of from) this.#waysTo(at).set(of, { loss: 1, delayMs: 0 })
-    await this.#tell(to)
-  }
-
-  async link(from: string, to: string, way: Way): Promise<void> {
-    this.#waysTo(to).set(from, way)
-    await this.#tell([to])
-  }
-
-  async heal(): Promise<void> {
-    this.#ways.clear()
-    await Promise.all([...this.#peers.values()].map(({ client }) => client.lab.heal()))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -47,18 +31,12 @@ export class InPeers implements BackEnd {
     await this.#stop()
   }
 
-  #waysTo(name: string): Map<string, Way> {
-    const ways = this.#ways.get(name) ?? new Map<string, Way>()
-    this.#ways.set(name, ways)
-    return ways
+  async #tellHealed(): Promise<void> {
+    await Promise.all([...this.#peers.values()].map(({ client }) => client.lab.heal()))
   }
 
-  async #tell(names: readonly string[]): Promise<void> {
-    await Promise.all(names.map((name) => this.#tellOne(name)))
-  }
-
-  async #tellOne(name: string): Promise<void> {
-    const links = [...this.#waysTo(name)].flatMap(([from, way]) => {
+  async #tell(name: string, ways: ReadonlyMap<string, Way>): Promise<void> {
+    const links = [...ways].flatMap(([from, way]) => {
       const id = this.#peers.get(from)?.peerId
       return id === undefined ? [] : [{ from: id, ...way }]
     })

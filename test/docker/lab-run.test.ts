@@ -1,21 +1,16 @@
 // Goal: a scenario of the lab over containers whose packets are dropped by iptables in their networks: sockets stay open on both
 // sides, nothing arrives over them, and clients reach all. Method: the command that people use, and a real engine.
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { run } from '#lab/programs'
 import type { LabReport } from '#lab/report'
-import { cli } from '#test/integration/process-peer'
+import { LabRuns } from '#test/lab-run'
 
 /** The first build fetches packages, and maybe the base image. */
 const buildMsMax = 600_000
 
-let directory = ''
-beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'grapevine-lab-run-'))
-})
-afterEach(() => rm(directory, { recursive: true, force: true }))
+let runs: LabRuns
+beforeEach(async () => void (runs = await LabRuns.create()))
+afterEach(() => runs[Symbol.asyncDispose]())
 
 const scenario = `
 name: one-way-then-two-halves
@@ -35,25 +30,10 @@ test(
   'packets of two sides are dropped: both accept, and have all after the heal',
   { timeout: buildMsMax },
   async () => {
-    const [file, report] = [join(directory, 'scenario.yaml'), join(directory, 'report.json')]
-    await writeFile(file, scenario)
-    const ran = await run([
-      process.execPath,
-      cli,
-      'lab',
-      'run',
-      file,
-      '--via',
-      'docker',
-      '--report',
-      report,
-      '-o',
-      'table',
-    ])
-    expect(ran, ran.stdout + ran.stderr).toMatchObject({ exitCode: 0 })
+    const ran = await runs.run(scenario, '--via', 'docker')
+    expect(ran, ran.stdout + ran.stderr).toMatchObject({ exitCode: 0, report: { via: 'docker', failed: [] } })
     console.info(ran.stdout)
-    const { via, failed, apart, records } = JSON.parse(await readFile(report, 'utf8')) as LabReport
-    expect({ via, failed }).toEqual({ via: 'docker', failed: [] })
+    const { apart, records } = ran.report as LabReport
     // While elm alone did not hear oak, ash was not there yet; then oak was alone, and then with ash at the other side.
     expect(apart.map(({ sides }) => sides.map(({ peers }) => peers.join()))).toEqual([
       ['oak', 'elm'],

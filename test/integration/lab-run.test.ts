@@ -1,26 +1,14 @@
 // Goal: a scenario is played on real peers, and its report says what came of it. Method: the command that people use: on a mesh
 // that runs, and on one of its own.
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { LabReport } from '#lab/report'
-import { run } from '#lab/programs'
-import { cli, startMesh } from './process-peer.ts'
+import { LabRuns } from '../lab-run.ts'
+import { startMesh } from './process-peer.ts'
 
-let directory = ''
-beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'grapevine-lab-run-'))
-})
-afterEach(() => rm(directory, { recursive: true, force: true }))
-
-async function labRun(scenario: string, ...options: readonly string[]) {
-  const [file, report] = [join(directory, 'scenario.yaml'), join(directory, 'report.json')]
-  await writeFile(file, scenario)
-  const ran = await run([process.execPath, cli, 'lab', 'run', file, '--report', report, '-o', 'table', ...options])
-  const text = await readFile(report, 'utf8').catch(() => undefined)
-  return { ...ran, report: text === undefined ? undefined : (JSON.parse(text) as LabReport) }
-}
+let runs: LabRuns
+beforeEach(async () => void (runs = await LabRuns.create()))
+afterEach(() => runs[Symbol.asyncDispose]())
 
 const split = `
 name: one-alone
@@ -36,9 +24,9 @@ expect: { noticed: 15s, converged: 30s }
 
 test('a split of a mesh that runs: both sides accept, notice, and have all after the heal', async () => {
   await using stack = new AsyncDisposableStack()
-  const [oak] = (await startMesh(directory, ['oak', 'elm', 'ash'])).map((peer) => stack.use(peer))
-  const picture = join(directory, 'picture.svg')
-  const ran = await labRun(split, '--server', oak?.http ?? '', '--picture', picture)
+  const [oak] = (await startMesh(runs.directory, ['oak', 'elm', 'ash'])).map((peer) => stack.use(peer))
+  const picture = join(runs.directory, 'picture.svg')
+  const ran = await runs.run(split, '--server', oak?.http ?? '', '--picture', picture)
   expect(ran, ran.stdout + ran.stderr).toMatchObject({ exitCode: 0, report: { failed: [] } })
   expect(ran.stdout).toContain('as expected')
   const { apart = [], heals, merged = [], records } = ran.report ?? {}
@@ -81,19 +69,19 @@ end: 9s
 `
 
 test('a mesh of its own: slow and lossy links, a cut of one direction, and a peer that joins', async () => {
-  const ran = await labRun(joining)
+  const ran = await runs.run(joining)
   expect(ran, ran.stdout + ran.stderr).toMatchObject({ exitCode: 0, report: { failed: [] } })
   expect(ran.report?.steps.map(({ type }) => type)).toEqual(['link', 'cut', 'join', 'heal'])
   expect(ran.report?.records).toMatchObject({ refused: 0, lost: 0, readings: 6 })
 })
 
 test('what cannot be is said by its name before anything is started', async () => {
-  const joins = await labRun(joining, '--server', 'http://127.0.0.1:1')
+  const joins = await runs.run(joining, '--server', 'http://127.0.0.1:1')
   expect(joins).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('GRAPEVINE_LAB_UNSUPPORTED') as string })
-  const delays = await labRun(joining, '--via', 'docker')
+  const delays = await runs.run(joining, '--via', 'docker')
   expect(delays).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('GRAPEVINE_LAB_UNSUPPORTED') as string })
   expect(delays.stderr).toContain('delay')
-  const wrong = await labRun(split.replace('heal: all', 'heel: all'))
+  const wrong = await runs.run(split.replace('heal: all', 'heel: all'))
   expect(wrong).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('GRAPEVINE_SCENARIO_INVALID') as string })
   expect(wrong.stderr).toContain('heel')
 })

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { connect, type Mesh } from '#client/mesh'
+import { eventually as askedUntil } from '#lab/eventually'
 
 export const cli = fileURLToPath(new URL('../../cli/grapevine.js', import.meta.url))
 const logLinesMax = 200
@@ -143,16 +144,5 @@ export async function sees(peer: ProcessPeer, names: readonly string[], state: s
 }
 
 /** Asks again until it is true. Fails with `what`, and the last error, when `deadlineMs` is over. */
-export async function eventually(what: string, isTrue: () => Promise<boolean>, deadlineMs = 30_000): Promise<void> {
-  const deadline = performance.now() + deadlineMs
-  let last: unknown
-  for (;;) {
-    try {
-      if (await isTrue()) return
-    } catch (error) {
-      last = error
-    }
-    if (performance.now() > deadline) throw new Error(`not within ${deadlineMs} ms: ${what}`, { cause: last })
-    await new Promise((resolve) => setTimeout(resolve, 25))
-  }
-}
+export const eventually = (what: string, isTrue: () => Promise<boolean>, deadlineMs = 30_000): Promise<void> =>
+  askedUntil(what, isTrue, { deadlineMs, everyMs: 25 })

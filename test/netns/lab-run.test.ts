@@ -1,19 +1,13 @@
 // Goal: the scenario of the lab that people run, over namespaces whose packets are dropped. Method: the command itself, in the room
 // that `npm run test:netns` makes.
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { isApart } from '#lab/netns/namespaces'
-import { run } from '#lab/programs'
 import type { LabReport } from '#lab/report'
-import { cli } from '../integration/process-peer.ts'
+import { LabRuns } from '../lab-run.ts'
 
-let directory = ''
-beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'grapevine-lab-run-'))
-})
-afterEach(() => rm(directory, { recursive: true, force: true }))
+let runs: LabRuns
+beforeEach(async () => void (runs = await LabRuns.create()))
+afterEach(() => runs[Symbol.asyncDispose]())
 
 const scenario = `
 name: two-halves
@@ -31,24 +25,9 @@ expect: { noticed: 18s, converged: 30s }
 test.skipIf(!isApart)(
   'packets of two sides are dropped: both accept, notice, and have all after the heal',
   async () => {
-    const [file, report] = [join(directory, 'scenario.yaml'), join(directory, 'report.json')]
-    await writeFile(file, scenario)
-    const ran = await run([
-      process.execPath,
-      cli,
-      'lab',
-      'run',
-      file,
-      '--via',
-      'netns',
-      '--report',
-      report,
-      '-o',
-      'table',
-    ])
-    expect(ran, ran.stdout + ran.stderr).toMatchObject({ exitCode: 0 })
-    const { via, failed, apart, records } = JSON.parse(await readFile(report, 'utf8')) as LabReport
-    expect({ via, failed }).toEqual({ via: 'netns', failed: [] })
+    const ran = await runs.run(scenario, '--via', 'netns')
+    expect(ran, ran.stdout + ran.stderr).toMatchObject({ exitCode: 0, report: { via: 'netns', failed: [] } })
+    const { apart, records } = ran.report as LabReport
     expect(apart.map(({ sides }) => sides.map(({ peers }) => peers.join()))).toEqual([['oak', 'elm,ash']])
     for (const { accepted } of apart[0]?.sides ?? []) expect(accepted).toBeGreaterThan(300)
     expect(records).toMatchObject({ refused: 0, lost: 0, duplicated: 0, reordered: 0, read: 6 * records.accepted })
