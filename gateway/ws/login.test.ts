@@ -23,6 +23,7 @@ import { pureDigests } from '#protocol/log/pure-digests'
 import { gatewayDefaults } from '../config.ts'
 import { FakeBroker } from '../fake-broker.ts'
 import { startGateway } from '../server.ts'
+import { type Frame, TestClient } from './test-client.ts'
 
 const ends: (() => Promise<void> | void)[] = []
 
@@ -59,25 +60,13 @@ const publishTo = (broker: FakeBroker, topic: string, value: string) =>
     waitMs: 0,
   })
 
-type Frame = Record<string, unknown> & { type: string }
-
-class Client {
-  readonly socket: WebSocket
-  readonly frames: Frame[] = []
-  readonly closed: Promise<number>
+class Client extends TestClient {
   readonly opened: Promise<unknown>
-  #arrived = Promise.withResolvers<void>()
 
   constructor(url: string, headers: Record<string, string> = {}) {
-    this.socket = new WebSocket(url, socketProtocol, { headers })
-    this.closed = new Promise((resolve) => this.socket.once('close', resolve))
+    super(new WebSocket(url, socketProtocol, { headers }), (data) => JSON.parse(data.toString()) as Frame)
     this.opened = once(this.socket, 'open')
     this.opened.catch(() => {})
-    this.socket.on('error', () => {})
-    this.socket.on('message', (data: Buffer) => {
-      this.frames.push(JSON.parse(data.toString()) as Frame)
-      this.#arrived.resolve()
-    })
     ends.push(() => this.socket.terminate())
   }
 
@@ -86,20 +75,6 @@ class Client {
     await client.opened
     client.send({ type: 'auth', token })
     return client
-  }
-
-  send(...frames: object[]): void {
-    for (const frame of frames) this.socket.send(JSON.stringify(frame))
-  }
-
-  async until(type: string, count = 1): Promise<Frame> {
-    for (;;) {
-      const found = this.frames.filter((frame) => frame.type === type || frame['event'] === type)
-      if (found.length >= count) return found[count - 1] as Frame
-      this.#arrived = Promise.withResolvers()
-      const closed = this.closed.then((code) => Promise.reject(new Error(`closed with ${code} before ${type}`)))
-      await Promise.race([this.#arrived.promise, closed])
-    }
   }
 
   /** Codes of the problems that it was told. */

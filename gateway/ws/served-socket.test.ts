@@ -17,6 +17,7 @@ import type { BatchChunk, BatchReader, PublishResult, ReadChunk } from '../broke
 import { gatewayDefaults, type GatewayConfig } from '../config.ts'
 import { FakeBroker } from '../fake-broker.ts'
 import { startGateway } from '../server.ts'
+import { type Frame, TestClient } from './test-client.ts'
 
 const orders = 'orders' as TopicName
 const ends: (() => Promise<void> | void)[] = []
@@ -43,22 +44,9 @@ const publishTo = (broker: FakeBroker, ...values: string[]) =>
     waitMs: 0,
   })
 
-type Frame = Record<string, unknown> & { type: string }
-
-class Client {
-  readonly socket: WebSocket
-  readonly frames: Frame[] = []
-  readonly closed: Promise<number>
-  #arrived = Promise.withResolvers<void>()
-
+class Client extends TestClient {
   constructor(url: string, protocols: string | string[] = socketProtocol) {
-    this.socket = new WebSocket(url, protocols)
-    this.closed = once(this.socket, 'close').then(([code]) => code as number)
-    this.socket.on('error', () => {})
-    this.socket.on('message', (data: Buffer, isBinary: boolean) => {
-      this.frames.push(isBinary ? batchFrame(data) : frameOf(data.toString()))
-      this.#arrived.resolve()
-    })
+    super(new WebSocket(url, protocols), (data, isBinary) => (isBinary ? batchFrame(data) : frameOf(data.toString())))
     ends.push(() => this.socket.terminate())
   }
 
@@ -66,21 +54,6 @@ class Client {
     const client = new Client(url, protocol)
     await client.until('welcome')
     return client
-  }
-
-  send(...frames: object[]): void {
-    for (const frame of frames) this.socket.send(JSON.stringify(frame))
-  }
-
-  /** The `count`th frame of this type (of this event), from the beginning. */
-  async until(type: string, count = 1): Promise<Frame> {
-    for (;;) {
-      const found = this.frames.filter((frame) => frame.type === type || frame['event'] === type)
-      if (found.length >= count) return found[count - 1] as Frame
-      this.#arrived = Promise.withResolvers()
-      const closed = this.closed.then((code) => Promise.reject(new Error(`closed with ${code} before ${type}`)))
-      await Promise.race([this.#arrived.promise, closed])
-    }
   }
 
   get values(): unknown[] {
