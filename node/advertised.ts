@@ -1,5 +1,5 @@
 import { limits } from '#protocol/limits'
-import { type NodeConfig, parseAddress, wildcards } from './config.ts'
+import { type NodeConfig, wildcards } from './config.ts'
 
 /** Where a peer has come to listen: `host:port` of the peer port, one for each interface, and host and port for clients. */
 export interface Bound {
@@ -19,8 +19,6 @@ export function advertisedAddresses({ advertise }: Pick<NodeConfig, 'advertise'>
 export function advertisedHttp(config: Pick<NodeConfig, 'advertise' | 'advertiseHttp'>, bound: Bound): string {
   if (config.advertiseHttp !== undefined) return config.advertiseHttp
   const { host, port, url } = bound.clients
-  const [address = ''] = advertisedAddresses(config, bound)
-  const reachable = parseAddress(address)?.host
-  if (!wildcards.includes(host) || reachable === undefined) return url
-  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
+  const [address] = advertisedAddresses(config, bound)
+  return wildcards.includes(host) && address !== undefined ? `http://${address.replace(/:\d+$/, '')}:${port}` : url
 }
