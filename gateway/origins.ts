@@ -85,6 +85,4 @@ export function parseOrigin(text: string): string | undefined {
 const hostOf = (host: string, protocol: string): string | undefined =>
   /^[\w.:[\]-]+$/.test(host) && URL.canParse(`${protocol}//${host}`) ? new URL(`${protocol}//${host}`).host : undefined
 
-export const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|::1)$/i.test(host)
-
 const isAddress = (hostname: string): boolean => /^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]+\])$/.test(hostname)

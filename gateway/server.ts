@@ -10,6 +10,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { createAdaptorServer, getRequestListener, RequestError } from '@hono/node-server'
 import type { Hono } from 'hono'
 import { MeshError } from '#protocol/errors'
+import { isLoopback } from '#protocol/loopback'
 import { createGateway } from './app.ts'
 import type { Authority } from './auth/authority.ts'
 import { Bodies } from './body.ts'
@@ -20,7 +21,7 @@ import { Intake } from './intake/intake.ts'
 import { LiveReads } from './live-reads.ts'
 import type { GatewayLog, RequestLine } from './gateway-log.ts'
 import type { GatewayLoad, GatewayMetrics } from './metrics.ts'
-import { isLoopback, Origins } from './origins.ts'
+import { Origins } from './origins.ts'
 import { boundOf } from './overload.ts'
 import { Problems, type ReportError } from './problem.ts'
 import { Sockets } from './ws/sockets.ts'
@@ -61,7 +62,7 @@ export async function startGateway({
 }: GatewayServerDeps): Promise<GatewayServer> {
   const liveReads = new LiveReads(config.readersMax)
   const sockets = new Sockets(config)
-  const isOpenOnLoopback = authority === undefined && isLoopback(config.host)
+  const isOpenOnLoopback = authority === undefined && isLoopback(config.host.toLowerCase())
   const origins = new Origins(config, { isOpenOnLoopback })
   const intake = new Intake(config, { onCut: (bound) => metrics?.cut(bound) })
   const bodies = new Bodies(config.arrivingBytesMax, intake)

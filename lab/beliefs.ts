@@ -24,11 +24,7 @@ const states: ReadonlySet<unknown> = new Set<BeliefState>(['alive', 'suspect', '
 const isState = (value: unknown): value is BeliefState => states.has(value)
 
 /** Changes of a belief are told as events with a `to`. */
-export function changeIn({
-  name,
-  reason,
-  ...more
-}: MeshEvent): { name: string; change: Omit<Change, 'atMs'> } | undefined {
+function changeIn({ name, reason, ...more }: MeshEvent): { name: string; change: Omit<Change, 'atMs'> } | undefined {
   const to = more['to']
   if (name === undefined || !isState(to)) return undefined
   return { name, change: { state: to, ...(reason !== undefined && { reason }) } }

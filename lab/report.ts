@@ -6,7 +6,8 @@ import type { LedgerMs, Publish } from './ledger/history.ts'
 import type { ReadingFigures } from './ledger/sums.ts'
 import type { Expectations, Scenario } from './scenario.ts'
 import { type Apart, timesApart } from './sides.ts'
-import { secondsText } from './words.ts'
+import { defined } from './defined.ts'
+import { secondsText, wordsOf } from './words.ts'
 
 /** What a run has brought to light; times are of the run, except of publishes. */
 export interface Observed {
@@ -33,7 +34,7 @@ export interface Observed {
   readonly figures: ReadingFigures
 }
 
-export const reportFormat = 'grapevine-lab-1'
+const reportFormat = 'grapevine-lab-1'
 
 /** What a scenario came to: plain values, ready for JSON. */
 export interface LabReport {
@@ -90,7 +91,7 @@ export interface ApartReport extends Omit<Apart, 'sides'> {
   readonly deadAfterMs?: number
 }
 
-export interface MergedReport {
+interface MergedReport {
   readonly at: string
   readonly with: readonly string[]
   readonly state: HealView['state']
@@ -235,14 +236,4 @@ function failedIn(
     if (count > 0) failed.push(`${wordsOf(name)}: ${count}, such as ${examples[0]}`)
   if (missedEvents > 0) failed.push(`${missedEvents} events of peers were gone before they were asked for`)
   return failed
-}
-
-/** `unexplainedDuplicates` → `unexplained duplicates` */
-const wordsOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
-
-/** Without what is undefined: it is left out of JSON, and of the type. */
-function defined<T extends Record<string, unknown>>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>
-  }
 }

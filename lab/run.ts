@@ -2,6 +2,7 @@ import { pause } from '#client/backoff'
 import type { BackEnd, BackEndName, LabPeer } from './back-end.ts'
 import { Beliefs } from './beliefs.ts'
 import { Convergence } from './convergence.ts'
+import { defined } from './defined.ts'
 import { eventually } from './eventually.ts'
 import { Findings } from './ledger/findings.ts'
 import { checkAcks } from './ledger/checkers/acks.ts'
@@ -181,8 +182,8 @@ class Run {
     const indexed = finals.map((log) => new IndexedReading(log))
     const [final] = indexed
     const verdicts = [
-      ...finals.map((log, i) => judge(this.#ledger, log, pick({ indexed: indexed[i], final }))),
-      ...live.map((log) => judge(this.#ledger, log, pick({ final }))),
+      ...finals.map((log, i) => judge(this.#ledger, log, defined({ indexed: indexed[i], final }))),
+      ...live.map((log) => judge(this.#ledger, log, defined({ final }))),
     ]
     const { faults, figures } = sumOf(verdicts)
     const unequalReadings = new Findings()
@@ -236,9 +237,3 @@ function merged(one: Findings, other: Findings): Findings {
   one.take(other)
   return one
 }
-
-/** What is undefined is left out. */
-const pick = ({ indexed, final }: { indexed?: IndexedReading | undefined; final: IndexedReading | undefined }) => ({
-  ...(indexed !== undefined && { indexed }),
-  ...(final !== undefined && { final }),
-})

@@ -14,3 +14,6 @@ export const namesOf = (text: string): string[] => text.split(/[\s,]+/).filter((
 export const sidesIn = (text: string): string[][] => text.split('/').map(namesOf)
 
 export const secondsText = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`
+
+/** `unexplainedDuplicates` → `unexplained duplicates` */
+export const wordsOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)

@@ -5,6 +5,7 @@ import { gatewayDefaults } from '#gateway/config'
 import { MeshError } from '#protocol/errors'
 import { limits } from '#protocol/limits'
 import { logLevels } from '#protocol/log-level'
+import { isLoopback } from '#protocol/loopback'
 import { membershipProfiles } from '#protocol/membership/config'
 import { replicationDefaults } from '#protocol/replication/config'
 import { deletedGraceMsDefault } from '#protocol/topics/remains'
@@ -193,10 +194,6 @@ export function parseAddress(text: string): { readonly host: string; readonly po
   const port = Number(match?.[3])
   return host === undefined || port > 65_535 ? undefined : { host, port }
 }
-
-/** Names other than localhost may resolve to anything, so they count as beyond loopback. */
-export const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 
 /** Whoever could change keys on their way could make tokens. */
 function isKeySource(from: string): boolean {

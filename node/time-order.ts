@@ -112,7 +112,7 @@ function release(feeds: readonly ReadingFeed[]): void {
   }
 }
 
-export function comparePositions(a: TimePosition, b: TimePosition): number {
+function comparePositions(a: TimePosition, b: TimePosition): number {
   const order = compareHlc(a, b)
   if (order !== 0) return order
   return a.feed === b.feed ? a.offset - b.offset : a.feed < b.feed ? -1 : 1

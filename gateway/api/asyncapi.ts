@@ -11,7 +11,7 @@ const sub = { sub: text }
 const names = z.array(text)
 const cursors = z.record(text, text)
 
-export const clientFrame = z.union([
+const clientFrame = z.union([
   z.strictObject({
     type: z.literal('subscribe'),
     ...sub,

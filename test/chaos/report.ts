@@ -1,5 +1,6 @@
 import type { Findings } from '#lab/ledger/findings'
 import type { PublishFigures, ReadingFigures } from '#lab/ledger/sums'
+import { wordsOf } from '#lab/words'
 
 /** What a run was, and everything that can be held against it. */
 export interface Report {
@@ -27,7 +28,7 @@ export function textOf(report: Report): string {
   const minutes = (tookMs / 60_000).toFixed(1)
   const { prefix, middle, postfix } = figures.lostParts
   const faults = Object.entries(report.faults).flatMap(([name, found]) => [
-    `  ${labelOf(name).padEnd(24)} ${number(found.count)}`,
+    `  ${wordsOf(name).padEnd(24)} ${number(found.count)}`,
     ...found.examples.map((example) => `    ${example.replaceAll('\n', '\n      ')}`),
   ])
   return [
@@ -46,6 +47,3 @@ export function textOf(report: Report): string {
     isWithoutFault(report) ? 'without fault' : `FAULTS. To see them again: npm run chaos -- --seed ${seed}`,
   ].join('\n')
 }
-
-/** `unexplainedDuplicates` → `unexplained duplicates` */
-const labelOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
