@@ -1,3 +1,4 @@
+import { MeshError } from '#protocol/errors'
 import type { Grants } from '#protocol/grants'
 import type { StoredToken } from '#protocol/token-file'
 
@@ -24,3 +25,8 @@ export interface SignedCredential extends CredentialBase {
   /** The key that it was signed with, as `KeySet` knows it. */
   readonly key: object
 }
+
+/** Ids of tokens, for people to type and files to hold. */
+export const isRevocable = (id: string): boolean => /^[\w.:-]{1,128}$/.test(id)
+
+export const untrusted = (detail: string): MeshError => new MeshError('TOKEN_INVALID', detail)

@@ -4,7 +4,7 @@ import { MeshError } from '#protocol/errors'
 import { parseGrants } from '#protocol/grants'
 import { limits } from '#protocol/limits'
 import { hexOf, utf8 } from '#protocol/text'
-import type { SignedCredential } from './credential.ts'
+import { isRevocable, type SignedCredential, untrusted } from './credential.ts'
 import type { TokenKey } from './key-set.ts'
 
 export interface SignedTokensConfig {
@@ -121,9 +121,6 @@ export class SignedTokens {
   }
 }
 
-/** Ids of tokens, for people to type and files to hold. */
-export const isRevocable = (id: string): boolean => /^[\w.:-]{1,128}$/.test(id)
-
 function headerOf(token: string): { readonly alg: unknown; readonly kid: string | undefined } {
   try {
     const { alg, kid } = decodeProtectedHeader(token)
@@ -132,8 +129,6 @@ function headerOf(token: string): { readonly alg: unknown; readonly kid: string 
     throw untrusted('It is neither a token of a file here nor a JSON web token.')
   }
 }
-
-export const untrusted = (detail: string): MeshError => new MeshError('TOKEN_INVALID', detail)
 
 /** What jose found, without a word of the token. */
 function refusalOf(error: unknown): MeshError {

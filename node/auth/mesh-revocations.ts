@@ -1,4 +1,4 @@
-import { isRevocable } from '#gateway/auth/signed-tokens'
+import { isRevocable } from '#gateway/auth/credential'
 import type { Authority } from '#gateway/auth/authority'
 import type { PeerId } from '#protocol/ids'
 import { encodeRecords } from '#protocol/log/record'

@@ -1,12 +1,12 @@
 import { Authority } from '#gateway/auth/authority'
-import { SignedTokens } from '#gateway/auth/signed-tokens'
+import type { SignedTokens } from '#gateway/auth/signed-tokens'
 import { MeshError } from '#protocol/errors'
 import { parseTokenFile } from '#protocol/token-file'
 import type { NodeConfig } from '../config.ts'
 import type { Log } from '../log.ts'
 import { nodeDigests } from '../node-digests.ts'
 import { FileWatch } from './file-watch.ts'
-import { type KeySource, keySourceOf } from './key-source.ts'
+import type { KeySource } from './key-source.ts'
 
 type AuthConfig = Pick<NodeConfig, 'tokensFile' | 'jwtKeys' | 'jwtAudience' | 'jwtIssuer'>
 
@@ -29,6 +29,11 @@ export async function openAuthority(config: AuthConfig, log: Log): Promise<OpenA
   let keySource: KeySource | undefined
   let signed: SignedTokens | undefined
   if (jwtKeys !== undefined) {
+    // Not at the top: who has no signed tokens starts without what checks them.
+    const [{ SignedTokens }, { keySourceOf }] = await Promise.all([
+      import('#gateway/auth/signed-tokens'),
+      import('./key-source.ts'),
+    ])
     const refresh = async (): Promise<void> => keySource?.refresh()
     signed = new SignedTokens({ audience, issuer }, { digests: nodeDigests, wallMs, refresh })
     keySource = keySourceOf(jwtKeys, { keys: signed, log })
