@@ -1,7 +1,5 @@
 import { type Context, Hono } from 'hono'
 import { errorCatalogue, type ErrorCode, MeshError } from '#protocol/errors'
-import { asyncApi } from '../api/asyncapi.ts'
-import { openApi } from '../api/openapi.ts'
 import { problemCauses } from '../api/problem-causes.ts'
 import type { RouteDeps } from '../deps.ts'
 import { queryOf, quoted } from '../parameters.ts'
@@ -11,17 +9,17 @@ import { json } from './json-answer.ts'
 export function documentRoutes({ broker }: RouteDeps): Hono {
   const routes = new Hono()
   const { version } = broker.self
-  // Made once, when somebody asks.
-  let documents: { readonly openapi: object; readonly asyncapi: object } | undefined
-  const made = () => (documents ??= { openapi: openApi(version), asyncapi: asyncApi(version) })
+  // Loaded and made once, when somebody asks: peers start without the schemas of all answers.
+  let documents: Promise<{ readonly openapi: object; readonly asyncapi: object }> | undefined
+  const made = () => (documents ??= documentsOf(version))
 
-  routes.get('/openapi.json', (c) => {
+  routes.get('/openapi.json', async (c) => {
     queryOf(c, [])
-    return json(made().openapi)
+    return json((await made()).openapi)
   })
-  routes.get('/asyncapi.json', (c) => {
+  routes.get('/asyncapi.json', async (c) => {
     queryOf(c, [])
-    return json(made().asyncapi)
+    return json((await made()).asyncapi)
   })
   routes.get('/problems', (c) => {
     queryOf(c, [])
@@ -39,6 +37,11 @@ export function documentRoutes({ broker }: RouteDeps): Hono {
     return answer(c, code, pageOf(code))
   })
   return routes
+}
+
+async function documentsOf(version: string): Promise<{ readonly openapi: object; readonly asyncapi: object }> {
+  const [{ openApi }, { asyncApi }] = await Promise.all([import('../api/openapi.ts'), import('../api/asyncapi.ts')])
+  return { openapi: openApi(version), asyncapi: asyncApi(version) }
 }
 
 /** Those that leave a process over HTTP. */
