@@ -60,17 +60,17 @@ export class ComposeMesh implements AsyncDisposable {
 
   /** Takes the container off the network: its address, its name and its published port go. */
   async cut({ container }: ContainerPeer): Promise<void> {
-    await docker('network', 'disconnect', this.#network, container)
+    await docker('network', 'disconnect', this.network, container)
   }
 
   /** Without the alias the others would not find its name again. */
   async heal({ name, container }: ContainerPeer): Promise<void> {
-    await docker('network', 'connect', '--alias', name, this.#network, container)
+    await docker('network', 'connect', '--alias', name, this.network, container)
   }
 
   /** Somebody else comes to the network, and is given the lowest free address. */
   async bringStranger(): Promise<void> {
-    await this.start(['--network', this.#network, '--entrypoint', 'sleep'], ['infinity'])
+    await this.start(['--network', this.network, '--entrypoint', 'sleep'], ['infinity'])
   }
 
   async addressOf(container: string): Promise<string> {
@@ -95,7 +95,7 @@ export class ComposeMesh implements AsyncDisposable {
     await this.compose('down', '--volumes', '--timeout', '5')
   }
 
-  get #network(): string {
+  get network(): string {
     return `${this.#project}_default`
   }
 

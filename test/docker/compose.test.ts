@@ -77,6 +77,24 @@ test.each([
   await eventually('all see all again', allLinked)
 })
 
+test('peers find each other by one name with the addresses of all of them', async () => {
+  // As the service of a StatefulSet is: nobody is told of anybody else, nor of itself.
+  const options = ['--network', mesh.network, '--network-alias', 'grove']
+  const grove = await Promise.all(
+    ['bay', 'box', 'fig'].map((name) =>
+      mesh.start(options, ['peer', '--name', name, '--cluster', 'grove', '--join', 'grove:7400', '--insecure']),
+    ),
+  )
+  const lookup = "require('dns').lookup('grove', { all: true }, (_, found) => console.log(found.length))"
+  await eventually('the name has three addresses', async () => {
+    return (await docker('exec', grove[0] ?? '', 'node', '--eval', lookup)) === '3'
+  })
+  await eventually('each sees all three', async () => {
+    const seen = await Promise.all(grove.map((container) => statesInside({ container })))
+    return seen.every((states) => ['bay', 'box', 'fig'].every((name) => states[name] === 'alive'))
+  })
+})
+
 test('a container that is told to stop says good-bye and ends with 0', async () => {
   const { container } = mesh.peer('yew')
   await docker('stop', '--time', '20', container)
@@ -152,7 +170,7 @@ interface Seen {
 const statesOf = (members: readonly Seen[]): States =>
   Object.fromEntries(members.map(({ name, state }) => [name, state]))
 const statesAt = async ({ client }: ContainerPeer): Promise<States> => statesOf(await client.members())
-const statesInside = async ({ container }: ContainerPeer): Promise<States> =>
+const statesInside = async ({ container }: Pick<ContainerPeer, 'container'>): Promise<States> =>
   statesOf(jsonLines<Seen>(await grapevine(container, ['members', '-o', 'json'])))
 
 /** Each peer that is cut off believes this of all others, and the rest believes it of each of them. */
